@@ -1,0 +1,1 @@
+"""Semblance's tests."""

@@ -1,0 +1,1 @@
+"""Datasets, cases and masks: import, storage, curation, DICOMweb."""

@@ -1,0 +1,4 @@
+"""Addresses of the core app."""
+
+app_name = "core"
+urlpatterns: list[object] = []

@@ -1,0 +1,11 @@
+"""The jobs app."""
+
+from django.apps import AppConfig
+
+
+class JobsConfig(AppConfig):
+    """Registers the app under the label `jobs`."""
+
+    name = "webapp.jobs"
+    label = "jobs"
+    default_auto_field = "django.db.models.BigAutoField"

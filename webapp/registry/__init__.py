@@ -1,0 +1,1 @@
+"""Generative models: versions, weights, licences, cards."""

@@ -1,0 +1,4 @@
+"""Addresses of the registry app."""
+
+app_name = "registry"
+urlpatterns: list[object] = []

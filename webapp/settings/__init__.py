@@ -1,0 +1,1 @@
+"""Settings of the web side, one module per kind of deployment."""

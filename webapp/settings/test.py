@@ -1,0 +1,17 @@
+"""What the tests run under: fast hashing, a throw-away home, the real broker and database named by the environment."""
+
+import os
+import tempfile
+
+os.environ.setdefault("SEMBLANCE_HOME", tempfile.mkdtemp(prefix="semblance-test-"))
+
+from webapp.settings.base import *  # noqa: E402,F403
+
+DEBUG = False
+SECRET_KEY = "for tests only"
+ALLOWED_HOSTS = ["*"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    **STORAGES,  # noqa: F405
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}

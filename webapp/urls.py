@@ -1,0 +1,14 @@
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("webapp.core.urls")),
+    path("", include("webapp.accounts.urls")),
+    path("", include("webapp.cases.urls")),
+    path("", include("webapp.registry.urls")),
+    path("", include("webapp.jobs.urls")),
+    path("api/", include("webapp.api.urls")),
+    path("admin/", admin.site.urls),
+]
