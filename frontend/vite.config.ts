@@ -34,7 +34,7 @@ export default defineConfig({
     },
   },
   build: {
-    outDir: 'dist/frontend',
+    outDir: 'dist',
     emptyOutDir: true,
     manifest: 'manifest.json',
     target: 'es2022',
