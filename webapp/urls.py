@@ -12,3 +12,8 @@ urlpatterns = [
     path("api/", include("webapp.api.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "webapp.core.problems.bad_request"
+handler403 = "webapp.core.problems.forbidden"
+handler404 = "webapp.core.problems.not_found"
+handler500 = "webapp.core.problems.server_error"
