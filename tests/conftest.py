@@ -1,0 +1,55 @@
+"""What every test can ask for: people by role, signed-in browsers, API clients, an empty storage."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests import factories
+
+
+@pytest.fixture
+def people(db: None) -> dict[str, Any]:
+    """One person per role, by the role's name."""
+    return {role: factories.person(role) for role in factories.ROLES}
+
+
+@pytest.fixture
+def client_of() -> Callable[[Any], Client]:
+    """A browser session of a person, without going through the login page."""
+
+    def make(user: Any) -> Client:
+        client = Client()
+        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def api_of() -> Callable[[Any], Any]:
+    """An API client that carries a fresh token of a person."""
+    from rest_framework.test import APIClient
+
+    from webapp.accounts.services import token_create
+
+    def make(user: Any) -> APIClient:
+        _, plaintext = token_create(user=user, name="test")
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {plaintext}")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def storage(tmp_path: Path, settings: Any) -> Path:
+    """An empty storage of this test's own."""
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    settings.MEDIA_ROOT = folder
+    files = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(folder)}}
+    settings.STORAGES = settings.STORAGES | {"default": files}
+    return folder

@@ -1,0 +1,112 @@
+"""Real objects for tests, made through the product's own services: people, datasets, cases, masks, models."""
+
+import hashlib
+import itertools
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
+
+PASSWORD = "correct horse battery"
+_numbers = itertools.count(1)
+
+ROLES = ("clinician", "annotator", "study_lead", "data_manager", "researcher", "administrator")
+
+
+def person(*roles: str, username: str | None = None, **fields: Any) -> Any:
+    """Someone who holds the roles and whose password is `PASSWORD`."""
+    from webapp.accounts.models import RoleGrant, User
+
+    user = User.objects.create_user(
+        username=username or f"{roles[0] if roles else 'nobody'}-{next(_numbers)}",
+        password=PASSWORD,
+        **fields,
+    )
+    RoleGrant.objects.bulk_create(RoleGrant(user=user, role=role) for role in roles)
+    return user
+
+
+def dataset(owner: Any = None, *, name: str | None = None, shares: dict[Any, str] | None = None) -> Any:
+    """A data manager's dataset (a new one's by default), shared as {person: "view", "annotate" or "manage"}."""
+    from webapp.cases.services import dataset_create
+
+    from webapp.cases.models import DatasetShare
+
+    made = dataset_create(
+        user=owner or person("data_manager"), name=name or f"Dataset {next(_numbers)}", licence="CC0"
+    )
+    DatasetShare.objects.bulk_create(
+        DatasetShare(dataset=made, user=user, level=level) for user, level in (shares or {}).items()
+    )
+    return made
+
+
+def ct_files(slices: int = 1, *, seed: int = 0) -> list[bytes]:
+    """A CT series as DICOM files: pydicom's CT_small, each slice with pixels and place of its own."""
+    source = dcmread(get_testdata_file("CT_small.dcm"))
+    study, series, frame = (generate_uid(entropy_srcs=[str(seed), part]) for part in "abc")
+    files = []
+    for number in range(slices):
+        image = source.copy()
+        image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = study, series, frame
+        image.SOPInstanceUID = generate_uid(entropy_srcs=[str(seed), str(number)])
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.InstanceNumber = number + 1
+        x, y, z = (float(value) for value in source.ImagePositionPatient)
+        image.ImagePositionPatient = [x, y, z + 5.0 * number]
+        image.PixelData = (source.pixel_array + np.int16(number + seed)).astype("<i2").tobytes()
+        buffer = BytesIO()
+        image.save_as(buffer, enforce_file_format=True)
+        files.append(buffer.getvalue())
+    return files
+
+
+def case(*, dataset: Any = None, owner: Any = None, slices: int = 1, **fields: Any) -> Any:
+    """A CT case in a dataset, or of one person where an owner is given."""
+    from webapp.cases.services import case_create_from_dicom
+
+    if dataset is None and owner is None:
+        dataset = globals()["dataset"]()
+    number = next(_numbers)
+    place = {"dataset": dataset} if dataset is not None else {"owner": owner}
+    values = {"name": f"Case {number}", "attributes": {}, "is_synthetic": False} | fields
+    return case_create_from_dicom(files=ct_files(slices, seed=number), **place, **values)
+
+
+def mask(case: Any, user: Any, *, name: str = "Liver", value: int = 6) -> Any:
+    """A painted mask: one rectangle of one label on every slice."""
+    from webapp.cases.services import mask_save
+
+    array = np.zeros((case.slice_count, case.rows, case.columns), np.uint16)
+    array[:, case.rows // 4 : case.rows // 2, case.columns // 4 : case.columns // 2] = value
+    labels = [{"value": value, "name": name.lower(), "color": "#b5651d"}]
+    return mask_save(user=user, case=case, name=name, array=array, labels=labels, origin="painted")
+
+
+def generative_model(*, name: str | None = None, version: str = "1", **fields: Any) -> Any:
+    """A model's record without weights behind it, for what never runs it."""
+    from webapp.registry.models import GenerativeModel
+
+    name = name or f"model-{next(_numbers)}"
+    digest = hashlib.sha256(f"{name} {version}".encode()).hexdigest()
+    values: dict[str, Any] = {
+        "title": name.title(),
+        "method": "rectified flow",
+        "backbone": "unet",
+        "summary": "For tests.",
+        "licence": "Apache-2.0",
+        "weights_sha256": digest,
+        "weights_path": f"models/{digest}/model.safetensors",
+        "card": "# For tests",
+        "label_set": [
+            {"value": 0, "name": "outside", "color": "#000000"},
+            {"value": 1, "name": "body", "color": "#7f7f7f"},
+            {"value": 6, "name": "liver", "color": "#b5651d"},
+        ],
+        "field": {"rows": 128, "columns": 128, "spacing_mm": [2.0, 4.0], "fov_mm": [250.0, 500.0]},
+        "recipe": {"name": name, "version": version, "modalities": ["CT", "T1", "T2"]},
+    }
+    return GenerativeModel.objects.create(name=name, version=version, **(values | fields))

@@ -1,0 +1,1 @@
+"""`make run`: from a fresh checkout to an open page. Standard library only: nothing is installed yet."""

@@ -1,0 +1,59 @@
+"""Running one program after another, and saying in plain words what is done and what went wrong."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
+
+class Failed(Exception):
+    """Semblance cannot be started; the message says why and what to do."""
+
+
+class Interrupted(BaseException):
+    """Someone asked the launcher to end (Ctrl-C, SIGTERM, a closed terminal)."""
+
+
+def say(text: str) -> None:
+    """One line to the person who typed the command."""
+    print(text, flush=True)
+
+
+def interrupt_on_signals() -> None:
+    """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted`, also where a shell had them ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+
+
+def ignore_signals() -> None:
+    """Let nothing disturb the ending itself."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(signal.Signals(number).name)
+
+
+def run_step(command: list[str], *, cwd: Path, failure: str, env: dict[str, str] | None = None) -> None:
+    """Run a program to its end; its output goes to the terminal.
+
+    Raises:
+        Failed: with `failure` when it ends badly.
+        Interrupted: passed on, after the program has ended too.
+    """
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL)
+    try:
+        status = process.wait()
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    if status:
+        sys.stdout.flush()
+        raise Failed(failure)
