@@ -1,0 +1,176 @@
+"""Weights and recipe in one safetensors file: to disk, and back into a network that is ready to run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from synthesis.backbones.unet import Options, UNet
+from synthesis.errors import SynthesisError
+from synthesis.imaging.intensity import Normalisation, normalisations
+
+WEIGHTS_FILE = "model.safetensors"
+HASH_FILE = "model.sha256"  # the digest of WEIGHTS_FILE, as `sha256sum` writes it
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network in evaluation mode with everything that is known about it."""
+
+    network: nn.Module
+    recipe: dict[str, Any]
+    weights_sha256: str
+    normalisation: Mapping[str, Normalisation]
+
+    def normalise(self, image: npt.ArrayLike, modality: str) -> npt.NDArray[np.float32]:
+        """HU (CT) or signal (MR) to the network's scale."""
+        return self._map(modality).forward(image)
+
+    def denormalise(self, image: npt.ArrayLike, modality: str) -> npt.NDArray[np.float32]:
+        """The network's scale to HU (CT) or signal (MR)."""
+        return self._map(modality).inverse(image)
+
+    def times(self, steps: int) -> list[float]:
+        """The time grid 0..1 this model was calibrated with for that many network calls."""
+        shift = _at_steps(self.recipe.get("calibration", {}).get("shift", {}), steps, default=1.0)
+        return shifted_grid(steps, shift)
+
+    def kappa(self, steps: int, modality: str | None = None) -> float:
+        """The calibrated strength of the Tweedie correction for that many network calls.
+
+        Between calibrated numbers of calls: interpolated in log(calls). 1 where the model was
+        never calibrated, which is right for an exact velocity (math.md section 3).
+        """
+        table = self.recipe.get("calibration", {}).get("kappa", {})
+        if modality in table:
+            table = table[modality]
+        return _at_steps({k: v for k, v in table.items() if k.isdigit()}, steps, default=1.0)
+
+    def _map(self, modality: str) -> Normalisation:
+        if modality not in self.normalisation:
+            raise SynthesisError(
+                f"The model {self.recipe.get('name', '')} knows {', '.join(self.normalisation)}, not {modality}."
+            )
+        return self.normalisation[modality]
+
+
+def save_model(folder: Path | str, network: nn.Module, recipe: Mapping[str, Any]) -> str:
+    """Write network (fp16) and recipe to folder/model.safetensors and its digest; the digest is returned.
+
+    The network's own options replace whatever the recipe says under "backbone".
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    full = dict(recipe) | {"backbone": {"name": "unet", **asdict(network.options)}}
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in network.state_dict().items()
+    }
+    part = folder / (WEIGHTS_FILE + ".part")
+    save_file(tensors, part, metadata={"recipe": json.dumps(full, sort_keys=True)})
+    digest = file_sha256(part)
+    part.replace(folder / WEIGHTS_FILE)
+    (folder / HASH_FILE).write_text(f"{digest}  {WEIGHTS_FILE}\n", encoding="ascii")
+    return digest
+
+
+def load_model(
+    folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> LoadedModel:
+    """The model in that folder, in evaluation mode; `folder` may also be the .safetensors file itself.
+
+    Raises SynthesisError, in a plain sentence, where the file is missing, is not safetensors (a
+    pickle is never opened), carries no recipe, does not fit its recipe, or is not the file whose
+    digest stands beside it.
+    """
+    path = Path(folder)
+    if path.is_dir():
+        path = path / WEIGHTS_FILE
+    if not path.is_file():
+        raise SynthesisError(f"There is no model at {path}.")
+    digest = file_sha256(path)
+    _check_digest(path, digest)
+    recipe, tensors = _read(path)
+    network = build_network(recipe)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as problem:
+        raise SynthesisError(f"The weights in {path.name} do not fit the recipe they carry.") from problem
+    network = network.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    return LoadedModel(network, recipe, digest, normalisations(recipe))
+
+
+def read_recipe(path: Path | str) -> dict[str, Any]:
+    """Only the recipe of a model file, without building the network."""
+    path = Path(path)
+    return _read(path / WEIGHTS_FILE if path.is_dir() else path, tensors=False)[0]
+
+
+def build_network(recipe: Mapping[str, Any]) -> UNet:
+    """A network with fresh weights, as the recipe's "backbone" describes it."""
+    values = {key: value for key, value in recipe.get("backbone", {}).items() if key != "name"}
+    unknown = sorted(set(values) - {field.name for field in fields(Options)})
+    if unknown:
+        raise SynthesisError(f"The model's recipe has backbone settings this version does not know: {unknown}.")
+    return UNet(Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
+
+
+def shifted_grid(steps: int, shift: float) -> list[float]:
+    """steps + 1 times from 0 to 1, uniform in sigma = 1 - t, then shifted (math.md section 0).
+
+    sigma' = s sigma / (1 + (s - 1) sigma): shift 1 is uniform, below 1 puts more steps near the data.
+    """
+    if steps < 1 or shift <= 0:
+        raise ValueError(f"expected steps >= 1 and shift > 0, got {steps} and {shift}")
+    sigmas = [1 - k / steps for k in range(steps + 1)]
+    return [1 - shift * sigma / (1 + (shift - 1) * sigma) for sigma in sigmas]
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_digest(path: Path, digest: str) -> None:
+    expected = path.parent / HASH_FILE
+    if expected.is_file() and expected.read_text(encoding="ascii").split()[0] != digest:
+        raise SynthesisError(
+            f"The weights in {path.name} are not the ones that were published: their SHA-256 differs "
+            f"from {HASH_FILE}. They were not loaded."
+        )
+
+
+def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            found = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+    except (SafetensorError, OSError) as problem:
+        raise SynthesisError(
+            f"{path.name} is not a safetensors file. Pickled checkpoints (.pt, .ckpt, .bin) are not opened, "
+            "because opening one can run code."
+        ) from problem
+    try:
+        recipe = json.loads(metadata["recipe"])
+    except (KeyError, json.JSONDecodeError) as problem:
+        raise SynthesisError(f"{path.name} carries no recipe, so it is not known how to run it.") from problem
+    return recipe, found
+
+
+def _at_steps(table: Mapping[str, float], steps: int, default: float) -> float:
+    """Value at `steps` from a table keyed by number of calls, interpolated in log(calls)."""
+    if not table:
+        return default
+    known = sorted((int(key), float(value)) for key, value in table.items())
+    return float(np.interp(np.log(steps), np.log([k for k, _ in known]), [v for _, v in known]))

@@ -1,0 +1,81 @@
+"""Make the phantoms a recipe trains on, shard by shard: `python -m training.prepare RECIPE --out FOLDER`.
+
+Shards are independent: several processes may work on one folder (`--part 1/2`, `--part 2/2`), a
+killed one is simply started again, and training may begin with the first shard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from synthesis.phantoms import abdomen, phantom_seed
+from synthesis.request import MODALITIES, SEXES
+from training.data import mark_enclosed_air
+from training.recipe import Recipe, load_recipe
+
+MODALITY_CYCLE = ("CT", "T1", "CT", "T2")  # half of the phantoms are CT, a quarter each T1 and T2
+SHARD = 256
+
+
+def modality_of(index: int) -> str:
+    """Which modality phantom `index` of a split is made in."""
+    return MODALITY_CYCLE[index % len(MODALITY_CYCLE)]
+
+
+def phantom_row(split: str, index: int, recipe: Recipe) -> tuple[npt.NDArray, npt.NDArray, list[float]]:
+    """One phantom of a split: image [H, W] in HU or signal, stored labels, a row of training.data.COLUMNS."""
+    seed = phantom_seed(split, index)
+    modality = modality_of(index)
+    phantom = abdomen(seed, shape=recipe.shape, modality=modality)
+    a = phantom.attributes
+    row = [
+        float(seed),
+        float(MODALITIES.index(modality)),
+        float(a.severity_texture),
+        float(a.severity_shape),
+        float(a.steatosis),
+        float(a.lesions),
+        float(a.age),
+        float(SEXES.index(a.sex)),
+    ]
+    return phantom.image, mark_enclosed_air(phantom.labels), row
+
+
+def write_shard(folder: Path, number: int, split: str, recipe: Recipe, count: int = SHARD) -> Path:
+    """Phantoms number*count ... of a split as folder/shard-NNNNN; a finished shard is left alone."""
+    final = folder / f"shard-{number:05d}"
+    if final.is_dir():
+        return final
+    rows = [phantom_row(split, number * count + i, recipe) for i in range(count)]
+    part = folder / f"part-{number:05d}"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    np.save(part / "images.npy", np.stack([r[0] for r in rows]).astype(np.float16))
+    np.save(part / "labels.npy", np.stack([r[1] for r in rows]))
+    np.save(part / "attributes.npy", np.array([r[2] for r in rows]))
+    part.rename(final)
+    return final
+
+
+def main() -> None:
+    """Write every shard that is missing, or those of one part."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--out", type=Path, help="folder of shards (default: the recipe's)")
+    parser.add_argument("--part", default="1/1", help="which share of the shards: 1/2, 2/2")
+    options = parser.parse_args()
+    recipe = load_recipe(options.recipe)
+    folder = options.out or recipe.data_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    first, of = (int(x) for x in options.part.split("/"))
+    for number in range(first - 1, -(-recipe.phantoms // SHARD), of):
+        print(write_shard(folder, number, "training", recipe), flush=True)
+
+
+if __name__ == "__main__":
+    main()

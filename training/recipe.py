@@ -1,0 +1,118 @@
+"""A training recipe: the YAML of one trained model, checked and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from synthesis.backbones.unet import Options
+from synthesis.imaging.intensity import Normalisation
+from training.data import MaskDropout
+
+RECIPES = Path(__file__).parent / "recipes"
+STATE = Path("var") / "training"  # data and checkpoints of training runs, relative to the repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowSettings:
+    """The flow objective: how times are drawn and which regions weigh more (training/objectives/flow.py)."""
+
+    name: str = "flow"
+    time_mean: float = 0.4  # of logit(t)
+    time_std: float = 1.2
+    time_uniform: float = 0.1  # share of times drawn evenly from 0..1 instead
+    region_weights: Mapping[int, float] = field(default_factory=lambda: {6: 2.0, 17: 3.0})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserSettings:
+    """AdamW; the rate rises over `warmup` steps, stays, and falls to nothing over the last `decay` share."""
+
+    rate: float = 8e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    warmup: int = 150
+    decay: float = 0.3
+    clip: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything one model's training depends on."""
+
+    name: str
+    title: str
+    version: str
+    seed: int
+    steps: int
+    batch: int
+    phantoms: int
+    image: Mapping[str, Any]
+    modalities: tuple[str, ...]
+    precision: str = "bf16"  # "no", "bf16" or "fp16": accelerate's mixed precision
+    refresh_every: int = 200  # steps between looks for new shards
+    checkpoint_every: int = 100
+    ema_exponent: float = 12.0
+    backbone: Options = field(default_factory=Options)
+    mask_dropout: MaskDropout = field(default_factory=MaskDropout)
+    objective: FlowSettings = field(default_factory=FlowSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    extra: Mapping[str, Any] = field(default_factory=dict)  # label set, licence, field: copied into the model
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of an image."""
+        return int(self.image["rows"]), int(self.image["columns"])
+
+    @property
+    def data_folder(self) -> Path:
+        """Where its phantoms lie unless a command says otherwise."""
+        return STATE / self.name / "phantoms"
+
+    @property
+    def run_folder(self) -> Path:
+        """Where its checkpoints and log lie unless a command says otherwise."""
+        return STATE / self.name / "run"
+
+    @property
+    def normalisation(self) -> dict[str, Normalisation]:
+        """Modality -> intensity map."""
+        return {name: Normalisation.from_json(v) for name, v in self.image["normalisation"].items()}
+
+
+def load_recipe(path: Path | str) -> Recipe:
+    """Read a recipe; `path` may also be the bare name of one in training/recipes.
+
+    Raises ValueError that names every key the recipe should not have or lacks.
+    """
+    path = Path(path)
+    if not path.suffix:
+        path = RECIPES / f"{path}.yaml"
+    return recipe_from(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def recipe_from(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from plain values, as YAML or JSON gives them."""
+    parts = {"backbone": Options, "mask_dropout": MaskDropout, "objective": FlowSettings, "optimiser": OptimiserSettings}
+    values = dict(values)
+    for name, kind in parts.items():
+        if name in values:
+            values[name] = _build(kind, values[name], name)
+    if "modalities" in values:
+        values["modalities"] = tuple(values["modalities"])
+    return _build(Recipe, values, "recipe")
+
+
+def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    known = {f.name for f in fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"{where} has keys it should not have: {', '.join(unknown)}")
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except TypeError as problem:
+        raise ValueError(f"{where} is incomplete: {problem}") from problem

@@ -1,0 +1,158 @@
+"""Train one model from its recipe: `accelerate launch -m training.train RECIPE` or plain `python -m`.
+
+One CPU, one GPU or many: accelerate places the network and averages gradients. Every random draw
+of a step follows from (recipe seed, step, process), so a run that was killed and started again
+ends with the same weights as one that was not (given the same shards and number of threads).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from synthesis.backbones.unet import UNet
+from training.data import Batch, PhantomShards, batch_at
+from training.ema import PowerEma
+from training.objectives import OBJECTIVES
+from training.recipe import OptimiserSettings, Recipe, load_recipe
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+LOG_EVERY = 25
+
+
+def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = None) -> Path:
+    """Train until recipe.steps, or `stop_after` steps in this call; returns the checkpoint's path."""
+    accelerator = Accelerator(
+        mixed_precision=recipe.precision, cpu=not torch.cuda.is_available(), step_scheduler_with_optimizer=False
+    )
+    torch.manual_seed(recipe.seed)
+    network: nn.Module = UNet(recipe.backbone).to(memory_format=torch.channels_last)
+    ema = PowerEma(network, recipe.ema_exponent)
+    settings = recipe.optimiser
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+    )
+    run.mkdir(parents=True, exist_ok=True)
+    first = resume(run / CHECKPOINT, network, ema, optimiser)
+    network, optimiser = accelerator.prepare(network, optimiser)
+    ema.weights = {name: tensor.to(accelerator.device) for name, tensor in ema.weights.items()}
+
+    shards = PhantomShards(data)
+    objective = OBJECTIVES[recipe.objective.name]
+    last = recipe.steps if stop_after is None else min(recipe.steps, first + stop_after)
+    losses: list[float] = []
+    began = time.monotonic()
+    for step in range(first, last):
+        if step % recipe.refresh_every == 0:
+            shards.refresh()
+        rank = accelerator.process_index
+        batch = batch_at(
+            shards, recipe.normalisation, recipe.mask_dropout,
+            size=recipe.batch, seed=recipe.seed, step=step, rank=rank,
+        )  # fmt: skip
+        generator = torch.Generator().manual_seed(hash_seed(recipe.seed, step, rank))
+        loss = objective(network, _to(batch, accelerator.device), recipe.objective, generator)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(network.parameters(), settings.clip)
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, recipe.steps, settings)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        ema.update(accelerator.unwrap_model(network), step + 1)
+
+        losses.append(float(loss.detach()))
+        if accelerator.is_main_process:
+            if (step + 1) % LOG_EVERY == 0 or step + 1 == last:
+                seconds = (time.monotonic() - began) / len(losses)
+                images = recipe.batch * accelerator.num_processes
+                report(run / LOG, step + 1, recipe, sum(losses) / len(losses), seconds, images, len(shards))
+                losses, began = [], time.monotonic()
+            if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == last:
+                save_checkpoint(run / CHECKPOINT, accelerator.unwrap_model(network), ema, optimiser, step + 1)
+    accelerator.wait_for_everyone()
+    return run / CHECKPOINT
+
+
+def rate_at(step: int, steps: int, settings: OptimiserSettings) -> float:
+    """Warm-up, constant, then a straight line to zero: the learning rate of a step counted from 0."""
+    rise = min(1.0, (step + 1) / max(1, settings.warmup))
+    fall = min(1.0, (steps - step) / max(1.0, settings.decay * steps))
+    return settings.rate * min(rise, fall)
+
+
+def hash_seed(seed: int, step: int, rank: int) -> int:
+    """A different noise stream for every step and process."""
+    return ((seed * 1_000_003 + step) * 1_000_003 + rank) % 2**63
+
+
+def save_checkpoint(
+    path: Path, network: nn.Module, ema: PowerEma, optimiser: torch.optim.Optimizer, step: int
+) -> None:
+    """Write all that is needed to go on; a kill while writing leaves the checkpoint before."""
+    state = {
+        "network": network.state_dict(),
+        "ema": ema.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+    }
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def resume(path: Path, network: nn.Module, ema: PowerEma, optimiser: torch.optim.Optimizer) -> int:
+    """Load a checkpoint of our own, if there is one; returns the step to go on with."""
+    if not path.is_file():
+        return 0
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    network.load_state_dict(state["network"])
+    ema.load_state_dict(state["ema"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def report(
+    log: Path, step: int, recipe: Recipe, loss: float, seconds: float, images: int, phantoms: int
+) -> None:
+    """One line on the screen and in the log; `seconds` and `images` are those of one step."""
+    left = (recipe.steps - step) * seconds / 60
+    print(
+        f"step {step}/{recipe.steps}  loss {loss:.4f}  {images / seconds:.1f} images/s  "
+        f"{phantoms} phantoms  {left:.0f} min left",
+        flush=True,
+    )
+    line = {"step": step, "loss": loss, "images_per_second": images / seconds, "phantoms": phantoms, "at": time.time()}
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(batch.images.to(device), batch.condition.to(device), batch.labels.to(device))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", help="a YAML file, or the name of one in training/recipes")
+    parser.add_argument("--data", type=Path, help="folder of phantom shards (default: the recipe's)")
+    parser.add_argument("--run", type=Path, help="folder for checkpoint and log (default: the recipe's)")
+    parser.add_argument("--steps", type=int, help="another number of steps than the recipe's")
+    options = parser.parse_args()
+    recipe = load_recipe(options.recipe)
+    if options.steps:
+        recipe = replace(recipe, steps=options.steps)
+    print(train(recipe, options.data or recipe.data_folder, options.run or recipe.run_folder))
+
+
+if __name__ == "__main__":
+    main()
