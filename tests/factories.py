@@ -30,7 +30,7 @@ def person(*roles: str, username: str | None = None, **fields: Any) -> Any:
 
 
 def dataset(owner: Any = None, *, name: str | None = None, shares: dict[Any, str] | None = None) -> Any:
-    """A data manager's dataset (a new one's by default), shared as {person: "view", "annotate" or "manage"}."""
+    """A data manager's dataset (a new one's by default), shared as {person: level}."""
     from webapp.cases.services import dataset_create
 
     from webapp.cases.models import DatasetShare

@@ -1,5 +1,4 @@
-"""The web side of Semblance: people, records and pages; it never imports torch."""
+"""The web side of Semblance: people, records and pages; it never imports torch.
 
-from webapp.celery import app as celery_app
-
-__all__ = ["celery_app"]
+Nothing is imported here: `webapp.launch` runs before any package is installed.
+"""
