@@ -9,3 +9,7 @@ class JobsConfig(AppConfig):
     name = "webapp.jobs"
     label = "jobs"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """State the permission rules of requests, jobs and results."""
+        from webapp.jobs import rules  # noqa: F401

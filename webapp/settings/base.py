@@ -107,6 +107,16 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 
 # Where services to the left of `jobs` hand in work (webapp.core.work).
 JOB_SUBMIT = "webapp.jobs.services.job_submit"
+JOB_LEASE_SECONDS = env.seconds("JOB_LEASE_SECONDS", 20.0)  # renewed three times within it
+JOB_STAGE_SECONDS = env.seconds("JOB_STAGE_SECONDS", 600.0)  # a stage that names no limit of its own
+JOB_POLL_SECONDS = env.seconds("JOB_POLL_SECONDS", 2.0)  # how often an idle worker looks unasked
+JOB_REAP_SECONDS = env.seconds("JOB_REAP_SECONDS", 5.0)
+JOB_RETRY_SECONDS = env.seconds("JOB_RETRY_SECONDS", 5.0)  # doubled with every attempt
+JOB_HEARTBEAT_SECONDS = env.seconds("JOB_HEARTBEAT_SECONDS", 2.0)
+JOB_SHUTDOWN_SECONDS = env.seconds("JOB_SHUTDOWN_SECONDS", 10.0)  # for a job to stop between two steps
+JOB_MAX_KILLS = 2  # workers that may die on a job before it is set aside
+JOB_QUOTA = env.number("JOB_QUOTA", 100)  # waiting or running jobs of one person
+JOB_HANDLERS: dict[str, str] = {}  # kinds of work beyond those in workers.tasks: {"kind": "module:function"}
 
 _broker = env.text("BROKER_URL", "filesystem://")
 CELERY_BROKER_URL = _broker

@@ -41,6 +41,24 @@ def number(name: str, default: int) -> int:
         raise ValueError(f"{name} must be a whole number; got {value!r}") from error
 
 
+def seconds(name: str, default: float) -> float:
+    """A length of time.
+
+    Raises:
+        ValueError: when the value is not a positive number.
+    """
+    value = text(name)
+    if not value:
+        return default
+    try:
+        length = float(value)
+    except ValueError:
+        length = 0.0
+    if not 0.0 < length < float("inf"):
+        raise ValueError(f"{name} must be a positive number of seconds; got {value!r}")
+    return length
+
+
 def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     """A comma-separated variable as a list."""
     value = text(name)

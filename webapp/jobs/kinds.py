@@ -1,0 +1,46 @@
+"""Every kind of work: which queue does it and what a person calls it. The handlers live in `workers.tasks`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from webapp.jobs.models import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of work."""
+
+    queue: str
+    label: str | Promise
+    max_attempts: int = 3
+
+
+KINDS: dict[str, Kind] = {
+    "synthesise": Kind(queue=Job.Queue.COMPUTE, label=_("Synthesis")),
+    "reproduce": Kind(queue=Job.Queue.COMPUTE, label=_("Exact repetition")),
+    "install_model": Kind(queue=Job.Queue.COMPUTE, label=_("Model installation")),
+    "import_cases": Kind(queue=Job.Queue.RECORDS, label=_("Import")),
+    "export": Kind(queue=Job.Queue.RECORDS, label=_("Export")),
+}
+
+
+def kind_get(name: str, *, queue: str = "") -> Kind:
+    """The kind of work called `name`; kinds that a deployment adds by JOB_HANDLERS must name their queue.
+
+    Raises ValueError for a kind that nobody handles.
+    """
+    if name in KINDS:
+        return KINDS[name]
+    if name in settings.JOB_HANDLERS and queue in Job.Queue.values:
+        return Kind(queue=queue, label=name)
+    raise ValueError(f"job kind: expected one of {', '.join(KINDS)}; got {name!r}")
+
+
+def kind_label(name: str) -> str:
+    """What a person calls this kind of work."""
+    return str(KINDS[name].label) if name in KINDS else name

@@ -1,0 +1,141 @@
+"""Asking for synthetic images: check the wish, prepare the label map, hand in the job."""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from webapp.core.errors import ApplicationError, NotAllowed
+from webapp.core.permissions import can, require
+from webapp.core.services import audit_record
+from webapp.jobs.models import Job, SynthesisRequest
+from webapp.jobs.preparation import Prepared, prepare
+from webapp.jobs.submission import job_submit
+
+COUNT_LIMIT = 16
+SEED_LIMIT = 2**31 - 1
+
+
+def request_submit(
+    *,
+    user: Any,
+    model: Any,
+    parameters: Mapping[str, Any],
+    case: Any = None,
+    mask: Any = None,
+    slice_index: int | None = None,
+    count: int = 1,
+    seed: int | None = None,
+    note: str = "",
+    priority: int = 0,
+) -> SynthesisRequest:
+    """Ask for `count` images of one anatomy under one condition; the job is `request.jobs.get()`.
+
+    `parameters` holds "condition" and "sampler" (the fields of `synthesis.request.Condition` and
+    `SamplerOptions`) and, where no case is given, "phantom_seed": the demo anatomy to take the mask
+    from. A missing seed is drawn. Raises ApplicationError in plain words for whatever the model was
+    not trained for, NotAllowed for people who may not ask for synthesis.
+    """
+    if not can(user, "create", SynthesisRequest):
+        raise NotAllowed(_("Your role does not include asking for synthetic images."))
+    if case is not None:
+        require(user, "request", case)
+    if not model.is_active:
+        raise ApplicationError(_("This model is no longer offered. Choose another one."), field="model")
+    if not 1 <= count <= COUNT_LIMIT:
+        raise ApplicationError(
+            _("Ask for 1 to %(limit)d images at a time.") % {"limit": COUNT_LIMIT}, field="count"
+        )
+    seed = secrets.randbelow(SEED_LIMIT) if seed is None else seed
+    if not 0 <= seed <= SEED_LIMIT:
+        raise ApplicationError(
+            _("The seed must be a whole number from 0 to %(limit)d.") % {"limit": SEED_LIMIT}, field="seed"
+        )
+    prepared = prepare(
+        model=model, parameters=parameters, case=case, mask=mask, slice_index=slice_index, count=count
+    )
+    if prepared.problems:
+        first = prepared.problems[0]
+        raise ApplicationError(
+            " ".join(problem.message for problem in prepared.problems), field=first.field, code="preflight"
+        )
+    return _store(
+        user=user,
+        prepared=prepared,
+        model=model,
+        case=case,
+        mask=mask,
+        slice_index=slice_index,
+        count=count,
+        seed=seed,
+        note=note[:500],
+        priority=priority,
+    )
+
+
+def _store(*, user: Any, prepared: Prepared, priority: int, **fields: Any) -> SynthesisRequest:
+    with transaction.atomic():
+        item = SynthesisRequest.objects.create(
+            owner=user,
+            parameters=prepared.parameters,
+            labels=labels_packed(prepared.labels),
+            grid=prepared.grid,
+            prepared=prepared.notes,
+            **fields,
+        )
+        job = job_submit(
+            kind="synthesise",
+            owner=user,
+            payload={"request_id": str(item.pk)},
+            subject_type="jobs.SynthesisRequest",
+            subject_id=item.pk,
+            request=item,
+            priority=priority,
+        )
+        audit_record(
+            actor=user,
+            action="synthesis.requested",
+            obj=item,
+            detail={"model": str(item.model), "count": item.count, "job": str(job.pk)},
+        )
+    return item
+
+
+def request_again(*, user: Any, request: SynthesisRequest, seed: int | None = None) -> SynthesisRequest:
+    """Hand in the same settings once more; another seed makes another image of the same wish."""
+    require(user, "request", request)
+    return request_submit(
+        user=user,
+        model=request.model,
+        parameters=request.parameters,
+        case=request.case,
+        mask=request.mask,
+        slice_index=request.slice_index,
+        count=request.count,
+        seed=seed,
+        note=request.note,
+    )
+
+
+def request_job(request: SynthesisRequest) -> Job:
+    """The newest job of the request: the first one, or the latest retry."""
+    return request.jobs.filter(kind="synthesise").order_by("-created_at")[0]
+
+
+def labels_packed(labels: npt.NDArray[np.uint8]) -> bytes:
+    """A label map [rows, columns] as it is kept with the request."""
+    return zlib.compress(np.ascontiguousarray(labels, dtype=np.uint8).tobytes(), 9)
+
+
+def labels_of(request: SynthesisRequest) -> npt.NDArray[np.uint8]:
+    """The label map [rows, columns] uint8 that the model sees, on its own grid."""
+    shape = (int(request.grid["rows"]), int(request.grid["columns"]))
+    flat = np.frombuffer(zlib.decompress(bytes(request.labels)), dtype=np.uint8)
+    return flat.reshape(shape).copy()

@@ -1,0 +1,137 @@
+"""Reads of the jobs app."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, Prefetch, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
+from django.http import Http404
+
+from webapp.core.permissions import require
+from webapp.jobs.models import Job, QueueShare, Result, SynthesisRequest
+from webapp.jobs.rules import may_request, oversees_jobs
+
+
+def job_list_for(*, user: Any, everybody: bool = False) -> QuerySet[Job]:
+    """The person's jobs, newest first; everybody's for an administrator who asks for them."""
+    jobs = Job.objects.select_related("owner", "request__model")
+    if everybody and oversees_jobs(user):
+        return jobs
+    return jobs.filter(owner=user)
+
+
+def job_get_for(*, user: Any, id: UUID) -> Job:
+    """The job, if the person may see it; Http404 otherwise."""
+    job = Job.objects.select_related("owner", "request__model", "retry_of").filter(pk=id).first()
+    if job is None:
+        raise Http404("This job does not exist, or it is not yours.")
+    require(user, "view", job)
+    return job
+
+
+def job_for_worker(job_id: UUID) -> Job:
+    """The job with what a worker's handler reads, without a permission check."""
+    return Job.objects.select_related("owner", "request__model", "request__case", "request__mask").get(
+        pk=job_id
+    )
+
+
+def jobs_running_for(*, user: Any) -> QuerySet[Job]:
+    """What the drawer in the top bar shows."""
+    return job_list_for(user=user).filter(state__in=Job.ACTIVE)
+
+
+def request_list_for(*, user: Any) -> QuerySet[SynthesisRequest]:
+    """The person's requests, newest first."""
+    if not may_request(user):
+        return SynthesisRequest.objects.none()
+    return (
+        SynthesisRequest.objects.filter(owner=user)
+        .defer("labels")
+        .select_related("model", "case", "mask")
+        .prefetch_related(Prefetch("jobs", queryset=Job.objects.order_by("created_at")))
+    )
+
+
+def request_get_for(*, user: Any, id: UUID) -> SynthesisRequest:
+    """The request, if the person may see it; Http404 otherwise."""
+    item = SynthesisRequest.objects.select_related("model", "case", "mask", "owner").filter(pk=id).first()
+    if item is None:
+        raise Http404("This request does not exist, or it is not yours.")
+    require(user, "view", item)
+    return item
+
+
+def result_list_for(*, user: Any) -> QuerySet[Result]:
+    """The person's results, newest first."""
+    if not may_request(user):
+        return Result.objects.none()
+    return Result.objects.filter(request__owner=user).select_related(
+        "case", "mask", "request__model", "request__case"
+    )
+
+
+def result_get_for(*, user: Any, id: UUID) -> Result:
+    """The result, if the person may see it; Http404 otherwise."""
+    result = (
+        Result.objects.select_related(
+            "case", "mask", "job", "decided_by", "request__model", "request__case", "request__mask"
+        )
+        .filter(pk=id)
+        .first()
+    )
+    if result is None:
+        raise Http404("This result does not exist, or it is not yours.")
+    require(user, "view", result)
+    return result
+
+
+def queue_position(job: Job) -> int | None:
+    """How many jobs will start before this one if nothing else is handed in; None unless it waits.
+
+    Simulates the round robin of `claims.job_claim` on what waits now: in round r every person's r-th
+    job is taken, in the order in which people were last served.
+    """
+    if job.state != Job.State.QUEUED:
+        return None
+    ahead = queue_order(job.queue)
+    return ahead.index(job.pk) if job.pk in ahead else 0
+
+
+def queue_order(queue: str) -> list[UUID]:
+    """Waiting jobs of a queue in the order in which one free worker would take them."""
+    turn = Window(
+        RowNumber(), partition_by=F("owner"), order_by=[F("priority").desc(), F("created_at"), F("pk")]
+    )
+    waiting = list(
+        Job.objects.filter(queue=queue, state=Job.State.QUEUED)
+        .order_by()
+        .annotate(turn=turn)
+        .values_list("pk", "owner_id", "turn", "created_at")
+    )
+    owners = {row[1] for row in waiting}
+    served = dict(QueueShare.objects.filter(queue=queue, owner__in=owners).values_list("owner", "served"))
+    held = list(Job.objects.filter(queue=queue, state__in=Job.HELD).values_list("owner", flat=True))
+    first = {}
+    for _, owner, place, created in waiting:
+        if place == 1:
+            first[owner] = created
+    return [
+        row[0]
+        for row in sorted(
+            waiting,
+            key=lambda row: (row[2] + held.count(row[1]), served.get(row[1], 0), first[row[1]], str(row[1])),
+        )
+    ]
+
+
+def waiting_count(queue: str) -> int:
+    """How many jobs wait on a queue."""
+    return Job.objects.filter(queue=queue, state=Job.State.QUEUED).count()
+
+
+def retries_of(job: Job) -> QuerySet[Job]:
+    """Newer jobs that do the same work again."""
+    return Job.objects.filter(Q(retry_of=job)).order_by("created_at")

@@ -1,0 +1,54 @@
+"""Writes of the jobs app: hand in work, do it under a lease, cancel it, try it again, keep what came of it."""
+
+from webapp.jobs.claims import (
+    Claim,
+    Signal,
+    job_cancelled,
+    job_claim,
+    job_fail,
+    job_finish,
+    job_lost,
+    job_progress,
+    job_release,
+    job_renew,
+    job_requeue,
+    job_signal,
+    job_stage,
+)
+from webapp.jobs.heartbeats import heartbeat_record, heartbeat_remove
+from webapp.jobs.reaper import jobs_reap
+from webapp.jobs.requests import request_again, request_submit
+from webapp.jobs.results import Made, result_decide, result_reproduce, results_store
+from webapp.jobs.submission import QuotaReached, job_cancel, job_retry, job_submit
+from webapp.jobs.transitions import Conflict, LeaseLost
+
+__all__ = [
+    "Claim",
+    "Conflict",
+    "LeaseLost",
+    "Made",
+    "QuotaReached",
+    "Signal",
+    "heartbeat_record",
+    "heartbeat_remove",
+    "job_cancel",
+    "job_cancelled",
+    "job_claim",
+    "job_fail",
+    "job_finish",
+    "job_lost",
+    "job_progress",
+    "job_release",
+    "job_renew",
+    "job_requeue",
+    "job_retry",
+    "job_signal",
+    "job_stage",
+    "job_submit",
+    "jobs_reap",
+    "request_again",
+    "request_submit",
+    "result_decide",
+    "result_reproduce",
+    "results_store",
+]
