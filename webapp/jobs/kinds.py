@@ -1,4 +1,4 @@
-"""Every kind of work: which queue does it and what a person calls it. The handlers live in `workers.tasks`."""
+"""Every kind of work: its queue and what a person calls it. The handlers live in `workers.tasks`."""
 
 from __future__ import annotations
 
