@@ -28,6 +28,7 @@ class GenerativeModel(Record):
     weights_sha256 = models.CharField(max_length=64, unique=True)
     weights_path = models.CharField(max_length=300, help_text="Name of model.safetensors in the storage.")
     weights_size = models.PositiveBigIntegerField(default=0, help_text="Bytes.")
+    parameters = models.PositiveBigIntegerField(default=0, help_text="Numbers in the weights.")
     card = models.TextField(blank=True, help_text="Model card, Markdown.")
     recipe = models.JSONField(default=dict)
     label_set = models.JSONField(default=list)

@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.forms",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
@@ -61,6 +62,8 @@ TEMPLATES = [
         },
     }
 ]
+
+FORM_RENDERER = "webapp.core.forms.ComponentRenderer"
 
 DATABASES = {"default": env.database(env.text("DATABASE_URL"), home=SEMBLANCE_HOME)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -104,6 +107,7 @@ FILE_UPLOAD_TEMP_DIR = SEMBLANCE_HOME / "uploads"
 FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True)
 DATA_UPLOAD_MAX_NUMBER_FILES = 20_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
+MODEL_MAX_BYTES = env.number("MODEL_MAX_MIB", 20_480) * 1024 * 1024  # of one installed checkpoint
 
 # Where services to the left of `jobs` hand in work (webapp.core.work).
 JOB_SUBMIT = "webapp.jobs.services.job_submit"

@@ -1,0 +1,146 @@
+"""Installing, offering and withdrawing generative models."""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import UploadedFile
+from django.db import IntegrityError, transaction
+
+from webapp.core import work
+from webapp.core.errors import Conflict
+from webapp.core.permissions import require
+from webapp.core.services import audit_record
+from webapp.registry.models import GenerativeModel
+from webapp.registry.recipes import Description, describe
+from webapp.registry.selectors import local_copy
+from webapp.registry.weights import CARD_FILE, WEIGHTS_FILE, Checkpoint, NotAModel, read_checkpoint
+
+STAGED = "staged-models"
+
+
+def model_install(*, path: Path | str, user: Any = None) -> GenerativeModel:
+    """Install the checkpoint at `path` (a folder, or a .safetensors file) and offer it.
+
+    The same weights again change nothing but the card and what is said about them. `user` is None
+    where the site installs the model that it ships with.
+
+    Raises:
+        NotAModel: in a plain sentence, where the files cannot be installed.
+        Conflict: where this name and version stand for other weights already.
+        Http404, PermissionDenied: where the person may not install models.
+    """
+    if user is not None:
+        require(user, "install", GenerativeModel)
+    checkpoint = read_checkpoint(path, max_bytes=settings.MODEL_MAX_BYTES)
+    description = describe(checkpoint.recipe, checkpoint.card)
+    _refuse_other_weights(checkpoint, description)
+    stored = _store(checkpoint)
+    try:
+        return _record(checkpoint, description, stored, user)
+    except IntegrityError:  # somebody installed it in the same moment
+        _refuse_other_weights(checkpoint, description)
+        return _record(checkpoint, description, stored, user)
+
+
+def model_install_submit(*, user: Any, path: Path | str) -> Any:
+    """Have a worker install the checkpoint at a path that the worker can read; the job is returned."""
+    require(user, "install", GenerativeModel)
+    return work.submit(kind="install_model", owner=user, payload={"path": str(path)})
+
+
+def model_upload_submit(*, user: Any, weights: UploadedFile, card: UploadedFile | None = None) -> Any:
+    """Keep an uploaded checkpoint (and its card) aside and have a worker install it; the job is returned."""
+    require(user, "install", GenerativeModel)
+    if weights.size is not None and weights.size > settings.MODEL_MAX_BYTES:
+        raise NotAModel(
+            f"This file has {weights.size / 2**20:,.0f} MB; the site takes models of up to "
+            f"{settings.MODEL_MAX_BYTES / 2**20:,.0f} MB.",
+            field="weights",
+        )
+    folder = f"{STAGED}/{uuid4().hex}"
+    # The stored name is ours, but a pickle must stay recognisable as one.
+    suffix = Path(weights.name or "").suffix.lower()
+    name = default_storage.save(
+        f"{folder}/{WEIGHTS_FILE if suffix == '.safetensors' else 'upload.bin'}", weights
+    )
+    if card is not None:
+        default_storage.save(f"{folder}/{CARD_FILE}", card)
+    return work.submit(kind="install_model", owner=user, payload={"staged": name})
+
+
+def model_install_execute(*, payload: dict[str, Any], user: Any) -> GenerativeModel:
+    """Do what an `install_model` job says (for the worker), and clear away what was kept aside for it."""
+    staged = payload.get("staged")
+    if not staged:
+        return model_install(path=str(payload["path"]), user=user)
+    card = str(Path(staged).with_name(CARD_FILE))
+    try:
+        return model_install(path=local_copy(str(staged), beside=card), user=user)
+    finally:
+        for name in (str(staged), card):
+            default_storage.delete(name)
+
+
+@transaction.atomic
+def model_offer(*, user: Any, model: GenerativeModel, offered: bool) -> GenerativeModel:
+    """Offer a model in the form, or withdraw it; what it made stays, and it stays readable."""
+    require(user, "manage", model)
+    locked = GenerativeModel.objects.select_for_update().get(pk=model.pk)
+    if locked.is_active != offered:
+        locked.is_active = offered
+        locked.save(update_fields=["is_active", "updated_at"])
+        audit_record(actor=user, action="model.offered" if offered else "model.withdrawn", obj=locked)
+    return locked
+
+
+def _refuse_other_weights(checkpoint: Checkpoint, description: Description) -> None:
+    same_name = GenerativeModel.objects.filter(name=description.name, version=description.version)
+    if same_name.exclude(weights_sha256=checkpoint.sha256).exists():
+        raise Conflict(
+            f"Version {description.version} of {description.name} is installed with other weights. A version "
+            "never changes, since results name it: give the new weights a new version.",
+            code="version_taken",
+        )
+
+
+def _store(checkpoint: Checkpoint) -> str:
+    """Copy the weights into the storage under their hash, once; the stored name is returned."""
+    name = f"models/{checkpoint.sha256}/{WEIGHTS_FILE}"
+    if default_storage.exists(name) and default_storage.size(name) == checkpoint.size:
+        return name
+    default_storage.delete(name)
+    with checkpoint.path.open("rb") as file:
+        stored = default_storage.save(name, File(file))
+    if stored != name:  # another process stored the same bytes meanwhile
+        default_storage.delete(stored)
+    return name
+
+
+@transaction.atomic
+def _record(checkpoint: Checkpoint, description: Description, stored: str, user: Any) -> GenerativeModel:
+    values = {
+        **vars(description),
+        "weights_path": stored,
+        "weights_size": checkpoint.size,
+        "card": checkpoint.card,
+        "recipe": checkpoint.recipe,
+    }
+    known = GenerativeModel.objects.select_for_update().filter(weights_sha256=checkpoint.sha256).first()
+    if known is None:
+        model = GenerativeModel.objects.create(
+            **values, weights_sha256=checkpoint.sha256, installed_by=user, parameters=checkpoint.parameters
+        )
+        detail = {"version": model.version, "sha256": model.weights_sha256, "bytes": model.weights_size}
+        audit_record(actor=user, action="model.installed", obj=model, detail=detail)
+        return model
+    changed = [name for name, value in values.items() if getattr(known, name) != value]
+    if changed:
+        for name in changed:
+            setattr(known, name, values[name])
+        known.save(update_fields=[*changed, "updated_at"])
+        audit_record(actor=user, action="model.described", obj=known, detail={"changed": sorted(changed)})
+    return known
