@@ -28,9 +28,9 @@ def tiny_recipe(rows: int = 128, columns: int = 128) -> dict[str, Any]:
             "rows": rows,
             "columns": columns,
             "normalisation": {
-                "CT": {"units": [-1000, -200, 300, 1300], "scaled": [-3.6, -2.0, 2.0, 4.0]},
-                "T1": {"units": [0.0, 1.0], "scaled": [-2.0, 2.0]},
-                "T2": {"units": [0.0, 1.0], "scaled": [-2.0, 2.0]},
+                "CT": {"units": [-1000, -200, 300, 1300], "scaled": [-4.5, -2.5, 2.5, 5.0]},
+                "T1": {"units": [0, 900], "scaled": [-2.0, 3.0]},
+                "T2": {"units": [0, 810, 1530], "scaled": [-2.0, 2.5, 4.5]},
             },
         },
         "label_set": [{"value": l.value, "name": l.name, "color": l.color} for l in LABEL_SET],  # noqa: E741

@@ -18,7 +18,7 @@ from synthesis.phantoms import labels as names
 from synthesis.request import MODALITIES
 
 ENCLOSED_AIR = 128  # bit of a stored label: air inside the body (gas in stomach or bowel)
-COLUMNS = ("seed", "modality", "severity_texture", "severity_shape", "steatosis", "lesions", "age", "sex")
+COLUMNS = ("seed", "modality", "severity_texture", "severity_shape", "steatosis", "lesions", "age", "sex", "spacing_mm")
 
 # What TotalSegmentator-like label sets leave unlabelled inside the body.
 SELDOM_LABELLED = (names.FAT, names.MUSCLE, names.SKIN, names.ASCITES, names.CANAL)

@@ -42,6 +42,7 @@ def phantom_row(split: str, index: int, recipe: Recipe) -> tuple[npt.NDArray, np
         float(a.lesions),
         float(a.age),
         float(SEXES.index(a.sex)),
+        float(phantom.spacing_mm[-1]),
     ]
     return phantom.image, mark_enclosed_air(phantom.labels), row
 
