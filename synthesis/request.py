@@ -13,6 +13,7 @@ MODALITIES: tuple[str, ...] = ("CT", "T1", "T2")
 SEVERITIES: tuple[str, ...] = ("none", "low", "mild", "severe")
 SEXES: tuple[str, ...] = ("F", "M")
 STEATOSIS_GRADES: tuple[int, ...] = (0, 1, 2, 3)
+SEED_LIMIT = 2**32  # torch's CPU generator reads 32 bits of a seed
 
 Labels = npt.NDArray[np.uint8]
 Image = npt.NDArray[np.float32]
@@ -90,8 +91,13 @@ class SynthesisRequest:
             raise ValueError(f"spacing_mm: expected two positive numbers, got {self.spacing_mm}.")
         if self.count < 1:
             raise ValueError(f"count: expected at least 1, got {self.count}.")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: expected 0 to 2^63 - 1, got {self.seed}.")
+        if not 0 <= self.seed < SEED_LIMIT:
+            raise ValueError(f"seed: expected 0 to {SEED_LIMIT - 1}, got {self.seed}.")
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each image: `seed`, `seed` + 1, ... One image's seed alone makes it again."""
+        return [(self.seed + index) % SEED_LIMIT for index in range(self.count)]
 
 
 @dataclass(frozen=True)

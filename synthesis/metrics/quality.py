@@ -127,10 +127,7 @@ def adherence(image: Image, labels: Labels, modality: str) -> dict[str, float]:
     Inside the body only pixels count whose label is stated (not "body (unspecified)"), and
     classes of at least 2 % of the body.
     """
-    if modality == "CT":
-        tissue = image > -400.0
-    else:
-        tissue = ndimage.uniform_filter(image, 3) > MR_BACKGROUND
+    tissue = image > -400.0 if modality == "CT" else ndimage.uniform_filter(image, 3) > MR_BACKGROUND
     inside, seen = filled(labels != L.AIR), filled(largest(tissue))
     found = {"body outline": dice(seen.astype(np.uint8), inside.astype(np.uint8), 1)}
     if modality != "CT":

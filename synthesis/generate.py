@@ -1,0 +1,193 @@
+"""The story, top to bottom: from a request and a loaded model to images in real units."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from synthesis.catalog import SAMPLERS
+from synthesis.checkpoints import LoadedModel
+from synthesis.control.painting import ConditionTensors, paint, unconditional
+from synthesis.errors import SynthesisError
+from synthesis.guidance import guided
+from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
+from synthesis.metrics.quality import Judge, quality
+from synthesis.phantoms.contrast import WINDOWS
+from synthesis.reproduction import numerics, versions
+from synthesis.request import OnStep, Step, SynthesisRequest, SynthesisResult
+from synthesis.stepping import SamplerStep, Velocity, noise_like
+
+PREVIEW_SIDE = 128
+
+
+def generate(
+    model: LoadedModel,
+    request: SynthesisRequest,
+    *,
+    on_step: OnStep | None = None,
+    batch: int = 1,
+    judge: Judge | None = None,
+) -> SynthesisResult:
+    """Make `request.count` images that obey the request's labels and condition.
+
+    Every image has a noise stream of its own, drawn on the CPU from its seed alone. `batch`
+    images share one network call; their noise does not depend on it, though the last bits of the
+    network's arithmetic may, so it is recorded. `on_step` is called after each sampler step of
+    each batch; `Cancelled` raised there ends the work. `judge` adds its own quality numbers.
+
+    Raises SynthesisError, in words for the clinician, where this model cannot serve the request.
+    """
+    begun = perf_counter()
+    _check(model, request)
+    settings = _sampler_settings(model, request)
+    sampler = SAMPLERS[request.sampler.name].load()
+    options = SAMPLERS[request.sampler.name].load_options()
+    chosen = options(**{f.name: settings[f.name] for f in fields(options) if f.name in settings})
+    stored = []
+    with _repeatable():
+        for first in range(0, request.count, batch):
+            seeds = request.seeds[first : first + batch]
+            generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+            x_1 = sampler(
+                _velocity(model, request, len(seeds)),
+                noise_like(_blank(model, request, len(seeds)), generators),
+                settings["times"],
+                options=chosen,
+                on_step=_reporter(model, request, first, on_step),
+                generator=generators,
+            )
+            stored += [to_stored(image, request.condition.modality) for image in _units(model, request, x_1)]
+    images = np.stack([from_stored(one) for one in stored])
+    return SynthesisResult(
+        images=images,
+        seeds=request.seeds,
+        recipe=_recipe(model, request, settings, min(batch, request.count)),
+        pixel_sha256=[pixel_sha256(one) for one in stored],
+        quality=[quality(image, request.labels, request.condition, model.recipe, judge) for image in images],
+        seconds=perf_counter() - begun,
+    )
+
+
+def _check(model: LoadedModel, request: SynthesisRequest) -> None:
+    """Refuse what would fail inside; `preflight` says the same, and more, before submitting."""
+    image = model.recipe["image"]
+    expected = (int(image["rows"]), int(image["columns"]))
+    if request.labels.shape != expected:
+        raise SynthesisError(
+            f"The mask has {request.labels.shape[0]} x {request.labels.shape[1]} pixels, but this model "
+            f"draws {expected[0]} x {expected[1]}. Fit the mask to the model first."
+        )
+    if request.sampler.name not in SAMPLERS:
+        raise SynthesisError(f'There is no sampler "{request.sampler.name}"; choose {", ".join(SAMPLERS)}.')
+    if request.condition.modality not in model.normalisation:
+        known = ", ".join(model.normalisation)
+        raise SynthesisError(f"This model draws {known}, not {request.condition.modality}.")
+
+
+def _sampler_settings(model: LoadedModel, request: SynthesisRequest) -> dict[str, Any]:
+    """The sampler options as they are used: the model's time grid, and its kappa where none is given."""
+    settings = asdict(request.sampler)
+    if settings["kappa"] is None:
+        settings["kappa"] = model.kappa(request.sampler.steps, request.condition.modality)
+    return {**settings, "times": model.times(request.sampler.steps)}
+
+
+def _device(model: LoadedModel) -> tuple[torch.device, torch.dtype]:
+    weight = next(model.network.parameters())
+    return weight.device, weight.dtype
+
+
+def _blank(model: LoadedModel, request: SynthesisRequest, batch: int) -> Tensor:
+    """An image batch [B, 1, rows, columns] float32 of nothing, on the model's device."""
+    return torch.empty((batch, 1, *request.labels.shape), device=_device(model)[0])
+
+
+def _velocity(model: LoadedModel, request: SynthesisRequest, batch: int) -> Velocity:
+    """The network as a velocity v(x, t) under the request's condition and guidance."""
+    device, dtype = _device(model)
+    painted = paint(np.stack([request.labels] * batch), [request.condition] * batch)
+
+    def under(condition: ConditionTensors) -> Velocity:
+        planes, attributes = condition.to(device, dtype)
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            with (
+                torch.inference_mode(),
+                torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
+            ):
+                v: Tensor = model.network(x.to(dtype), t.expand(batch), planes, attributes)
+            return v.float()
+
+        return velocity
+
+    return guided(under(painted), under(unconditional(painted)), request.sampler.guidance)
+
+
+def _units(model: LoadedModel, request: SynthesisRequest, x: Tensor) -> npt.NDArray[np.float32]:
+    """Network scale [B, 1, rows, columns] to HU or signal [B, rows, columns]."""
+    return model.denormalise(x[:, 0].float().cpu().numpy(), request.condition.modality)
+
+
+def _reporter(model: LoadedModel, request: SynthesisRequest, first: int, on_step: OnStep | None) -> Any:
+    """A sampler's `on_step` that tells the caller's, with a picture of what is to come."""
+    if on_step is None:
+        return None
+    tell = on_step
+
+    def report(progress: SamplerStep) -> None:
+        picture = preview(_units(model, request, progress.estimate[:1])[0], model.recipe, request)
+        tell(Step(first + 1, request.count, progress.step, progress.steps, picture))
+
+    return report
+
+
+def preview(
+    image: npt.NDArray[np.float32], recipe: Mapping[str, Any], request: SynthesisRequest
+) -> npt.NDArray[np.uint8]:
+    """A small picture [rows, columns] for the screen: windowed, at most PREVIEW_SIDE on a side."""
+    modality = request.condition.modality
+    low, high = recipe["image"].get("windows", WINDOWS)[modality]
+    step = max(1, -(-max(image.shape) // PREVIEW_SIDE))
+    rows, columns = (length // step * step for length in image.shape)
+    blocks = image[:rows, :columns].reshape(rows // step, step, columns // step, step).mean((1, 3))
+    return np.clip((blocks - low) * (255.0 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _recipe(
+    model: LoadedModel, request: SynthesisRequest, settings: Mapping[str, Any], batch: int
+) -> dict[str, Any]:
+    """Everything the pixels depend on, as plain JSON; with the labels it makes them again."""
+    return {
+        "model": {
+            "name": model.recipe.get("name", ""),
+            "version": str(model.recipe.get("version", "")),
+            "method": model.recipe.get("method", ""),
+            "weights_sha256": model.weights_sha256,
+        },
+        "condition": request.condition.to_json(),
+        "sampler": dict(settings),
+        "seed": request.seed,
+        "count": request.count,
+        "labels_sha256": hashlib.sha256(np.ascontiguousarray(request.labels).tobytes()).hexdigest(),
+        "shape": list(request.labels.shape),
+        "spacing_mm": list(request.spacing_mm),
+        "unit": "HU" if request.condition.modality == "CT" else "signal",
+        "numerics": numerics(*_device(model), batch),
+        "versions": versions(),
+    }
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Ask the GPU libraries for the same bits each time; nothing changes on a CPU."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield

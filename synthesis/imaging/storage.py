@@ -1,0 +1,43 @@
+"""The integers that are kept: images in real units to int16 and back, and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+Stored = npt.NDArray[np.int16]
+
+CT_RANGE = (-1024, 3071)  # HU that scanners keep in twelve bits
+MR_RANGE = (0, 32767)
+
+
+def stored_range(modality: str) -> tuple[int, int]:
+    """The lowest and highest integer kept for a modality."""
+    return CT_RANGE if modality == "CT" else MR_RANGE
+
+
+def to_stored(image: npt.ArrayLike, modality: str) -> Stored:
+    """HU (CT) or signal (MR) rounded to the nearest integer and held to the modality's range.
+
+    One integer step is one HU or one unit of signal, so slope 1 and intercept 0 lead back.
+    Raises ValueError where a value is not a finite number.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("image: expected finite numbers, got NaN or infinity.")
+    low, high = stored_range(modality)
+    return np.clip(np.rint(values), low, high).astype(np.int16)
+
+
+def from_stored(stored: Stored) -> npt.NDArray[np.float32]:
+    """Stored integers as HU or signal, exactly."""
+    return stored.astype(np.float32)
+
+
+def pixel_sha256(stored: Stored) -> str:
+    """SHA-256 over the integers as little-endian int16 in row order: the identity of the pixels."""
+    if stored.dtype != np.int16:
+        raise ValueError(f"stored: expected int16, got {stored.dtype}.")
+    return hashlib.sha256(np.ascontiguousarray(stored, dtype="<i2").tobytes()).hexdigest()
