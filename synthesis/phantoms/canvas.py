@@ -25,5 +25,5 @@ class Canvas:
         """Paint a structure given its distance field inside `box`; value: one number or a field."""
         share = soft_mask(distance, self.frame.pixel)
         view = self.image[box]
-        view += share * (np.float32(value) - view) if np.isscalar(value) else share * (value - view)
+        view += share * (np.asarray(value, dtype=np.float32) - view)
         self.labels[box][share > 0.5] = label

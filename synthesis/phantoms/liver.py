@@ -5,11 +5,24 @@ import numpy as np
 from synthesis.phantoms import labels as L
 from synthesis.phantoms.pathology import Lesion, candidate_lesions, lesion_fits, liver_texture
 from synthesis.phantoms.scene import Scene
-from synthesis.phantoms.shapes import Box, Field, Frame, Point, Waves, ellipsoid, smooth_union, tube
+from synthesis.phantoms.shapes import (
+    Box,
+    Field,
+    Frame,
+    Point,
+    Waves,
+    ellipsoid,
+    meet,
+    smooth_union,
+    superellipse,
+    tube,
+)
 from synthesis.phantoms.streams import stream
+from synthesis.phantoms.subject import HALF_DEPTH, HALF_WIDTH
 
 __all__ = ["diaphragm", "liver_box", "liver_distance", "paint_liver"]
 
+DOME_MM = 50.0
 LOW: Point = (-150.0, -110.0, -120.0)
 HIGH: Point = (90.0, 110.0, 140.0)
 
@@ -25,8 +38,8 @@ def diaphragm(frame: Frame, box: Box, dome: Point, width: float, depth: float) -
     u = (x - np.float32(dome[0])) * np.float32(1 / width)
     v = (y - np.float32(dome[1])) * np.float32(1 / depth)
     square = u * u + v * v
-    height = np.float32(dome[2]) - np.float32(62.0) * square
-    slope = np.sqrt(1 + (2 * 62.0 / min(width, depth)) ** 2 * square)
+    height = np.float32(dome[2]) - np.float32(DOME_MM) * square
+    slope = np.sqrt(1 + np.float32((2 * DOME_MM / min(width, depth)) ** 2) * square)
     out: Field = (height - z) / slope
     return out
 
@@ -35,13 +48,14 @@ def liver_distance(scene: Scene, frame: Frame, box: Box, cavity: Field) -> Field
     """Distance to the liver's surface for the scene's grade of shape."""
     grade = scene.cirrhosis
     shift = scene.jitter("liver place", sd=1.0, size=8)
-    x, y, z = frame.at(box)
+    z = frame.tall[box[0]]
     right = grade.right_lobe * (1 + 0.03 * shift[0])
     left = grade.left_lobe * (1 + 0.07 * shift[1])
     # The lower the slice, the closer the lobe keeps to the flank.
     lower = np.minimum(z - np.float32(10.0), 0.0) * np.float32(0.30)
-    leaning = Frame(frame.x, frame.y, frame.z, frame.bent_x - lower, frame.bent_y, frame.tall,
-                    frame.pixel, frame.slack)
+    leaning = Frame(
+        frame.x, frame.y, frame.z, frame.bent_x - lower, frame.bent_y, frame.tall, frame.pixel, frame.slack
+    )
     distance = ellipsoid(
         leaning,
         box,
@@ -57,7 +71,7 @@ def liver_distance(scene: Scene, frame: Frame, box: Box, cavity: Field) -> Field
     )
     distance = smooth_union(distance, lobe, 16.0)
     # The hilum and the bed of the vena cava hollow the back of the liver out.
-    hollow = ellipsoid(frame, box, (-6.0, 28.0, 6.0), (34.0, 46.0, 80.0), 0.3)
+    hollow = ellipsoid(frame, box, (-6.0, 28.0, -10.0), (34.0, 46.0, 62.0), 0.3)
     distance = np.maximum(distance, -hollow)
     caudate = ellipsoid(
         frame,
@@ -91,9 +105,7 @@ def paint_liver(scene: Scene) -> None:
     if near.any():
         x, y, z = frame.at(box)
         points = np.stack([x[near], y[near], np.broadcast_to(z, near.shape)[near]], axis=1)
-        texture = liver_texture(
-            scene.subject.seed, points, scene.modality, scene.attributes.severity_texture
-        )
+        texture = liver_texture(scene.subject.seed, points, scene.modality, scene.attributes.severity_texture)
         value[near] += texture if scene.modality == "CT" else texture * np.float32(values["liver"])
     canvas.paint(L.LIVER, box, distance, value)
     _paint_vessels(scene, box, distance)
@@ -123,20 +135,13 @@ def _paint_vessels(scene: Scene, box: Box, liver: Field) -> None:
         ([(-72.0 + j[12], 2.0 + j[13], 14.0), (-84.0, -4.0 + j[21], -40.0 + j[22])], [4.2, 2.2]),
     ]
     for points, radii in trees:
-        low = tuple(min(p[i] for p in points) - radii[0] for i in range(3))
-        high = tuple(max(p[i] for p in points) + radii[0] for i in range(3))
-        part = frame.box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
-        if part is None:
+        around = frame.around(points, max(radii))
+        overlap = None if around is None else meet(around, box)
+        if overlap is None:
             continue
-        inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
-        if any(s.start < 0 for s in inside):
-            part = box
-            inside = tuple(slice(0, n) for n in liver.shape)
-        distance = tube(frame, part, points, radii)
-        within = liver[inside] + np.float32(1.5)
-        if within.shape != distance.shape:
-            continue
-        scene.canvas.paint(L.VEINS, part, np.maximum(distance, within), scene.values["venous blood"])
+        part, inner = overlap
+        distance = np.maximum(tube(frame, part, points, radii), liver[inner] + np.float32(1.5))
+        scene.canvas.paint(L.VEINS, part, distance, scene.values["venous blood"])
 
 
 def place_lesions(scene: Scene) -> list[Lesion]:
@@ -154,18 +159,20 @@ def place_lesions(scene: Scene) -> list[Lesion]:
     z = np.array([scene.subject.level], dtype=np.float32)
     shape = (1, len(y), len(x))
     coarse = Frame(
-        x, y, z,
-        np.broadcast_to(x[None, None, :], shape), np.broadcast_to(y[None, :, None], shape),
-        z[:, None, None], step, 0.0,
+        x,
+        y,
+        z,
+        np.broadcast_to(x[None, None, :], shape),
+        np.broadcast_to(y[None, :, None], shape),
+        z[:, None, None],
+        step,
+        0.0,
     )
-    from synthesis.phantoms.shapes import superellipse
-    from synthesis.phantoms.subject import HALF_DEPTH, HALF_WIDTH
-
     cavity = superellipse(coarse, HALF_WIDTH, HALF_DEPTH)
     whole = coarse.whole
     depth = liver_distance(scene, coarse, whole, cavity)
     kidney = ellipsoid(coarse, whole, (-60.0, 46.0, -24.0), (36.0, 38.0, 64.0))
-    lung = diaphragm(coarse, whole, (-62.0, -16.0, 92.0), 78.0, 78.0)
+    lung = diaphragm(coarse, whole, (-62.0, -24.0, 92.0), 88.0, 80.0)
     depth = np.maximum(depth, np.maximum(-kidney, -lung))
     chosen: list[Lesion] = []
     for lesion in candidate_lesions(scene.subject.seed, scene.subject.level):
@@ -180,10 +187,11 @@ def place_lesions(scene: Scene) -> list[Lesion]:
 
 def _paint_lesion(scene: Scene, lesion: Lesion, liver: Field, box: Box) -> None:
     frame = scene.frame
-    reach = max(lesion.radii)
-    c = lesion.centre
-    if frame.box((c[0] - reach, c[1] - reach, c[2] - reach), (c[0] + reach, c[1] + reach, c[2] + reach)) is None:
+    around = frame.around([lesion.centre], max(lesion.radii))
+    overlap = None if around is None else meet(around, box)
+    if overlap is None:
         return
-    distance = ellipsoid(frame, box, c, lesion.radii, lesion.angle)
+    part, inner = overlap
+    distance = ellipsoid(frame, part, lesion.centre, lesion.radii, lesion.angle)
     value = scene.values["lesion hyper" if lesion.hyper else "lesion hypo"]
-    scene.canvas.paint(L.LESION, box, np.maximum(distance, liver), value)
+    scene.canvas.paint(L.LESION, part, np.maximum(distance, liver[inner]), value)

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from synthesis.phantoms.shapes import Field, Point
+from synthesis.phantoms.shapes import Point
 from synthesis.phantoms.streams import stream
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Lesion",
     "ShapeGrade",
     "candidate_lesions",
+    "lesion_fits",
     "liver_texture",
     "nodules",
 ]
@@ -62,32 +63,38 @@ def nodules(
     its own brightness, parted by darker septa about `rim` mm wide.
     """
     table = rng.random((TABLE, 4), dtype=np.float32)
-    table[:, :3] = 0.5 + 0.8 * (table[:, :3] - 0.5)
-    scaled = points * np.float32(1 / spacing)
-    base = np.floor(scaled - np.float32(0.5)).astype(np.int64)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0].astype(np.float32)
+    table[:, :3] = 0.5 + np.float32(0.94) * (table[:, :3] - 0.5)
+    scaled = (points * np.float32(1 / spacing)) @ turn
+    base = np.floor(scaled).astype(np.int64)
     near = np.full(len(points), 9.0, dtype=np.float32)
     second = near.copy()
     shade = np.zeros(len(points), dtype=np.float32)
-    for corner in range(8):
-        cell = base + np.array([corner & 1, corner >> 1 & 1, corner >> 2 & 1])
-        entry = table[
-            (cell[:, 0] * 73856093 ^ cell[:, 1] * 19349663 ^ cell[:, 2] * 83492791) & (TABLE - 1)
-        ]
-        gap = scaled - cell.astype(np.float32) - entry[:, :3]
-        distance = np.sqrt(np.einsum("ij,ij->i", gap, gap))
+    x, y, z = np.ascontiguousarray(scaled.T)
+    for corner in range(27):
+        i, j, k = base[:, 0] + corner % 3 - 1, base[:, 1] + corner // 3 % 3 - 1, base[:, 2] + corner // 9 - 1
+        code = i * 73856093 ^ j * 19349663 ^ k * 83492791
+        entry = table.take((code ^ code >> 9) & (TABLE - 1), axis=0)
+        gap = x - i - entry[:, 0]
+        distance = gap * gap
+        gap = y - j - entry[:, 1]
+        distance += gap * gap
+        gap = z - k - entry[:, 2]
+        distance += gap * gap
+        distance = np.sqrt(distance, dtype=np.float32)
         closer = distance < near
-        second = np.where(closer, near, np.minimum(second, distance))
-        near = np.where(closer, distance, near)
-        shade = np.where(closer, entry[:, 3], shade)
+        np.minimum(second, np.maximum(distance, near), out=second)
+        np.minimum(near, distance, out=near)
+        np.copyto(shade, entry[:, 3], where=closer)
     septum = np.clip(1.0 - (second - near) * np.float32(spacing / rim), 0.0, 1.0)
     pattern = (0.55 + 0.9 * shade) * (1.0 - septum) - 0.35 * septum
     out: NDArray[np.float32] = ((pattern - PATTERN_MEAN) / PATTERN_SD).astype(np.float32)
     return out
 
 
-# Mean and standard deviation of the raw pattern at rim = 0.55 spacing, by simulation.
-PATTERN_MEAN: Final = 0.5
-PATTERN_SD: Final = 0.4
+# Mean and standard deviation of the raw pattern at RIM_SHARE, by simulation.
+PATTERN_MEAN: Final = 0.254
+PATTERN_SD: Final = 0.454
 RIM_SHARE: Final = 0.42
 
 
@@ -154,6 +161,3 @@ def lesion_fits(inside: float, lesion: Lesion, taken: list[Lesion]) -> bool:
         float(np.linalg.norm(np.subtract(lesion.centre, other.centre))) > size + max(other.radii) + 3.0
         for other in taken
     )
-
-
-__all__ += ["Field", "lesion_fits"]

@@ -36,11 +36,13 @@ class Scene:
     def cirrhosis(self) -> ShapeGrade:
         return SHAPE_GRADES[self.attributes.severity_shape]
 
-    def ripple(self, name: str, box: Box, gain: float, shortest: float, longest: float) -> Field:
+    def ripple(
+        self, name: str, box: Box, gain: float, shortest: float, longest: float, count: int = 5
+    ) -> Field:
         """Return this subject's smooth unevenness called `name` inside a box, with sd `gain`."""
         rng = stream(self.subject.seed, name)
         return self.frame.waves(
-            Waves.draw(rng, gain=gain, shortest=shortest, longest=longest, count=5), box
+            Waves.draw(rng, gain=gain, shortest=shortest, longest=longest, count=count), box
         )
 
     def jitter(self, name: str, *, sd: float, size: int) -> list[float]:

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Frame", "Waves", "ellipsoid", "smooth_union", "soft_mask", "superellipse", "tube"]
+__all__ = [
+    "Box",
+    "Field",
+    "Frame",
+    "Point",
+    "Waves",
+    "ellipsoid",
+    "meet",
+    "smooth_union",
+    "soft_mask",
+    "superellipse",
+    "tube",
+]
 
 Field = NDArray[np.float32]
 Point = tuple[float, float, float]
@@ -92,6 +104,11 @@ class Frame:
             spans.append(slice(int(first), int(last)))
         return (spans[0], spans[1], spans[2])
 
+    def around(self, points: Sequence[Point], reach: float) -> Box | None:
+        """Return the index box that holds all `points` and what lies within `reach` mm of them."""
+        low, high = np.min(points, axis=0) - reach, np.max(points, axis=0) + reach
+        return self.box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+
     def at(self, box: Box) -> tuple[Field, Field, Field]:
         """Return (x, y, z) inside a box: bent [d, h, w], bent [d, h, w], z [d, 1, 1]."""
         return self.bent_x[box], self.bent_y[box], self.tall[box[0]]
@@ -99,6 +116,15 @@ class Frame:
     def waves(self, waves: Waves, box: Box) -> Field:
         """Evaluate a wave field inside a box."""
         return waves.on(self.x[box[2]], self.y[box[1]], self.z[box[0]])
+
+
+def meet(part: Box, whole: Box) -> tuple[Box, Box] | None:
+    """Return where `part` lies in `whole`: (as a box of the grid, as a box within `whole`), or None."""
+    spans = [slice(max(p.start, w.start), min(p.stop, w.stop)) for p, w in zip(part, whole, strict=True)]
+    if any(s.start >= s.stop for s in spans):
+        return None
+    inner = [slice(s.start - w.start, s.stop - w.start) for s, w in zip(spans, whole, strict=True)]
+    return (spans[0], spans[1], spans[2]), (inner[0], inner[1], inner[2])
 
 
 def ellipsoid(frame: Frame, box: Box, centre: Point, radii: Point, angle: float = 0.0) -> Field:

@@ -15,6 +15,4 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
     """
     if seed < 0:
         raise ValueError(f"seed must be >= 0, got {seed}")
-    return np.random.default_rng(
-        np.random.SeedSequence([seed, zlib.crc32(purpose.encode("ascii"))])
-    )
+    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(purpose.encode("ascii"))]))

@@ -12,7 +12,7 @@ from synthesis.phantoms.streams import stream
 __all__ = ["Build", "Subject", "build_of", "draw_subject", "frame_of"]
 
 HALF_WIDTH: Final = 138.0
-HALF_DEPTH: Final = 94.0
+HALF_DEPTH: Final = 98.0
 LEVELS: Final = (-42.0, 46.0)
 
 
@@ -67,7 +67,7 @@ def draw_subject(seed: int) -> Subject:
         seed=seed,
         stretch=(float(stretch[0]), float(stretch[1]), float(stretch[2])),
         habitus=float(rng.beta(2.0, 2.0)),
-        fill=float(rng.uniform(0.81, 0.88)),
+        fill=float(rng.uniform(0.82, 0.89)),
         shift=(float(rng.uniform(-5.0, 5.0)), float(rng.uniform(-5.0, 5.0))),
         level=float(rng.uniform(*LEVELS)),
         vertebra=float(rng.uniform(0.0, 36.0)),
@@ -84,12 +84,12 @@ def build_of(subject: Subject, attributes: Attributes) -> Build:
     """
     woman = attributes.sex == "F"
     years = min(max((attributes.age - 18.0) / 47.0, 0.0), 1.0)
-    wasting = 1.0 - 0.35 * max(attributes.age - 40.0, 0.0) / 50.0
-    factor = (1.2 if woman else 0.8) * (0.8 + 0.35 * years)
+    wasting = 1.0 - 0.42 * max(attributes.age - 40.0, 0.0) / 50.0
+    factor = (1.25 if woman else 0.75) * (0.65 + 0.5 * years)
     visceral = (0.35 + 0.75 * subject.habitus) * (0.75 if woman else 1.2) * (0.6 + 0.6 * years)
     return Build(
         subcutaneous=_fat(subject.habitus, factor),
-        wall=(9.5 if woman else 13.0) * wasting,
+        wall=(9.5 if woman else 14.0) * wasting,
         visceral=visceral,
         muscle=(0.92 if woman else 1.06) * float(np.sqrt(wasting)),
     )

@@ -7,7 +7,7 @@ from synthesis.phantoms.scene import Scene
 from synthesis.phantoms.shapes import ellipsoid, superellipse, tube
 from synthesis.phantoms.subject import HALF_DEPTH, HALF_WIDTH
 
-__all__ = ["paint_ribs", "paint_spine", "paint_trunk"]
+__all__ = ["paint_psoas", "paint_ribs", "paint_spine", "paint_trunk"]
 
 SKIN_MM = 2.0
 VERTEBRA_MM = 36.0
@@ -22,9 +22,7 @@ def paint_trunk(scene: Scene) -> None:
     whole = frame.whole
     x, y, _ = frame.at(whole)
     fat = build.subcutaneous
-    body = superellipse(
-        frame, HALF_WIDTH + build.wall + 0.95 * fat, HALF_DEPTH + build.wall + fat + 3.0, 3.0
-    )
+    body = superellipse(frame, HALF_WIDTH + build.wall + 0.95 * fat, HALF_DEPTH + build.wall + fat + 3.0, 3.0)
     body += scene.ripple("outline", whole, 1.2, 90.0, 220.0)
     # The furrow over the spine.
     furrow = np.exp(-((x / np.float32(16.0)) ** 2)) * (y > 0)
@@ -60,36 +58,33 @@ def _paint_back(scene: Scene, hand: float) -> None:
     if box is None:
         return
     streaks = scene.ripple(f"streaks {name}", box, 1.0, 8.0, 22.0)
-    fatty = 0.10 * max(scene.attributes.age - 30.0, 0.0) / 60.0
+    fatty = 0.16 * max(scene.attributes.age - 30.0, 0.0) / 60.0
     muscle = values["muscle"] + streaks * np.float32(fatty * (values["fat"] - values["muscle"]))
-    back = ellipsoid(
-        frame, box, (hand * 29.0, 84.0, 0.0), (27.0 * size, 19.0 * size, 1e5), -0.25 * hand
-    )
+    back = ellipsoid(frame, box, (hand * 29.0, 84.0, 0.0), (27.0 * size, 19.0 * size, 1e5), -0.25 * hand)
     back += scene.ripple(f"back {name}", box, 0.8, 25.0, 60.0)
     # Fascia: a hair of fat around the muscle.
     canvas.paint(L.FAT, box, back - np.float32(1.6), values["fat"])
     canvas.paint(L.MUSCLE, box, back, muscle)
-    bottom, top = -140.0, 14.0
-    psoas = tube(
-        frame,
-        box,
-        [(hand * 27.0, 50.0, top), (hand * 36.0, 52.0, -40.0), (hand * 46.0, 40.0, bottom)],
-        [4.0 * size, 15.0 * size, 20.0 * size],
-    )
-    canvas.paint(L.MUSCLE, box, psoas, muscle)
-    quadratus = tube(
-        frame,
-        box,
-        [(hand * 52.0, 74.0, 0.0), (hand * 66.0, 70.0, -90.0)],
-        [7.0 * size, 10.0 * size],
-    )
-    canvas.paint(L.MUSCLE, box, quadratus, muscle)
-    box = frame.box((-30.0, 10.0, -60.0), (30.0, 60.0, 90.0))
-    if box is not None:
-        crus = ellipsoid(
-            frame, box, (hand * 15.0 + 5.0, 30.0, 25.0), (4.2 * size, 13.0, 55.0), -0.25 * hand
-        )
-        canvas.paint(L.MUSCLE, box, crus, values["muscle"])
+
+
+def paint_psoas(scene: Scene) -> None:
+    """Paint psoas, quadratus lumborum and the crura of the diaphragm on both sides."""
+    frame, canvas, size, muscle = scene.frame, scene.canvas, scene.build.muscle, scene.values["muscle"]
+    for hand in (-1.0, 1.0):
+        box = frame.box((-80.0, 20.0, -160.0), (80.0, 95.0, 40.0))
+        if box is not None:
+            points = [(hand * 27.0, 52.0, 16.0), (hand * 33.0, 52.0, -30.0), (hand * 46.0, 42.0, -140.0)]
+            psoas = tube(frame, box, points, [3.0 * size, 13.0 * size, 20.0 * size])
+            canvas.paint(L.MUSCLE, box, psoas, muscle)
+            points = [(hand * 52.0, 77.0, 4.0), (hand * 66.0, 72.0, -90.0)]
+            quadratus = tube(frame, box, points, [5.0 * size, 10.0 * size])
+            canvas.paint(L.MUSCLE, box, quadratus, muscle)
+        box = frame.box((-30.0, 10.0, -60.0), (30.0, 60.0, 90.0))
+        if box is not None:
+            crus = ellipsoid(
+                frame, box, (hand * 15.0 + 4.0, 30.0, 25.0), (4.0 * size, 13.0, 60.0), -0.25 * hand
+            )
+            canvas.paint(L.MUSCLE, box, crus, muscle)
 
 
 def paint_ribs(scene: Scene) -> None:
@@ -144,7 +139,9 @@ def paint_spine(scene: Scene) -> None:
             upright=True,
         )
         arch = np.minimum(arch, lamina)
-        process = tube(frame, box, [(hand * 17.0, 71.0, 0.0), (hand * 40.0, 77.0, 0.0)], [4.4, 3.0], upright=True)
+        process = tube(
+            frame, box, [(hand * 17.0, 71.0, 0.0), (hand * 40.0, 77.0, 0.0)], [4.4, 3.0], upright=True
+        )
         arch = np.minimum(arch, np.maximum(process, np.abs(height - np.float32(2.0)) - np.float32(6.0)))
     bone = 0.55 * values["marrow"] + 0.45 * values["cortex"]
     canvas.paint(L.BONE, box, arch, bone)

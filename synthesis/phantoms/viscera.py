@@ -5,7 +5,7 @@ import numpy as np
 from synthesis.phantoms import labels as L
 from synthesis.phantoms.liver import diaphragm
 from synthesis.phantoms.scene import Scene
-from synthesis.phantoms.shapes import Box, Field, Point, ellipsoid, tube
+from synthesis.phantoms.shapes import Point, ellipsoid, tube
 from synthesis.phantoms.streams import stream
 
 __all__ = [
@@ -45,12 +45,13 @@ def paint_lungs(scene: Scene) -> None:
     box = frame.box((-160.0, -120.0, -30.0), (160.0, 120.0, 200.0))
     if box is None:
         return
-    x, _, _ = frame.at(box)
-    right = diaphragm(frame, box, (-62.0, -16.0, 92.0 + lift[0]), 78.0, 78.0)
-    left = diaphragm(frame, box, (62.0, -10.0, 84.0 + lift[1]), 76.0, 80.0)
+    x, y, _ = frame.at(box)
+    right = diaphragm(frame, box, (-62.0, -24.0, 92.0 + lift[0]), 88.0, 80.0)
+    left = diaphragm(frame, box, (62.0, -20.0, 88.0 + lift[1]), 88.0, 82.0)
     distance = np.where(x < 0, right, left)
     # Heart, gullet and spine lie between the lungs.
-    distance = np.maximum(distance, np.float32(26.0) - np.abs(x))
+    between = np.float32(26.0) + np.clip(np.float32(-0.8) * (y + np.float32(10.0)), 0.0, 46.0)
+    distance = np.maximum(distance, between - np.abs(x))
     distance = np.maximum(distance, scene.cavity[box] + np.float32(1.0))
     scene.canvas.paint(L.MUSCLE, box, distance - np.float32(2.2), scene.values["muscle"])
     vessels = scene.ripple("lung vessels", box, 1.0, 9.0, 20.0)
@@ -133,7 +134,7 @@ def paint_stomach(scene: Scene) -> None:
     distance += scene.ripple("stomach outline", box, 1.6, 25.0, 70.0)
     distance = np.maximum(distance, scene.cavity[box] + np.float32(4.0))
     canvas.paint(L.STOMACH, box, distance, values["gut wall"])
-    content = scene.ripple("stomach content", box, 0.12, 10.0, 25.0)
+    content = scene.ripple("stomach content", box, 0.05, 10.0, 30.0, 10)
     lumen = distance + np.float32(3.6)
     canvas.paint(L.STOMACH, box, lumen, values["gut content"] * (1 + content))
     _, y, _ = frame.at(box)
@@ -171,9 +172,17 @@ def paint_great_vessels(scene: Scene) -> None:
     splenic: list[Point] = [(4.0, -3.0, -6.0), (38.0, 8.0 + j[1], 10.0), (80.0, 22.0, 24.0)]
     mesenteric: list[Point] = [(4.0, -3.0, -6.0), (-4.0, -12.0, -40.0), (-2.0, -18.0, -110.0)]
     cava: list[Point] = [
-        (-19.0, 27.0 + j[2], -120.0), (-22.0, 25.0 + j[3], 0.0), (-25.0, 16.0, 50.0), (-24.0, 4.0, 110.0),
+        (-19.0, 27.0 + j[2], -120.0),
+        (-22.0, 25.0 + j[3], 0.0),
+        (-25.0, 16.0, 50.0),
+        (-24.0, 4.0, 110.0),
     ]
-    aorta: list[Point] = [(4.0, 19.0, -120.0), (8.0 + j[4], 20.0, 0.0), (11.0, 25.0, 90.0), (14.0, 30.0, 160.0)]
+    aorta: list[Point] = [
+        (4.0, 19.0, -120.0),
+        (8.0 + j[4], 20.0, 0.0),
+        (11.0, 25.0, 90.0),
+        (14.0, 30.0, 160.0),
+    ]
     artery: list[Point] = [(8.0, 10.0, 8.0), (8.0, -4.0, -14.0), (5.0, -16.0, -110.0)]
     for label, points, radii, value in (
         (L.VEINS, cava, [11.0, 11.5, 13.0, 13.0], venous),
@@ -183,10 +192,7 @@ def paint_great_vessels(scene: Scene) -> None:
         (L.VEINS, mesenteric, [5.6, 5.0, 4.2], venous),
         (L.VEINS, portal, [6.6, 7.2, 6.6], venous),
     ):
-        box = frame.box(
-            tuple(min(p[i] for p in points) - 16.0 for i in range(3)),  # type: ignore[arg-type]
-            tuple(max(p[i] for p in points) + 16.0 for i in range(3)),  # type: ignore[arg-type]
-        )
+        box = frame.around(points, max(radii))
         if box is not None:
             canvas.paint(label, box, tube(frame, box, points, radii), value)
 
@@ -207,21 +213,33 @@ def paint_gallbladder(scene: Scene) -> None:
 def paint_bowel(scene: Scene) -> None:
     """Paint colon, duodenum and the loops of the small bowel."""
     j = scene.jitter("colon", sd=4.0, size=16)
-    ascending: list[Point] = [(-98.0 + j[0], 22.0, -130.0), (-96.0 + j[1], 14.0, -80.0), (-88.0, -14.0, -46.0 + j[2])]
+    ascending: list[Point] = [
+        (-98.0 + j[0], 22.0, -130.0),
+        (-96.0 + j[1], 14.0, -80.0),
+        (-88.0, -14.0, -46.0 + j[2]),
+    ]
     across: list[Point] = [
-        (-88.0, -14.0, -46.0 + j[2]), (-60.0 + j[3], -58.0, -44.0 + j[4]), (0.0 + j[5], -72.0, -40.0 + j[6]),
-        (58.0 + j[7], -62.0, -22.0 + j[8]), (98.0, -22.0 + j[9], 2.0),
+        (-88.0, -14.0, -46.0 + j[2]),
+        (-60.0 + j[3], -58.0, -44.0 + j[4]),
+        (0.0 + j[5], -72.0, -40.0 + j[6]),
+        (58.0 + j[7], -62.0, -22.0 + j[8]),
+        (98.0, -22.0 + j[9], 2.0),
     ]
     descending: list[Point] = [(98.0, -22.0 + j[9], 2.0), (108.0 + j[10], 14.0, -30.0), (110.0, 22.0, -130.0)]
-    duodenum: list[Point] = [(-26.0, -30.0, -8.0), (-42.0 + j[11], -6.0, -14.0), (-40.0 + j[12], 2.0, -48.0), (10.0, 4.0, -56.0)]
+    duodenum: list[Point] = [
+        (-26.0, -30.0, -8.0),
+        (-42.0 + j[11], -6.0, -14.0),
+        (-40.0 + j[12], 2.0, -48.0),
+        (10.0, 4.0, -56.0),
+    ]
     rng = stream(scene.subject.seed, "small bowel")
-    count = 64
-    start = rng.uniform((-72.0, -76.0, -125.0), (88.0, 12.0, 2.0), size=(count, 3))
-    turn = rng.normal(size=(count, 3)) * (20.0, 16.0, 12.0)
-    bore = rng.uniform(9.0, 13.5, size=count) * (1.22 - 0.25 * scene.build.visceral)
+    count = 110
+    start = rng.uniform((-70.0, -78.0, -125.0), (96.0, 26.0, 12.0), size=(count, 3))
+    turn = rng.normal(size=(count, 3)) * (22.0, 18.0, 12.0)
+    bore = rng.uniform(9.5, 14.5, size=count) * (1.25 - 0.28 * scene.build.visceral)
     for i in range(count):
         # The loops hang lower on the right, below the liver's edge, than on the left.
-        if start[i, 2] > -28.0 + 0.33 * start[i, 0]:
+        if start[i, 2] > -26.0 + 0.40 * start[i, 0]:
             continue
         a, b = start[i], start[i] + turn[i]
         _paint_gut(scene, f"loop {i}", [tuple(a), tuple(b)], [bore[i], bore[i]], ripple=0.0, gas=False)
@@ -236,11 +254,7 @@ def _paint_gut(
 ) -> None:
     """Paint one stretch of gut: wall, content, and for the colon folds and pockets of gas."""
     frame, canvas, values = scene.frame, scene.canvas, scene.values
-    reach = max(radii)
-    box = frame.box(
-        (min(p[0] for p in points) - reach, min(p[1] for p in points) - reach, min(p[2] for p in points) - reach),
-        (max(p[0] for p in points) + reach, max(p[1] for p in points) + reach, max(p[2] for p in points) + reach),
-    )
+    box = frame.around(points, max(radii))
     if box is None:
         return
     distance = tube(frame, box, points, radii)
@@ -253,8 +267,10 @@ def _paint_gut(
     if not gas:
         canvas.paint(L.BOWEL, box, lumen, values["gut content"])
         return
-    spread = 14.0 if scene.modality == "CT" else 0.12 * values["gut content"]
-    canvas.paint(L.BOWEL, box, lumen, values["gut content"] + scene.ripple(f"{name} stool", box, spread, 7.0, 16.0))
+    spread = 12.0 if scene.modality == "CT" else 0.07 * values["gut content"]
+    canvas.paint(
+        L.BOWEL, box, lumen, values["gut content"] + scene.ripple(f"{name} stool", box, spread, 7.0, 18.0, 12)
+    )
     rng = stream(scene.subject.seed, f"{name} gas")
     for point, radius in zip(points, radii, strict=True):
         # Every pocket is drawn, whether or not the slice meets it.
@@ -262,6 +278,3 @@ def _paint_gut(
         centre = (point[0] + dx, point[1] - 0.4 * radius, point[2] + dz)
         pocket = ellipsoid(frame, box, centre, (wide * radius, high * radius, 0.9 * radius))
         canvas.paint(L.AIR, box, np.maximum(pocket, lumen), values["air"])
-
-
-__all__ += ["Box", "Field"]
