@@ -40,7 +40,7 @@ def diaphragm(frame: Frame, box: Box, dome: Point, width: float, depth: float) -
     square = u * u + v * v
     height = np.float32(dome[2]) - np.float32(DOME_MM) * square
     slope = np.sqrt(1 + np.float32((2 * DOME_MM / min(width, depth)) ** 2) * square)
-    out: Field = (height - z) / slope
+    out: Field = np.divide(height - z, slope, dtype=np.float32)
     return out
 
 

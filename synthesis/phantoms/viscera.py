@@ -51,6 +51,7 @@ def paint_lungs(scene: Scene) -> None:
     distance = np.where(x < 0, right, left)
     # Heart, gullet and spine lie between the lungs.
     between = np.float32(26.0) + np.clip(np.float32(-0.8) * (y + np.float32(10.0)), 0.0, 46.0)
+    between += np.float32(10.0) * ((y - np.float32(58.0)) / np.float32(36.0)) ** 2 - np.float32(4.0)
     distance = np.maximum(distance, between - np.abs(x))
     distance = np.maximum(distance, scene.cavity[box] + np.float32(1.0))
     scene.canvas.paint(L.MUSCLE, box, distance - np.float32(2.2), scene.values["muscle"])
@@ -72,7 +73,7 @@ def paint_spleen(scene: Scene) -> None:
     shift = (size - 1) * 16.0
     centre = (103.0 - 0.4 * shift + 2 * j[1], 26.0 - shift + 3 * j[2], 30.0 - 0.5 * shift + 5 * j[3])
     distance = ellipsoid(frame, box, centre, (29.0 * size, 47.0 * size, 50.0 * size), 0.25)
-    hilum = ellipsoid(frame, box, (centre[0] - 36.0 * size, centre[1] - 6.0, centre[2]), (22.0, 26.0, 40.0))
+    hilum = ellipsoid(frame, box, (centre[0] - 36.0 * size, centre[1] - 6.0, centre[2]), (20.0, 24.0, 38.0))
     distance = np.maximum(distance, -hilum)
     distance += scene.ripple("spleen outline", box, 1.2, 40.0, 90.0)
     distance = np.maximum(distance, scene.cavity[box] + np.float32(2.5 + 0.5 * scene.cirrhosis.ascites))
@@ -125,12 +126,12 @@ def paint_stomach(scene: Scene) -> None:
         return
     size = 1 + 0.08 * j[0]
     points: list[Point] = [
-        (66.0 + 3 * j[1], 2.0, 62.0),
-        (66.0 + 3 * j[1], -26.0 + 3 * j[2], 32.0),
+        (60.0 + 3 * j[1], 2.0, 62.0),
+        (62.0 + 3 * j[1], -20.0 + 3 * j[2], 34.0),
         (48.0 + 4 * j[3], -48.0, 2.0),
         (8.0 + 5 * j[4], -42.0, -16.0 + 4 * j[5]),
     ]
-    distance = tube(frame, box, points, [28.0 * size, 30.0 * size, 21.0 * size, 13.0 * size])
+    distance = tube(frame, box, points, [37.0 * size, 37.0 * size, 23.0 * size, 14.0 * size])
     distance += scene.ripple("stomach outline", box, 1.6, 25.0, 70.0)
     distance = np.maximum(distance, scene.cavity[box] + np.float32(4.0))
     canvas.paint(L.STOMACH, box, distance, values["gut wall"])
