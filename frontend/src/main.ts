@@ -1,6 +1,7 @@
 /** Entry of every page: styles, htmx, theme, and whatever the page asks for with `data-mount`. */
 import htmx from 'htmx.org';
 import './styles/main.css';
+import { frameInit } from './frame';
 import { themeInit } from './theme';
 
 /** Starts one part of a page inside `element`; `config` is its `json_script`. */
@@ -50,6 +51,7 @@ export function mountAll(root: ParentNode): void {
 Object.assign(htmx.config, { includeIndicatorStyles: false, allowEval: false, selfRequestsOnly: true });
 
 themeInit();
+frameInit();
 mountAll(document);
 document.addEventListener('htmx:load', (event) => {
   const root = (event as CustomEvent<{ elt: HTMLElement }>).detail.elt;

@@ -1,0 +1,65 @@
+/** What the server tells a viewer in its `json_script` (made by webapp/cases/viewer.py). */
+import type { Window } from './presets';
+import type { Label, Shape } from './maskcodec';
+
+/** One image of a stack: the frame of an instance, and where it lies along the stack's normal. */
+export interface FrameRef {
+  sop: string;
+  /** From 1. */
+  frame: number;
+  position_mm: number | null;
+}
+
+export interface CaseConfig {
+  id: string;
+  name: string;
+  modality: string;
+  units: string;
+  description: string;
+  is_synthetic: boolean;
+  rows: number;
+  columns: number;
+  /** Between rows, between columns, between slices; null where unknown. */
+  spacing_mm: [number, number, number | null] | null;
+  window: Window | null;
+  /** Address of the DICOMweb series, without a slash at the end. */
+  series_url: string;
+  frames: FrameRef[];
+}
+
+export interface MaskRef {
+  id: string;
+  name: string;
+  version: number;
+  origin: string;
+  labels: Label[];
+  shape: Shape;
+  url: string;
+}
+
+/** The case page. */
+export interface CaseViewerConfig {
+  case: CaseConfig;
+  masks: MaskRef[];
+  masks_url: string;
+  synthesise_url: string;
+  may_annotate: boolean;
+  palette: Label[];
+  /** From 0. */
+  slice: number;
+  mask: string | null;
+}
+
+/** One viewport of the result page. */
+export interface PaneConfig {
+  title: string;
+  case: CaseConfig;
+  /** From 0. */
+  slice: number;
+  mask: MaskRef | null;
+  show_mask?: boolean;
+}
+
+export interface ResultViewerConfig {
+  panes: PaneConfig[];
+}

@@ -1,0 +1,1 @@
+"""DICOMweb over the stored cases: search (QIDO-RS) and retrieval (WADO-RS)."""
