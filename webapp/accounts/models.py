@@ -47,6 +47,11 @@ class User(Record, AbstractUser):
         """The roles that the person holds."""
         return frozenset(Role(grant.role) for grant in self.role_grants.all())
 
+    @property
+    def role_labels(self) -> list[str]:
+        """The roles in words, in the order in which they are listed everywhere."""
+        return [str(role.label) for role in Role if role in self.roles]
+
     def has_role(self, *roles: str) -> bool:
         """Whether the person holds at least one of the roles; a superuser holds all."""
         return self.is_superuser or any(role in self.roles for role in roles)

@@ -40,6 +40,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "webapp.accounts.middleware.PasswordChangeMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
     "webapp.core.middleware.ApplicationErrorMiddleware",
@@ -86,6 +87,8 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the time that the lockout page names stays true
+AXES_LOCKOUT_CALLABLE = "webapp.accounts.views.locked_out"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.text("TIME_ZONE", "UTC")
@@ -120,6 +123,11 @@ JOB_HEARTBEAT_SECONDS = env.seconds("JOB_HEARTBEAT_SECONDS", 2.0)
 JOB_SHUTDOWN_SECONDS = env.seconds("JOB_SHUTDOWN_SECONDS", 10.0)  # for a job to stop between two steps
 JOB_MAX_KILLS = 2  # workers that may die on a job before it is set aside
 JOB_QUOTA = env.number("JOB_QUOTA", 100)  # waiting or running jobs of one person
+WORKER_DEVICE = env.text("WORKER_DEVICE")  # "cpu", "cuda:0" ...; empty: the first GPU, else the CPU
+WORKER_DEVICES = env.words("WORKER_DEVICES")  # one compute process each; empty: every GPU, else the CPU
+WORKER_THREADS = env.number("WORKER_THREADS", 1)  # more than one only where the cores are not shared
+WORKER_PULSE_FILE = env.text("WORKER_PULSE_FILE")  # touched while alive; the supervisor watches it
+WORKER_PARENT = env.number("WORKER_PARENT", 0)  # process id of the supervisor; ends with it
 JOB_HANDLERS: dict[str, str] = {}  # kinds of work beyond those in workers.tasks: {"kind": "module:function"}
 
 _broker = env.text("BROKER_URL", "filesystem://")
