@@ -31,7 +31,7 @@ class Claim:
 
 
 class Signal(Enum):
-    """What a worker hears when it reports: go on, stop (cancelled), or stop (the job is no longer its own)."""
+    """What a worker hears when it reports: go on; stop, cancelled; or stop, the job is not its own."""
 
     GO = "go"
     CANCEL = "cancel"

@@ -15,3 +15,5 @@ STORAGES = {
     **STORAGES,  # noqa: F405
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# Work of no other use than to be cancelled, killed and hung by tests.
+JOB_HANDLERS = {"probe": "tests.integration.jobs.handlers:probe"}

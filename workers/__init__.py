@@ -1,0 +1,1 @@
+"""Where records and mathematics meet: processes that claim jobs and do them."""

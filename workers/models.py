@@ -1,0 +1,73 @@
+"""Which networks are warm on this process's device."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+
+import torch
+from django.conf import settings
+
+from synthesis.checkpoints import LoadedModel, load_model
+from synthesis.errors import SynthesisError
+from webapp.registry.models import GenerativeModel
+from webapp.registry.selectors import model_folder
+
+logger = logging.getLogger(__name__)
+KEPT = 3
+
+
+def device_choose() -> str:
+    """The device that the settings name; else the first GPU; else the CPU with the settings' threads.
+
+    Raises ValueError when a GPU is named that this machine does not have.
+    """
+    torch.set_num_threads(max(1, settings.WORKER_THREADS))
+    name = settings.WORKER_DEVICE or ("cuda:0" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"WORKER_DEVICE: expected one of {torch.cuda.device_count()} GPUs or cpu; got {name!r}"
+        )
+    return str(device)
+
+
+class WarmModels:
+    """Loaded networks by the hash of their weights, the least recently used given up first."""
+
+    def __init__(self, *, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._loaded: OrderedDict[str, tuple[str, LoadedModel]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, model: GenerativeModel, *, device: str) -> LoadedModel:
+        """The model ready to run on `device`, from memory where it is warm.
+
+        Raises SynthesisError when the weights on disk are not those that were installed.
+        """
+        key = f"{model.weights_sha256} {device}"
+        with self._lock:
+            if key in self._loaded:
+                self._loaded.move_to_end(key)
+                return self._loaded[key][1]
+        loaded = load_model(model_folder(model), device=device, dtype=torch.float32)
+        if loaded.weights_sha256 != model.weights_sha256:
+            raise SynthesisError(
+                f"The weights of {model} in the storage are not those that were installed. Nothing was "
+                "made. Ask a data manager to install the model again."
+            )
+        with self._lock:
+            self._loaded[key] = (f"{model.name} {model.version}", loaded)
+            while len(self._loaded) > self._kept:
+                self._loaded.popitem(last=False)
+        logger.info("model %s is warm on %s", model, device)
+        return loaded
+
+    def names(self) -> list[str]:
+        """The models in memory, for the heartbeat."""
+        with self._lock:
+            return [name for name, _ in self._loaded.values()]
+
+
+warm = WarmModels()
