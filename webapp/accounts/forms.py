@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import AuthenticationForm
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +18,19 @@ ROLE_HINTS = {
     Role.RESEARCHER: _("All that a clinician may, also in batches and by API token."),
     Role.ADMINISTRATOR: _("People, roles and the audit trail."),
 }
+
+
+class SignInForm(AuthenticationForm):
+    """Name and password, in the words that the rest of the site uses."""
+
+    error_messages = {
+        "invalid_login": _("This name and password do not go together. Both are case-sensitive."),
+        "inactive": _("This account is closed. Ask an administrator."),
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = _("Sign-in name")
 
 
 class RoleChoices(forms.CheckboxSelectMultiple):

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from webapp.accounts.forms import PersonForm, TokenForm
+from webapp.accounts.forms import PersonForm, SignInForm, TokenForm
 from webapp.accounts.models import ApiToken
 from webapp.accounts.selectors import token_list_for
 from webapp.accounts.services import password_changed, person_update, token_create, token_revoke
@@ -29,6 +29,7 @@ class LoginView(auth_views.LoginView):
     """Sign in; somebody who is signed in already goes straight on."""
 
     template_name = "accounts/login.html"
+    authentication_form = SignInForm
     redirect_authenticated_user = True
 
 
