@@ -143,17 +143,14 @@ def _programs(host: str, port: int, home: Path, environment: dict[str, str]) -> 
     site = ["-m", "gunicorn", "webapp.wsgi:application", "--bind", bind, "--worker-class", "gthread"]
     site += ["--workers", "2", "--threads", "8", "--timeout", "120", "--graceful-timeout", "5"]
     site += ["--no-control-socket", "--access-logfile", "-"]
-    commands = {"site": site, "compute worker": _worker("compute"), "records worker": _worker("records")}
+    commands = {
+        "site": site,
+        "compute worker": ["-m", "workers.supervisor", "--queue", "compute"],
+        "records worker": ["-m", "workers.supervisor", "--queue", "records"],
+    }
     return [
         Program(name, [str(PYTHON), *command], home / "logs" / f"{name.split()[0]}.log", environment, ROOT)
         for name, command in commands.items()
-    ]
-
-
-def _worker(queue: str) -> list[str]:
-    return [
-        *("-m", "celery", "--app", "workers.app", "worker", "--pool", "solo", "--queues", queue),
-        *("--hostname", f"{queue}@%h", "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
     ]
 
 

@@ -1,6 +1,7 @@
 """Bring database, static files, model and demo data up to date: one process, run before the programs start.
 
-Each part is skipped where it is done already, so that a later start takes seconds.
+Each part is skipped where it is done already, so that a later start takes seconds. `--without-demo` leaves
+out the demo data and the demo accounts (a real deployment has its own people and cases).
 """
 
 import hashlib
@@ -15,15 +16,16 @@ from django.core.management import CommandError, call_command
 SHIPPED_MODEL = "abdomen-2d"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Do all of it in order; 0 when it is done, 1 after a plain sentence where something cannot be."""
     django.setup()
     try:
         call_command("migrate", interactive=False, verbosity=0)
         _collect_static()
         _install_model()
-        call_command("make_accounts", verbosity=1)
-        call_command("make_demo", verbosity=1)
+        if "--without-demo" not in arguments:
+            call_command("make_accounts", verbosity=1)
+            call_command("make_demo", verbosity=1)
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1
@@ -61,4 +63,4 @@ def _install_model() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from webapp.launch.steps import Failed, say
 
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 30.0  # the workers' supervisors give a job time to stop between two steps
 LOG_BYTES = 10_000_000
 RESTARTS = 5  # within the window: more is not bad luck but a fault
 WINDOW_SECONDS = 120.0
