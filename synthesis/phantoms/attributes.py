@@ -17,7 +17,8 @@ class Attributes:
 
     severity_texture: 0..3 (none, low, mild, severe), regenerative nodules in the liver.
     severity_shape: 0..3, nodular surface, caudate growth, shrunken right lobe, spleen, ascites.
-    steatosis: 0..3, liver fat. lesions: number of focal liver lesions.
+    steatosis: 0..3, liver fat. lesions: number of focal liver lesions placed
+    (a neighbour may hide one, some one in a hundred).
     age: years, 18..90. sex: "F" or "M".
     """
 

@@ -40,12 +40,14 @@ class Phantom:
 
     image: float32 HU (CT) or signal (MR), [rows, cols] or [slices, rows, cols]. labels: uint8 in
     LABEL_SET, same shape. clean: the image without noise (and, for MR, with its bias field).
-    spacing_mm: one distance per axis of the image. level_mm: height of the middle slice.
+    liver_share: float32, how much of each pixel is liver or liver lesion; where it is zero, texture,
+    steatosis and lesions change nothing at all. spacing_mm: one distance per axis of the image. level_mm: height of the middle slice.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[np.uint8]
     clean: NDArray[np.float32]
+    liver_share: NDArray[np.float32]
     attributes: Attributes
     modality: str
     seed: int
@@ -92,6 +94,7 @@ def abdomen(
         image=image.reshape(shape),
         labels=canvas.labels.reshape(shape),
         clean=clean.reshape(shape),
+        liver_share=canvas.liver_share.reshape(shape),
         attributes=attributes,
         modality=modality,
         seed=seed,
