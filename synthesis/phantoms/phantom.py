@@ -40,8 +40,9 @@ class Phantom:
 
     image: float32 HU (CT) or signal (MR), [rows, cols] or [slices, rows, cols]. labels: uint8 in
     LABEL_SET, same shape. clean: the image without noise (and, for MR, with its bias field).
-    liver_share: float32, how much of each pixel is liver or liver lesion; where it is zero, texture,
-    steatosis and lesions change nothing at all. spacing_mm: one distance per axis of the image. level_mm: height of the middle slice.
+    liver_share: float32, how much of each pixel is liver or liver lesion; where it is zero, texture
+    and steatosis change nothing at all. spacing_mm: one distance per axis of the image.
+    level_mm: height of the middle slice.
     """
 
     image: NDArray[np.float32]

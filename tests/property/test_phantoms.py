@@ -32,8 +32,10 @@ def test_a_seed_gives_the_same_phantom_twice(seed, modality, who):
     a, b = (abdomen(seed, modality=modality, attributes=who) for _ in range(2))
     np.testing.assert_array_equal(a.image, b.image)
     np.testing.assert_array_equal(a.labels, b.labels)
-    assert a.image.dtype == a.clean.dtype == np.float32 and a.labels.dtype == np.uint8
-    assert np.isfinite(a.image).all() and a.labels.max() < 20
+    assert a.image.dtype == a.clean.dtype == np.float32
+    assert a.labels.dtype == np.uint8
+    assert np.isfinite(a.image).all()
+    assert a.labels.max() < 20
 
 
 @few
@@ -75,7 +77,8 @@ def test_liver_share_is_the_truth_behind_the_label(seed, who):
     phantom = abdomen(seed, attributes=who)
     inside = np.isin(phantom.labels, (L.LIVER, L.LESION))
     assert phantom.liver_share[inside].min() > 0.1  # vessels and fissures share some of these pixels
-    assert phantom.liver_share.min() >= 0 and phantom.liver_share.max() <= 1 + 1e-6
+    assert phantom.liver_share.min() >= 0
+    assert phantom.liver_share.max() <= 1 + 1e-6
     assert phantom.liver_share.sum() == pytest.approx(inside.sum(), rel=0.08)
     assert (phantom.liver_share == 0).mean() > 0.7
 

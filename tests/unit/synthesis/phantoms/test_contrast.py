@@ -88,4 +88,5 @@ def test_mr_contrasts_have_the_right_order():
     t1, t2 = (tissue_values(m, Attributes()) for m in ("T1", "T2"))
     assert t1["fat"] > t1["liver"] > t1["spleen"] > t1["cerebrospinal fluid"]
     assert t2["cerebrospinal fluid"] > t2["spleen"] > t2["liver"] > t2["arterial blood"]
-    assert t1["lesion hypo"] < t1["liver"] and t2["lesion hypo"] > t2["liver"]
+    assert t1["lesion hypo"] < t1["liver"]
+    assert t2["lesion hypo"] > t2["liver"]

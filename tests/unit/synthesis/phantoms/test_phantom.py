@@ -54,11 +54,15 @@ def test_the_body_fills_the_frame_and_never_touches_its_border(crowd):
     widths = []
     for phantom in crowd:
         body = phantom.labels > 0
-        assert not (body[0].any() or body[-1].any() or body[:, 0].any() or body[:, -1].any())
+        assert not (body[0].any())
+        assert not (body[-1].any())
+        assert not (body[:, 0].any())
+        assert not (body[:, -1].any())
         columns = np.flatnonzero(body.any(0))
         widths.append((columns[-1] - columns[0] + 1) / body.shape[1])
     assert 0.80 < np.mean(widths) < 0.90
-    assert min(widths) > 0.72 and max(widths) < 0.97
+    assert min(widths) > 0.72
+    assert max(widths) < 0.97
 
 
 def test_organs_lie_on_the_radiologists_side(crowd):
@@ -116,7 +120,8 @@ def test_drawn_attributes_cover_every_grade_independently():
     assert {a.steatosis for a in drawn} == {0, 1, 2, 3}
     assert {a.sex for a in drawn} == {"F", "M"}
     ages = [a.age for a in drawn]
-    assert min(ages) < 22 and max(ages) > 86
+    assert min(ages) < 22
+    assert max(ages) > 86
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,8 @@ def test_a_volume_is_the_same_code_with_one_more_axis():
 def test_a_volume_runs_from_kidneys_to_lung_bases():
     volume = abdomen(4, shape=(28, 64, 64), attributes=Attributes())
     lung, kidney = ((volume.labels == v).sum((1, 2)) for v in (L.LUNG, L.KIDNEYS))
-    assert lung[-1] > 100 and lung[0] == 0
+    assert lung[-1] > 100
+    assert lung[0] == 0
     assert kidney[:14].sum() > kidney[14:].sum() > 0
 
 

@@ -106,7 +106,8 @@ def test_boxes_hold_what_they_should_and_meet_where_they_overlap():
     frame = straight(AXIS, AXIS, [0.0])
     box = frame.box((-5.0, 0.0, -1.0), (5.0, 10.0, 1.0))
     assert box is not None
-    assert frame.x[box[2]].min() <= -5 and frame.x[box[2]].max() >= 5
+    assert frame.x[box[2]].min() <= -5
+    assert frame.x[box[2]].max() >= 5
     assert frame.box((0.0, 0.0, 50.0), (1.0, 1.0, 60.0)) is None
     part, inner = meet((slice(0, 1), slice(2, 9), slice(0, 4)), (slice(0, 1), slice(4, 20), slice(1, 8)))
     assert part == (slice(0, 1), slice(4, 9), slice(1, 4))
