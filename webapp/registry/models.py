@@ -1,8 +1,11 @@
 """Generative models that are installed here: versioned, hashed weights with their card."""
 
+from urllib.parse import urlencode
+
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
+from django.urls import reverse
 
 from webapp.core.models import Record
 
@@ -54,3 +57,17 @@ class GenerativeModel(Record):
 
     def __str__(self) -> str:
         return f"{self.title} {self.version}"
+
+    def get_absolute_url(self) -> str:
+        """The page of this version."""
+        return f"{reverse('registry:model-detail', args=[self.name])}?{urlencode({'version': self.version})}"
+
+    @property
+    def modalities(self) -> list[str]:
+        """What it can make: CT, T1, T2."""
+        return list(self.recipe.get("modalities", []))
+
+    @property
+    def parameters_millions(self) -> str:
+        """The size of the network in words."""
+        return f"{self.parameters / 1e6:.1f}"

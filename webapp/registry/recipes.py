@@ -12,6 +12,7 @@ VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,39}\Z")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 LICENCE_LINE = re.compile(r"^\W*licen[cs]e\W*[:|]\W*(.+?)[\s|*]*$", re.IGNORECASE | re.MULTILINE)
 LARGEST_LABEL = 255
+RESERVED = {"new"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def describe(recipe: Mapping[str, Any], card: str) -> Description:
         raise NotAModel(
             f"The recipe's name {name[:80]!r} must be short: lower-case letters, digits and dashes."
         )
+    if name in RESERVED:
+        raise NotAModel(f"A model cannot be called {name!r}, which is an address of the site.")
     version = _text(recipe, "version")
     if not VERSION.match(version):
         raise NotAModel(f"The recipe's version {version[:40]!r} must be letters, digits, dots and dashes.")

@@ -35,6 +35,11 @@ def model_get_for(*, user: Any, name: str, version: str | None = None) -> Genera
     return model
 
 
+def model_versions_for(*, user: Any, name: str) -> QuerySet[GenerativeModel]:
+    """Every version of a model that the person may see, the newest first."""
+    return model_list_for(user=user).filter(name=name).order_by("-created_at")
+
+
 def model_by_id_for(*, user: Any, id: Any) -> GenerativeModel:
     """One model by its id.
 
