@@ -78,6 +78,7 @@ def save_model(folder: Path | str, network: nn.Module, recipe: Mapping[str, Any]
     }
     part = folder / (WEIGHTS_FILE + ".part")
     save_file(tensors, part, metadata={"recipe": json.dumps(full, sort_keys=True)})
+    part.chmod(0o644)  # safetensors writes private files; a shipped model is for every reader
     digest = file_sha256(part)
     part.replace(folder / WEIGHTS_FILE)
     (folder / HASH_FILE).write_text(f"{digest}  {WEIGHTS_FILE}\n", encoding="ascii")

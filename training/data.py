@@ -76,6 +76,10 @@ class PhantomShards:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
+    def column(self, name: str) -> npt.NDArray:
+        """One attribute of every phantom, by its name in COLUMNS."""
+        return np.concatenate([rows[:, COLUMNS.index(name)] for _, _, rows in self._shards])
+
     def take(self, indices: npt.NDArray) -> tuple[npt.NDArray, Labels, npt.NDArray]:
         """images [n, H, W] float32, labels [n, H, W] with their ENCLOSED_AIR bit, attributes [n, columns]."""
         images, labels, attributes = [], [], []

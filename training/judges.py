@@ -182,6 +182,7 @@ def save_judge(folder: Path, name: str, network: nn.Module, about: dict[str, Any
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     save_file({k: v.detach().half().contiguous() for k, v in network.state_dict().items()}, path)
+    path.chmod(0o644)
     listing = folder / JUDGES_FILE
     entries = json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else {}
     entries[name] = {"file": path.name, "sha256": file_sha256(path)} | about

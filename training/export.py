@@ -1,0 +1,93 @@
+"""Turn a training checkpoint into a model that ships: `python -m training.export abdomen-2d`.
+
+The averaged weights go into weights/<name>/model.safetensors as fp16 with the whole recipe inside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from synthesis.backbones.unet import UNet
+from synthesis.checkpoints import WEIGHTS_FILE, load_model, read_recipe, save_model
+from synthesis.phantoms.labels import LABEL_SET
+from training.data import PhantomShards
+from training.recipe import Recipe, load_recipe
+from training.train import CHECKPOINT
+
+
+def export(recipe: Recipe, run: Path, data: Path, folder: Path) -> str:
+    """Write the averaged weights of a run to `folder`; returns the file's SHA-256.
+
+    What an earlier export in that folder knew of calibration is not carried over: it belonged to
+    other weights.
+    """
+    state: dict[str, Any] = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
+    network = UNet(recipe.backbone)
+    network.load_state_dict(state["ema"])
+    return save_model(folder, network, card_of(recipe, PhantomShards(data), int(state["step"])))
+
+
+def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:
+    """The recipe as the checkpoint carries it: all that is needed to run the model and to judge it."""
+    spacing = shards.column("spacing_mm") if len(shards) else np.array([2.5, 4.0])
+    low, high = (round(float(v), 2) for v in (spacing.min(), spacing.max()))
+    columns = recipe.shape[1]
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
+        "title": recipe.title,
+        "method": "flow",
+        "modalities": list(recipe.modalities),
+        "image": dict(recipe.image),
+        "label_set": [{"value": e.value, "name": e.name, "color": e.color} for e in LABEL_SET],
+        "field": {"spacing_mm": [low, high], "fov_mm": [round(low * columns, 1), round(high * columns, 1)]},
+        "calibration": {},
+        "training": {
+            "seed": recipe.seed,
+            "steps": step,
+            "batch": recipe.batch,
+            "images_seen": step * recipe.batch,
+            "phantoms": len(shards),
+            "precision": recipe.precision,
+            "objective": asdict(recipe.objective),
+            "mask_dropout": asdict(recipe.mask_dropout),
+            "optimiser": asdict(recipe.optimiser),
+            "ema_exponent": recipe.ema_exponent,
+        },
+        "measures": {},
+    } | dict(recipe.extra)
+
+
+def rewrite(folder: Path, **changes: Any) -> str:
+    """Put new values (calibration, measures) into the recipe of a saved model; the weights stay."""
+    model = load_model(folder)
+    return save_model(folder, model.network, read_recipe(folder / WEIGHTS_FILE) | changes)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe")
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--measures", type=Path, help="a report of training.evaluate to store in the model instead")
+    options = parser.parse_args()
+    recipe = load_recipe(options.recipe)
+    folder = options.out or Path("weights") / recipe.name
+    if options.measures:
+        report = json.loads(options.measures.read_text(encoding="utf-8"))
+        print(rewrite(folder, measures={"goals": report["goals"], "kid": report["kid"]}))
+        return
+    print(export(recipe, options.run or recipe.run_folder, options.data or recipe.data_folder, folder))
+
+
+if __name__ == "__main__":
+    main()
