@@ -25,10 +25,10 @@ class PasswordChangeMiddleware:
         self, request: HttpRequest, view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> HttpResponse | None:
         """Redirect, unless the person is where they should be."""
+        if request.resolver_match is not None and request.resolver_match.view_name in OPEN_TO_ALL:
+            return None
         user = request.user
         if not user.is_authenticated or not user.must_change_password:
-            return None
-        if request.resolver_match is not None and request.resolver_match.view_name in OPEN_TO_ALL:
             return None
         if request.method == "GET":
             messages.info(request, _("Choose a password of your own first: yours was given to you."))

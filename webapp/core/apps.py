@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -15,5 +16,10 @@ class CoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """State the rules."""
+        """State the rules, watch the base parts' health, keep the audit trail's triggers in place."""
         import_module("webapp.core.rules")
+        import_module("webapp.core.health")
+        append_only = import_module("webapp.core.append_only")
+        post_migrate.connect(
+            append_only.reinstall_after_migrate, sender=self, dispatch_uid="core.append_only"
+        )

@@ -29,11 +29,9 @@ class AppendOnlyError(RuntimeError):
 class AppendOnlyQuerySet(models.QuerySet[Any]):
     """A queryset that can add and read, and nothing else."""
 
-    def update(self, **kwargs: Any) -> int:
-        """Refuse, but for what deleting a person does: letting go of the reference to them."""
-        if set(kwargs) == {"actor"} and kwargs["actor"] is None:
-            return super().update(**kwargs)
-        raise AppendOnlyError("The audit trail can only be added to; an entry cannot be changed.")
+    def update(self, **kwargs: Any) -> NoReturn:
+        """Refuse. (Deleting a person empties the reference to them through Django's base manager.)"""
+        raise AppendOnlyError("The audit trail can only be added to; entries cannot be changed.")
 
     def delete(self) -> NoReturn:
         """Refuse."""

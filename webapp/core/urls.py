@@ -1,4 +1,12 @@
 """Addresses of the core app."""
 
+from django.urls import path
+
+from webapp.core import views
+
 app_name = "core"
-urlpatterns: list[object] = []
+urlpatterns = [
+    path("healthz", views.healthz, name="healthz"),
+    path("audit/", views.audit, name="audit"),
+    path("admin/login/", views.admin_login, name="admin-login"),
+]

@@ -73,6 +73,7 @@ AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
+    "webapp.accounts.backends.AdministratorBackend",
 ]
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "jobs:dashboard"
@@ -99,6 +100,9 @@ STATIC_URL = "static/"
 STATIC_ROOT = SEMBLANCE_HOME / "static"
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
 STATICFILES_DIRS = [FRONTEND_DIST] if FRONTEND_DIST.is_dir() else []
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+# Both Vite's names (chunk-1a2B3c4D.js) and Django's (logo.0123456789ab.svg) carry a hash of their content.
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^.+[.-][0-9A-Za-z_-]{8}\.(js|css|wasm|svg)$|^.+\.[0-9a-f]{12}\..+$"
 MEDIA_ROOT = SEMBLANCE_HOME / "storage"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": MEDIA_ROOT}},
@@ -184,4 +188,5 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"axes": {"level": "WARNING"}},
 }
