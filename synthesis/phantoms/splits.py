@@ -1,4 +1,4 @@
-"""Which seeds belong to training, validation and test: three ranges that never meet."""
+"""Which seeds belong to training, validation, test and the demo: ranges that never meet."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ SPLIT_OFFSETS: Final[dict[str, int]] = {
     "training": 0,
     "validation": 10_000_000,
     "test": 20_000_000,
+    "demo": 30_000_000,
 }
 SPLIT_SIZE: Final = 10_000_000
 
