@@ -72,9 +72,7 @@ class Work:
         self._deadline = time.monotonic() + limit
         job_stage(job_id=self.job_id, token=self.token, stage=name, seconds=limit, message=message)
 
-    def step(
-        self, step: int, total: int, *, message: str | None = None, preview: str | None = None
-    ) -> None:
+    def step(self, step: int, total: int, *, message: str | None = None, preview: str | None = None) -> None:
         """Report that `step` of `total` steps of the whole job are done."""
         now = time.monotonic()
         if preview is None and now - self._told < PROGRESS_SECONDS and step < total:

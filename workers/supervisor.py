@@ -126,9 +126,7 @@ def supervise(queues: Sequence[str], *, stop: threading.Event) -> None:
         for queue in queues:
             for number, device in enumerate(devices() if queue == "compute" else [""]):
                 posts.append(
-                    Post(
-                        queue=queue, device=device, number=number, pulse=Path(folder) / f"{queue}-{number}"
-                    )
+                    Post(queue=queue, device=device, number=number, pulse=Path(folder) / f"{queue}-{number}")
                 )
         try:
             while not stop.is_set():

@@ -43,7 +43,7 @@ HANDLERS: dict[str, str] = {
 awake = threading.Event()
 
 
-@app.task(name=WAKE_TASK, ignore_result=True)
+@app.task(name=WAKE_TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def wake(job_id: str) -> None:
     """Look for work now. The id is for the log only: which job runs next is decided by the database."""
     logger.debug("woken for job %s", job_id)
@@ -56,7 +56,8 @@ def handler_for(kind: str) -> Handler:
     if address is None:
         raise SynthesisError(f"This installation has no worker that can do '{kind}'.")
     module, _, name = address.partition(":")
-    return getattr(import_module(module), name)
+    handler: Handler = getattr(import_module(module), name)
+    return handler
 
 
 def perform(claim: Claim, *, stopping: threading.Event | None = None) -> None:
@@ -75,7 +76,7 @@ def perform(claim: Claim, *, stopping: threading.Event | None = None) -> None:
 
 
 def _do(work: Work) -> None:
-    held = {"job_id": work.job_id, "token": work.token}
+    held: dict[str, Any] = {"job_id": work.job_id, "token": work.token}
     try:
         outcome = handler_for(work.claim.kind)(work)
         if not work.finished:
@@ -101,7 +102,7 @@ def _do(work: Work) -> None:
                 detail=traceback.format_exc(),
             )
         logger.info("job %s: failed: %s", work.job_id, error)
-    except Exception as error:  # noqa: BLE001 - the edge of the job: whatever went wrong is recorded on it
+    except Exception as error:
         logger.exception("job %s: unexpected error", work.job_id)
         if isinstance(error, DatabaseError):
             connection.close()

@@ -8,23 +8,36 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from django.utils.translation import gettext as _
 
+from synthesis.errors import SynthesisError
+from synthesis.imaging.fitting import fit
+from synthesis.imaging.labelmaps import label_map
+from synthesis.imaging.plane import flat_plane
+from synthesis.imaging.preflight import Draft, Problem, preflight, preflight_settings
+from synthesis.phantoms import Attributes, abdomen, phantom_seed
+from synthesis.request import SEVERITIES, Condition, SamplerOptions
+from webapp.cases.selectors import case_slice, mask_array
+from webapp.core.errors import ApplicationError
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Why a request cannot be run as asked; `nearest` are form values that would do."""
-
-    field: str
-    message: str
-    nearest: dict[str, Any] | None = None
+PHANTOMS_FROM = 5_000_000
+"""The demo anatomies are test phantoms that no evaluation uses."""
+PHANTOM_LIMIT = 9_999
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A request ready to be kept: the label map on the model's grid and how it came about."""
+    """A wish with its label map on the model's grid, how that came about, and what speaks against it.
+
+    `image` is the source on the same grid, in its own units, or None for phantoms and bare masks.
+    `notes` is plain JSON: plane, what was derived, unmapped and lost, and where the anatomy is from.
+    """
 
     labels: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.float32] | None
     grid: dict[str, Any]
+    condition: Condition
+    sampler: SamplerOptions
     parameters: dict[str, Any]
     notes: dict[str, Any]
     problems: list[Problem] = field(default_factory=list)
@@ -38,6 +51,148 @@ def prepare(
     mask: Any = None,
     slice_index: int | None = None,
     count: int = 1,
+    seed: int = 0,
 ) -> Prepared:
-    """Read, map, fit and check; problems are listed, not raised, so that a form can show them all."""
-    raise NotImplementedError
+    """Read, map, fit and check; what the model was not trained for is listed, so a form can show it all.
+
+    Raises ApplicationError where there is no label map to speak of: no mask, no such slice, no body,
+    settings that nobody knows.
+    """
+    condition, sampler = settings_of(parameters)
+    recipe = model.recipe
+    settings_problems = preflight_settings(condition, sampler, recipe, seed=seed, count=count)
+    if case is None:
+        number = _whole(parameters.get("phantom_seed", 0), "phantom_seed", PHANTOM_LIMIT)
+        labels, image, grid, notes = _from_phantom(number, condition, recipe, bool(settings_problems))
+        extra: dict[str, Any] = {"phantom_seed": number}
+    else:
+        labels, image, grid, notes = _from_case(case, mask, slice_index, recipe)
+        extra = {}
+    row, column = grid["spacing_mm"]
+    draft = Draft(
+        labels=labels,
+        spacing_mm=(row, column),
+        condition=condition,
+        sampler=sampler,
+        seed=seed,
+        count=count,
+    )
+    return Prepared(
+        labels=labels,
+        image=image,
+        grid=grid,
+        condition=condition,
+        sampler=sampler,
+        parameters={"condition": condition.to_json(), "sampler": sampler.to_json(), **extra},
+        notes=notes,
+        problems=preflight(draft, recipe),
+    )
+
+
+def settings_of(parameters: Mapping[str, Any]) -> tuple[Condition, SamplerOptions]:
+    """Condition and sampler options of a request's parameters; raises ApplicationError for unknown ones."""
+    unknown = sorted(set(parameters) - {"condition", "sampler", "phantom_seed"})
+    if unknown:
+        raise ApplicationError(
+            _("Unknown parameters: %(names)s. Known are condition, sampler and phantom_seed.")
+            % {"names": ", ".join(unknown)},
+            field="parameters",
+        )
+    try:
+        condition = Condition.from_json(dict(parameters.get("condition") or {}))
+        sampler = SamplerOptions.from_json(dict(parameters.get("sampler") or {}))
+    except (TypeError, ValueError) as error:
+        raise ApplicationError(
+            _("These settings could not be read: %(reason)s") % {"reason": str(error)}, field="parameters"
+        ) from error
+    return condition, sampler
+
+
+def _from_phantom(
+    number: int, condition: Condition, recipe: Mapping[str, Any], has_problems: bool
+) -> tuple[npt.NDArray[np.uint8], None, dict[str, Any], dict[str, Any]]:
+    """A demo anatomy whose shape (surface, spleen, ascites) goes with the severity that was asked for."""
+    shape = (int(recipe["image"]["rows"]), int(recipe["image"]["columns"]))
+    attributes = Attributes() if has_problems else _attributes(condition)
+    phantom = abdomen(phantom_seed("test", PHANTOMS_FROM + number), shape=shape, attributes=attributes)
+    row, column = (float(value) for value in phantom.spacing_mm)
+    plane = flat_plane(shape, (row, column))
+    notes = {
+        "source": "phantom",
+        "phantom_seed": number,
+        "plane": plane.to_json(),
+        "derived": [],
+        "unmapped": [],
+        "lost": [],
+        "notes": [
+            _("The anatomy is phantom number %(number)d, every structure labelled.") % {"number": number}
+        ],
+    }
+    grid = {"rows": shape[0], "columns": shape[1], "spacing_mm": [row, column]}
+    return phantom.labels, None, grid, notes
+
+
+def _attributes(condition: Condition) -> Attributes:
+    grade = SEVERITIES.index(condition.severity)
+    return Attributes(
+        severity_texture=grade,
+        severity_shape=grade,
+        steatosis=condition.steatosis,
+        age=55.0 if condition.age is None else float(condition.age),
+        sex="M" if condition.sex == "M" else "F",
+    )
+
+
+def _from_case(
+    case: Any, mask: Any, slice_index: int | None, recipe: Mapping[str, Any]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None, dict[str, Any], dict[str, Any]]:
+    """The mask's slice in the model's labels and on its grid, the gaps derived from the image."""
+    if mask is None:
+        raise ApplicationError(
+            _("This case has no mask yet. Paint or import one, so that the model knows the anatomy."),
+            field="mask",
+        )
+    if mask.case_id != case.pk:
+        raise ApplicationError(_("This mask belongs to another case."), field="mask")
+    index = best_slice(mask) if slice_index is None else slice_index
+    if not 0 <= index < case.slice_count:
+        raise ApplicationError(
+            _("This case has slices 1 to %(count)d.") % {"count": case.slice_count}, field="slice_index"
+        )
+    names = label_map(mask.labels, recipe.get("label_set"))
+    try:
+        fitted = fit(
+            mask=mask_array(mask)[index],
+            names=names,
+            recipe=recipe,
+            source=case_slice(case, index),
+            modality="CT" if case.modality == "CT" else "MR",
+        )
+    except SynthesisError as error:
+        raise ApplicationError(str(error), field="mask") from error
+    rows, columns = fitted.labels.shape
+    notes = {
+        **fitted.to_json(),
+        "source": "case",
+        "mapped": dict(names.mapped),
+        "slice_index": index,
+        "case": case.name,
+        "case_content_sha256": case.content_sha256,
+        "mask_content_sha256": mask.content_sha256,
+        "source_modality": case.modality,
+    }
+    grid = {"rows": rows, "columns": columns, "spacing_mm": [float(v) for v in fitted.spacing_mm]}
+    return fitted.labels, fitted.image, grid, notes
+
+
+def best_slice(mask: Any) -> int:
+    """The slice (from 0) on which a mask covers most: where the form opens."""
+    return int(np.count_nonzero(mask_array(mask), axis=(1, 2)).argmax())
+
+
+def _whole(value: Any, name: str, limit: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
+        raise ApplicationError(
+            _("The anatomy number must be a whole number from 0 to %(limit)d.") % {"limit": limit}, field=name
+        )
+    return value

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from synthesis.request import SEED_LIMIT
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can, require
 from webapp.core.services import audit_record
@@ -20,7 +21,7 @@ from webapp.jobs.preparation import Prepared, prepare
 from webapp.jobs.submission import job_submit
 
 COUNT_LIMIT = 16
-SEED_LIMIT = 2**31 - 1
+LARGEST_SEED = SEED_LIMIT - COUNT_LIMIT - 1  # every image of a request has a seed of its own
 
 
 def request_submit(
@@ -53,13 +54,19 @@ def request_submit(
         raise ApplicationError(
             _("Ask for 1 to %(limit)d images at a time.") % {"limit": COUNT_LIMIT}, field="count"
         )
-    seed = secrets.randbelow(SEED_LIMIT) if seed is None else seed
-    if not 0 <= seed <= SEED_LIMIT:
+    seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
+    if not 0 <= seed <= LARGEST_SEED:
         raise ApplicationError(
-            _("The seed must be a whole number from 0 to %(limit)d.") % {"limit": SEED_LIMIT}, field="seed"
+            _("The seed must be a whole number from 0 to %(limit)d.") % {"limit": LARGEST_SEED}, field="seed"
         )
     prepared = prepare(
-        model=model, parameters=parameters, case=case, mask=mask, slice_index=slice_index, count=count
+        model=model,
+        parameters=parameters,
+        case=case,
+        mask=mask,
+        slice_index=slice_index,
+        count=count,
+        seed=seed,
     )
     if prepared.problems:
         first = prepared.problems[0]
@@ -72,7 +79,7 @@ def request_submit(
         model=model,
         case=case,
         mask=mask,
-        slice_index=slice_index,
+        slice_index=prepared.notes.get("slice_index"),
         count=count,
         seed=seed,
         note=note[:500],

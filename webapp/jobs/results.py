@@ -16,10 +16,8 @@ from django.utils.translation import gettext as _
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
-from webapp.jobs.claims import job_finish
 from webapp.jobs.models import Job, Result
 from webapp.jobs.submission import job_submit
-from webapp.jobs.transitions import job_held
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +70,7 @@ def result_decide(*, user: Any, result: Result, decision: str, note: str = "") -
 
 
 def result_reproduce(*, user: Any, result: Result) -> Job:
-    """Make exactly this image again on a worker and compare the pixels; the job's outcome says how it went."""
+    """Make exactly this image again and compare the pixels; the job's outcome says how that went."""
     require(user, "request", result)
     with transaction.atomic():
         job = job_submit(

@@ -1,4 +1,4 @@
-"""Writes of the jobs app: hand in work, do it under a lease, cancel it, try it again, keep what came of it."""
+"""Writes of the jobs app: hand in work, do it under a lease, cancel it, retry it, keep what came of it."""
 
 from webapp.jobs.claims import (
     Claim,

@@ -84,10 +84,24 @@ class Workers:
         log = self._folder / f"worker-{number}.log"
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-P", "solo", "-Q", queue,
-                "-n", f"{queue}-{number}@%h", "--without-gossip", "--without-mingle", "--without-heartbeat",
-                "--loglevel", "INFO",
-            ],  # fmt: skip
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "workers.app",
+                "worker",
+                "-P",
+                "solo",
+                "-Q",
+                queue,
+                "-n",
+                f"{queue}-{number}@%h",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                "--loglevel",
+                "INFO",
+            ],
             cwd=ROOT,
             env=os.environ
             | {

@@ -276,7 +276,7 @@ def test_many_workers_at_once_never_take_the_same_job(owner: Any) -> None:
             gate.wait()
             while (got := job_claim(queue="compute", worker=name)) is not None:
                 taken.append((got.job_id, got.token))
-        except BaseException as error:  # handed to the test's own thread
+        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
             errors.append(error)
         finally:
             connection.close()

@@ -53,7 +53,13 @@ def test_a_killed_workers_job_is_finished_once_by_another(workers: Workers, prob
     assert [row[3] for row in probes.lines("begin", job)] == [str(first.pid), str(second.pid)]
     assert len(probes.lines("end", job)) == 1
     assert job.kills == 1
-    assert [event.state for event in job.events.all()] == ["queued", "running", "queued", "running", "succeeded"]
+    assert [event.state for event in job.events.all()] == [
+        "queued",
+        "running",
+        "queued",
+        "running",
+        "succeeded",
+    ]
 
 
 def test_an_emptied_broker_loses_nothing(workers: Workers, probes: Probes) -> None:
@@ -178,13 +184,17 @@ def test_two_hundred_jobs_of_four_people_are_shared_fairly(workers: Workers, pro
     people = [factories.person("researcher") for _ in range(4)]
     # One after the other hands in fifty: whoever came last must not wait for the other hundred and fifty.
     mine = {
-        str(job_submit(kind="probe", owner=owner, payload={"log": str(probes.log)}, queue="compute").pk): owner
+        str(
+            job_submit(kind="probe", owner=owner, payload={"log": str(probes.log)}, queue="compute").pk
+        ): owner
         for owner in people
         for _ in range(50)
     }
     workers.start()
     workers.start()
-    wait_for(lambda: len(probes.lines("end")) == 200, why=f"only {len(probes.lines('end'))} of 200 jobs ended")
+    wait_for(
+        lambda: len(probes.lines("end")) == 200, why=f"only {len(probes.lines('end'))} of 200 jobs ended"
+    )
     assert set(probes.counts("begin").values()) == {1}
     tokens = dict(Job.objects.filter(kind="probe").values_list("pk", "lease_token"))
     order = [mine[str(pk)] for pk, _ in sorted(tokens.items(), key=lambda item: item[1])]

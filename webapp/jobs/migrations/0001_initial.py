@@ -9,249 +9,578 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('cases', '0001_initial'),
-        ('registry', '0001_initial'),
+        ("cases", "0001_initial"),
+        ("registry", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='QueueTurn',
+            name="QueueTurn",
             fields=[
-                ('queue', models.CharField(choices=[('compute', 'Compute'), ('records', 'Records')], max_length=10, primary_key=True, serialize=False)),
-                ('token', models.BigIntegerField(default=0)),
+                (
+                    "queue",
+                    models.CharField(
+                        choices=[("compute", "Compute"), ("records", "Records")],
+                        max_length=10,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("token", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('kind', models.CharField(max_length=40)),
-                ('queue', models.CharField(choices=[('compute', 'Compute'), ('records', 'Records')], max_length=10)),
-                ('state', models.CharField(choices=[('queued', 'Waiting'), ('running', 'Running'), ('cancelling', 'Stopping'), ('succeeded', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=10)),
-                ('sequence', models.PositiveIntegerField(default=0, help_text='Rises by one with every change of state.')),
-                ('priority', models.SmallIntegerField(default=0, help_text="Among one person's jobs; higher goes first.")),
-                ('payload', models.JSONField(blank=True, default=dict)),
-                ('outcome', models.JSONField(blank=True, default=dict, help_text='What the job reports when it is done.')),
-                ('subject_type', models.CharField(blank=True, default='', max_length=40)),
-                ('subject_id', models.UUIDField(blank=True, null=True)),
-                ('available_at', models.DateTimeField(help_text='Not before this moment: the wait before another attempt.')),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('max_attempts', models.PositiveSmallIntegerField(default=3)),
-                ('kills', models.PositiveSmallIntegerField(default=0, help_text='How many workers died or hung while they held this job.')),
-                ('lease_token', models.BigIntegerField(default=0, help_text='Fencing token of the latest claim.')),
-                ('lease_owner', models.CharField(blank=True, default='', max_length=120)),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('ran_on', models.CharField(blank=True, default='', help_text='Host and device.', max_length=120)),
-                ('stage', models.CharField(blank=True, default='', max_length=40)),
-                ('stage_deadline_at', models.DateTimeField(blank=True, null=True)),
-                ('step', models.PositiveIntegerField(default=0)),
-                ('steps_total', models.PositiveIntegerField(default=0)),
-                ('progress', models.FloatField(default=0.0)),
-                ('message', models.CharField(blank=True, default='', max_length=300)),
-                ('preview', models.CharField(blank=True, default='', max_length=200)),
-                ('error_code', models.CharField(blank=True, default='', max_length=40)),
-                ('error_message', models.TextField(blank=True, default='')),
-                ('error_detail', models.TextField(blank=True, default='', help_text='For administrators only.')),
-                ('reason', models.CharField(blank=True, default='', max_length=40)),
-                ('cancel_requested_at', models.DateTimeField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to=settings.AUTH_USER_MODEL)),
-                ('retry_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='retries', to='jobs.job')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                ("kind", models.CharField(max_length=40)),
+                (
+                    "queue",
+                    models.CharField(choices=[("compute", "Compute"), ("records", "Records")], max_length=10),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting"),
+                            ("running", "Running"),
+                            ("cancelling", "Stopping"),
+                            ("succeeded", "Done"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="queued",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "sequence",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Rises by one with every change of state."
+                    ),
+                ),
+                (
+                    "priority",
+                    models.SmallIntegerField(
+                        default=0, help_text="Among one person's jobs; higher goes first."
+                    ),
+                ),
+                ("payload", models.JSONField(blank=True, default=dict)),
+                (
+                    "outcome",
+                    models.JSONField(
+                        blank=True, default=dict, help_text="What the job reports when it is done."
+                    ),
+                ),
+                ("subject_type", models.CharField(blank=True, default="", max_length=40)),
+                ("subject_id", models.UUIDField(blank=True, null=True)),
+                (
+                    "available_at",
+                    models.DateTimeField(
+                        help_text="Not before this moment: the wait before another attempt."
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("max_attempts", models.PositiveSmallIntegerField(default=3)),
+                (
+                    "kills",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="How many workers died or hung while they held this job."
+                    ),
+                ),
+                (
+                    "lease_token",
+                    models.BigIntegerField(default=0, help_text="Fencing token of the latest claim."),
+                ),
+                ("lease_owner", models.CharField(blank=True, default="", max_length=120)),
+                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "ran_on",
+                    models.CharField(blank=True, default="", help_text="Host and device.", max_length=120),
+                ),
+                ("stage", models.CharField(blank=True, default="", max_length=40)),
+                ("stage_deadline_at", models.DateTimeField(blank=True, null=True)),
+                ("step", models.PositiveIntegerField(default=0)),
+                ("steps_total", models.PositiveIntegerField(default=0)),
+                ("progress", models.FloatField(default=0.0)),
+                ("message", models.CharField(blank=True, default="", max_length=300)),
+                ("preview", models.CharField(blank=True, default="", max_length=200)),
+                ("error_code", models.CharField(blank=True, default="", max_length=40)),
+                ("error_message", models.TextField(blank=True, default="")),
+                (
+                    "error_detail",
+                    models.TextField(blank=True, default="", help_text="For administrators only."),
+                ),
+                ("reason", models.CharField(blank=True, default="", max_length=40)),
+                ("cancel_requested_at", models.DateTimeField(blank=True, null=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="jobs",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "retry_of",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="retries",
+                        to="jobs.job",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Quota',
+            name="Quota",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('active_jobs', models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(0)])),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='job_quota', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                (
+                    "active_jobs",
+                    models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(0)]),
+                ),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="job_quota",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='SynthesisRequest',
+            name="SynthesisRequest",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('slice_index', models.PositiveIntegerField(blank=True, null=True)),
-                ('parameters', models.JSONField(default=dict)),
-                ('seed', models.BigIntegerField()),
-                ('count', models.PositiveSmallIntegerField(default=1)),
-                ('note', models.CharField(blank=True, default='', max_length=500)),
-                ('labels', models.BinaryField(default=bytes, help_text='The label map as the model will see it: zlib over uint8 [rows, columns], C order.')),
-                ('grid', models.JSONField(default=dict, help_text='rows, columns and spacing_mm [row, column] of the label map.')),
-                ('prepared', models.JSONField(blank=True, default=dict, help_text='What was mapped, derived and resampled to get the label map.')),
-                ('case', models.ForeignKey(blank=True, help_text="The source; empty when the anatomy is a phantom's.", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='synthesis_requests', to='cases.case')),
-                ('mask', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='synthesis_requests', to='cases.mask')),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='requests', to='registry.generativemodel')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='synthesis_requests', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                ("slice_index", models.PositiveIntegerField(blank=True, null=True)),
+                ("parameters", models.JSONField(default=dict)),
+                ("seed", models.BigIntegerField()),
+                ("count", models.PositiveSmallIntegerField(default=1)),
+                ("note", models.CharField(blank=True, default="", max_length=500)),
+                (
+                    "labels",
+                    models.BinaryField(
+                        default=bytes,
+                        help_text="The label map as the model will see it: zlib over uint8 [rows, columns], C order.",
+                    ),
+                ),
+                (
+                    "grid",
+                    models.JSONField(
+                        default=dict, help_text="rows, columns and spacing_mm [row, column] of the label map."
+                    ),
+                ),
+                (
+                    "prepared",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="What was mapped, derived and resampled to get the label map.",
+                    ),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The source; empty when the anatomy is a phantom's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="synthesis_requests",
+                        to="cases.case",
+                    ),
+                ),
+                (
+                    "mask",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="synthesis_requests",
+                        to="cases.mask",
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="requests",
+                        to="registry.generativemodel",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="synthesis_requests",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Result',
+            name="Result",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('index', models.PositiveSmallIntegerField()),
-                ('seed', models.BigIntegerField()),
-                ('recipe', models.JSONField(default=dict)),
-                ('pixel_sha256', models.CharField(max_length=64)),
-                ('quality', models.JSONField(blank=True, default=dict)),
-                ('decision', models.CharField(blank=True, choices=[('', 'Not decided'), ('accepted', 'Accepted'), ('rejected', 'Rejected')], default='', max_length=10)),
-                ('decision_note', models.CharField(blank=True, default='', max_length=1000)),
-                ('decided_at', models.DateTimeField(blank=True, null=True)),
-                ('case', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='result', to='cases.case')),
-                ('decided_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.RESTRICT, related_name='results', to='jobs.job')),
-                ('mask', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='results', to='cases.mask')),
-                ('request', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='results', to='jobs.synthesisrequest')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                ("index", models.PositiveSmallIntegerField()),
+                ("seed", models.BigIntegerField()),
+                ("recipe", models.JSONField(default=dict)),
+                ("pixel_sha256", models.CharField(max_length=64)),
+                ("quality", models.JSONField(blank=True, default=dict)),
+                (
+                    "decision",
+                    models.CharField(
+                        blank=True,
+                        choices=[("", "Not decided"), ("accepted", "Accepted"), ("rejected", "Rejected")],
+                        default="",
+                        max_length=10,
+                    ),
+                ),
+                ("decision_note", models.CharField(blank=True, default="", max_length=1000)),
+                ("decided_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "case",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="result", to="cases.case"
+                    ),
+                ),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.RESTRICT, related_name="results", to="jobs.job"
+                    ),
+                ),
+                (
+                    "mask",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="results",
+                        to="cases.mask",
+                    ),
+                ),
+                (
+                    "request",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="results",
+                        to="jobs.synthesisrequest",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', 'index'],
+                "ordering": ["-created_at", "index"],
             },
         ),
         migrations.AddField(
-            model_name='job',
-            name='request',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to='jobs.synthesisrequest'),
+            model_name="job",
+            name="request",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="jobs",
+                to="jobs.synthesisrequest",
+            ),
         ),
         migrations.CreateModel(
-            name='WorkerHeartbeat',
+            name="WorkerHeartbeat",
             fields=[
-                ('worker', models.CharField(max_length=120, primary_key=True, serialize=False)),
-                ('queue', models.CharField(choices=[('compute', 'Compute'), ('records', 'Records')], max_length=10)),
-                ('host', models.CharField(max_length=120)),
-                ('device', models.CharField(blank=True, default='', max_length=60)),
-                ('warm_models', models.JSONField(blank=True, default=list, help_text='Names of the models in memory.')),
-                ('job_id', models.UUIDField(blank=True, null=True)),
-                ('started_at', models.DateTimeField()),
-                ('seen_at', models.DateTimeField()),
+                ("worker", models.CharField(max_length=120, primary_key=True, serialize=False)),
+                (
+                    "queue",
+                    models.CharField(choices=[("compute", "Compute"), ("records", "Records")], max_length=10),
+                ),
+                ("host", models.CharField(max_length=120)),
+                ("device", models.CharField(blank=True, default="", max_length=60)),
+                (
+                    "warm_models",
+                    models.JSONField(blank=True, default=list, help_text="Names of the models in memory."),
+                ),
+                ("job_id", models.UUIDField(blank=True, null=True)),
+                ("started_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['queue', 'seen_at'], name='heartbeat_seen')],
+                "indexes": [models.Index(fields=["queue", "seen_at"], name="heartbeat_seen")],
             },
         ),
         migrations.CreateModel(
-            name='JobEvent',
+            name="JobEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sequence', models.PositiveIntegerField()),
-                ('state', models.CharField(choices=[('queued', 'Waiting'), ('running', 'Running'), ('cancelling', 'Stopping'), ('succeeded', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], max_length=10)),
-                ('note', models.CharField(blank=True, default='', max_length=300)),
-                ('at', models.DateTimeField()),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='jobs.job')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("sequence", models.PositiveIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting"),
+                            ("running", "Running"),
+                            ("cancelling", "Stopping"),
+                            ("succeeded", "Done"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("note", models.CharField(blank=True, default="", max_length=300)),
+                ("at", models.DateTimeField()),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="events", to="jobs.job"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['job', 'sequence'],
-                'constraints': [models.UniqueConstraint(fields=('job', 'sequence'), name='jobevent_once')],
+                "ordering": ["job", "sequence"],
+                "constraints": [models.UniqueConstraint(fields=("job", "sequence"), name="jobevent_once")],
             },
         ),
         migrations.CreateModel(
-            name='QueueShare',
+            name="QueueShare",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('queue', models.CharField(choices=[('compute', 'Compute'), ('records', 'Records')], max_length=10)),
-                ('served', models.BigIntegerField(default=0)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "queue",
+                    models.CharField(choices=[("compute", "Compute"), ("records", "Records")], max_length=10),
+                ),
+                ("served", models.BigIntegerField(default=0)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('queue', 'owner'), name='queueshare_once')],
+                "constraints": [models.UniqueConstraint(fields=("queue", "owner"), name="queueshare_once")],
             },
         ),
         migrations.AddIndex(
-            model_name='synthesisrequest',
-            index=models.Index(fields=['owner', '-created_at'], name='request_owner_created'),
+            model_name="synthesisrequest",
+            index=models.Index(fields=["owner", "-created_at"], name="request_owner_created"),
         ),
         migrations.AddConstraint(
-            model_name='synthesisrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('count__gte', 1)), name='request_count_positive'),
+            model_name="synthesisrequest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("count__gte", 1)), name="request_count_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='synthesisrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('seed__gte', 0)), name='request_seed_not_negative'),
+            model_name="synthesisrequest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("seed__gte", 0)), name="request_seed_not_negative"
+            ),
         ),
         migrations.AddIndex(
-            model_name='result',
-            index=models.Index(fields=['request', 'index'], name='result_request'),
+            model_name="result",
+            index=models.Index(fields=["request", "index"], name="result_request"),
         ),
         migrations.AddConstraint(
-            model_name='result',
-            constraint=models.UniqueConstraint(fields=('request', 'index'), name='result_once_per_request'),
+            model_name="result",
+            constraint=models.UniqueConstraint(fields=("request", "index"), name="result_once_per_request"),
         ),
         migrations.AddConstraint(
-            model_name='result',
-            constraint=models.CheckConstraint(condition=models.Q(('decision__in', ['', 'accepted', 'rejected'])), name='result_decision_known'),
+            model_name="result",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("decision__in", ["", "accepted", "rejected"])),
+                name="result_decision_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='result',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('decided_at__isnull', True), ('decision', '')), models.Q(models.Q(('decision', ''), _negated=True), ('decided_at__isnull', False)), _connector='OR'), name='result_decided_has_time'),
+            model_name="result",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("decided_at__isnull", True), ("decision", "")),
+                    models.Q(models.Q(("decision", ""), _negated=True), ("decided_at__isnull", False)),
+                    _connector="OR",
+                ),
+                name="result_decided_has_time",
+            ),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['queue', 'state', 'owner', '-priority', 'created_at'], name='job_next'),
+            model_name="job",
+            index=models.Index(
+                fields=["queue", "state", "owner", "-priority", "created_at"], name="job_next"
+            ),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['owner', '-created_at'], name='job_owner_created'),
+            model_name="job",
+            index=models.Index(fields=["owner", "-created_at"], name="job_owner_created"),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['state', 'lease_expires_at'], name='job_lease'),
+            model_name="job",
+            index=models.Index(fields=["state", "lease_expires_at"], name="job_lease"),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['kind', 'state', '-finished_at'], name='job_history'),
+            model_name="job",
+            index=models.Index(fields=["kind", "state", "-finished_at"], name="job_history"),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['subject_type', 'subject_id'], name='job_subject'),
+            model_name="job",
+            index=models.Index(fields=["subject_type", "subject_id"], name="job_subject"),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'running', 'cancelling', 'succeeded', 'failed', 'cancelled'])), name='job_state_known'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["queued", "running", "cancelling", "succeeded", "failed", "cancelled"])
+                ),
+                name="job_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('queue__in', ['compute', 'records'])), name='job_queue_known'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("queue__in", ["compute", "records"])), name="job_queue_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('progress__gte', 0.0), ('progress__lte', 1.0)), name='job_progress_is_fraction'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("progress__gte", 0.0), ("progress__lte", 1.0)),
+                name="job_progress_is_fraction",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['running', 'cancelling']), _negated=True), models.Q(('lease_expires_at__isnull', False), models.Q(('lease_owner', ''), _negated=True), ('lease_token__gt', 0)), _connector='OR'), name='job_running_has_lease'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ["running", "cancelling"]), _negated=True),
+                    models.Q(
+                        ("lease_expires_at__isnull", False),
+                        models.Q(("lease_owner", ""), _negated=True),
+                        ("lease_token__gt", 0),
+                    ),
+                    _connector="OR",
+                ),
+                name="job_running_has_lease",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['running', 'cancelling']), ('lease_expires_at__isnull', True), _connector='OR'), name='job_lease_only_while_running'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["running", "cancelling"]),
+                    ("lease_expires_at__isnull", True),
+                    _connector="OR",
+                ),
+                name="job_lease_only_while_running",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('state__in', ['succeeded', 'failed', 'cancelled'])), models.Q(('finished_at__isnull', True), ('state__in', ['queued', 'running', 'cancelling'])), _connector='OR'), name='job_finished_has_time'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("finished_at__isnull", False), ("state__in", ["succeeded", "failed", "cancelled"])
+                    ),
+                    models.Q(
+                        ("finished_at__isnull", True), ("state__in", ["queued", "running", "cancelling"])
+                    ),
+                    _connector="OR",
+                ),
+                name="job_finished_has_time",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('retry_of', models.F('id')), _negated=True), name='job_retry_of_another'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("retry_of", models.F("id")), _negated=True), name="job_retry_of_another"
+            ),
         ),
     ]

@@ -1,0 +1,131 @@
+"""How long a job will take, from what the same model took on the machines that are at work now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from webapp.jobs.clock import database_now
+from webapp.jobs.heartbeats import workers_alive
+from webapp.jobs.models import Job
+from webapp.jobs.selectors import queue_order
+
+HISTORY = 20
+DRAWING = "drawing"
+"""The stage whose length goes with the number of steps; all the others are overhead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Median seconds that a job spends besides drawing, and per network call while drawing."""
+
+    overhead: float
+    per_call: float
+
+    def seconds(self, calls: int) -> float:
+        """What a job with that many calls will take."""
+        return self.overhead + self.per_call * calls
+
+
+def calls_of(parameters: Mapping[str, Any], count: int) -> int:
+    """Network calls of a request: images x steps, twice for Heun, twice again under guidance."""
+    sampler = parameters.get("sampler", {})
+    calls = count * int(sampler.get("steps", 1))
+    calls *= 2 if sampler.get("name") == "heun" else 1
+    return calls * (2 if float(sampler.get("guidance", 1.0)) != 1.0 else 1)
+
+
+def pace_of(model_id: Any) -> Pace | None:
+    """How fast this model runs, by the last jobs done on the devices that are at work now.
+
+    None until the model has run here at all.
+    """
+    done = Job.objects.filter(kind="synthesise", state=Job.State.SUCCEEDED, request__model_id=model_id)
+    here = {f"{row.host} {row.device}".strip() for row in workers_alive(Job.Queue.COMPUTE)}
+    rows = _history(done.filter(ran_on__in=here)) if here else []
+    rows = rows or _history(done)
+    if not rows:
+        return None
+    return Pace(
+        overhead=median(sum(spent.values()) - spent.get(DRAWING, 0.0) for spent, _ in rows),
+        per_call=median(spent.get(DRAWING, 0.0) / calls for spent, calls in rows),
+    )
+
+
+def _history(jobs: Any) -> list[tuple[dict[str, float], int]]:
+    rows = jobs.order_by("-finished_at").values_list("outcome", "request__parameters", "request__count")[
+        :HISTORY
+    ]
+    return [
+        (outcome["seconds"], calls_of(parameters, count))
+        for outcome, parameters, count in rows
+        if outcome.get("seconds") and calls_of(parameters, count)
+    ]
+
+
+def job_seconds(job: Job, paces: dict[Any, Pace | None] | None = None) -> float | None:
+    """What the whole job will take once it has begun; None where nothing is known."""
+    if job.request is None:
+        return None
+    paces = {} if paces is None else paces
+    key = job.request.model_id
+    if key not in paces:
+        paces[key] = pace_of(key)
+    pace = paces[key]
+    return None if pace is None else pace.seconds(calls_of(job.request.parameters, job.request.count))
+
+
+def job_eta(job: Job) -> float | None:
+    """Seconds until the job is done, as far as that can be told: None where nothing is known.
+
+    A running job is judged by history at first and more and more by its own pace; a waiting one waits
+    for those ahead of it, spread over the workers that are alive.
+    """
+    if job.state == Job.State.QUEUED:
+        return _eta_waiting(job)
+    if job.state == Job.State.RUNNING:
+        return _eta_running(job)
+    return None
+
+
+def _eta_running(job: Job) -> float | None:
+    if job.started_at is None:
+        return None
+    elapsed = (database_now() - job.started_at).total_seconds()
+    known = job_seconds(job)
+    own = elapsed * (1 - job.progress) / job.progress if job.progress > 0.05 else None
+    if known is None:
+        return own
+    by_history = max(0.0, known - elapsed)
+    return by_history if own is None else (1 - job.progress) * by_history + job.progress * own
+
+
+def _eta_waiting(job: Job) -> float | None:
+    paces: dict[Any, Pace | None] = {}
+    mine = job_seconds(job, paces)
+    order = queue_order(job.queue)
+    ahead_ids = order[: order.index(job.pk)] if job.pk in order else []
+    ahead = Job.objects.filter(pk__in=ahead_ids[:200]).select_related("request").defer("request__labels")
+    before = [job_seconds(other, paces) for other in ahead]
+    running = Job.objects.filter(queue=job.queue, state=Job.State.RUNNING).select_related("request")
+    before += [_eta_running(other) for other in running.defer("request__labels")]
+    if mine is None or any(seconds is None for seconds in before):
+        return None
+    workers = max(1, len(workers_alive(job.queue)))
+    return mine + sum(seconds for seconds in before if seconds is not None) / workers
+
+
+def in_words(seconds: float | None) -> str:
+    """A length of time as people say it: "about 3 s", "about 2 min", "about 1 h 20 min"."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 90:
+        return f"about {round(seconds)} s"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"about {hours} h {minutes} min"
