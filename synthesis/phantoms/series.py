@@ -90,10 +90,12 @@ def phantom_series(
     phantom = abdomen(
         plan.seed, shape=shape, spacing_mm=spacing_mm, modality=plan.modality, attributes=plan.attributes
     )
-    kind = np.int16 if plan.modality == "CT" else np.uint16
-    bounds = np.iinfo(kind)
-    floor = -1024 if plan.modality == "CT" else 0
-    stored = np.clip(np.rint(phantom.image), floor, bounds.max).astype(kind)
+    whole = np.rint(phantom.image)
+    stored: NDArray[np.int16] | NDArray[np.uint16]
+    if plan.modality == "CT":
+        stored = np.clip(whole, -1024, np.iinfo(np.int16).max).astype(np.int16)
+    else:
+        stored = np.clip(whole, 0, np.iinfo(np.uint16).max).astype(np.uint16)
     step = np.asarray(phantom.spacing_mm)
     affine = np.zeros((4, 4))
     affine[2, 0], affine[1, 1], affine[0, 2] = step
