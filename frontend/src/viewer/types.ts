@@ -45,6 +45,8 @@ export interface CaseViewerConfig {
   synthesise_url: string;
   may_annotate: boolean;
   palette: Label[];
+  /** The label that a new mask's brush begins with. */
+  paint_first: number;
   /** From 0. */
   slice: number;
   mask: string | null;

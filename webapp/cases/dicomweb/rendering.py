@@ -126,8 +126,19 @@ def picture(instance: Instance, frame: int, rendering: Rendering) -> Image.Image
         NotFound: when the instance has no such frame.
         NotAcceptable: when no decoder can read it.
     """
-    if int(value_of(instance.metadata, "00280002", 1)) > 1:
-        array = frame_array(instance, frame, raw=False)
+    image = unmarked_picture(instance, frame, rendering)
+    return marked(image) if instance.case.is_synthetic else image
+
+
+def unmarked_picture(instance: Instance, frame: int, rendering: Rendering) -> Image.Image:
+    """One frame as a picture that still has to be marked where it is synthetic.
+
+    Raises:
+        NotFound: when the instance has no such frame.
+        NotAcceptable: when no decoder can read it.
+    """
+    if instance.case.is_colour:
+        array = frame_array(instance, frame)
         image = Image.fromarray(array.astype(np.uint8), "RGB")
     else:
         values = real_values(instance, frame)
@@ -138,7 +149,7 @@ def picture(instance: Instance, frame: int, rendering: Rendering) -> Image.Image
         image = Image.fromarray(levels, "L")
     if rendering.size is not None:
         image = _fitted(image, rendering.size)
-    return marked(image) if instance.case.is_synthetic else image
+    return image
 
 
 def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:

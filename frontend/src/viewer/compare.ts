@@ -1,0 +1,211 @@
+/** Linked viewports side by side: the source slice, the synthetic image, the image with its mask. */
+import { createEngine, hasWebGL, openSeries, viewerInit } from './core';
+import { type Action, bindButtons, bindKeys } from './keyboard';
+import { drawLegend } from './legend';
+import { MaskLayer } from './mask';
+import { Overlay } from './overlay';
+import { type Preset, presetsFor } from './presets';
+import { StackView } from './stack';
+import { type Primary, ToolBelt } from './tools';
+import type { PaneConfig, ResultViewerConfig } from './types';
+
+class Pane {
+  view: StackView | null = null;
+  mask: MaskLayer | null = null;
+  readonly overlay: Overlay;
+  readonly host: HTMLDivElement;
+  private maskShown: boolean;
+
+  constructor(
+    readonly config: PaneConfig,
+    figure: HTMLElement,
+  ) {
+    const title = document.createElement('h3');
+    title.className = 'pane__title';
+    title.textContent = config.title;
+    this.host = document.createElement('div');
+    this.host.className = 'viewport';
+    this.host.tabIndex = 0;
+    this.host.setAttribute('role', 'group');
+    this.host.setAttribute('aria-label', `${config.title}: ${config.case.name}`);
+    figure.append(title, this.host);
+    this.overlay = new Overlay(this.host, config.case, () => this.view);
+    this.maskShown = config.show_mask ?? true;
+  }
+
+  async loadMask(): Promise<void> {
+    const { mask: reference, case: source } = this.config;
+    if (!reference || !this.view || !hasWebGL()) return;
+    this.mask = new MaskLayer(this.view, [source.frames.length, source.rows, source.columns], () => undefined);
+    await this.mask.load(reference);
+    this.mask.setShown(this.maskShown);
+  }
+
+  toggleMask(): void {
+    this.maskShown = !this.maskShown;
+    this.mask?.setShown(this.maskShown);
+  }
+
+  get showsMask(): boolean {
+    return this.mask !== null && this.maskShown;
+  }
+}
+
+export class ResultViewer {
+  private readonly panes: Pane[] = [];
+  private belt: ToolBelt | null = null;
+  private following = false;
+  private linked = true;
+
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly config: ResultViewerConfig,
+  ) {}
+
+  async start(): Promise<void> {
+    this.root.dataset['state'] = 'loading';
+    await viewerInit();
+    const place = this.root.querySelector<HTMLElement>('[data-panes]') ?? this.root;
+    place.dataset['count'] = String(this.config.panes.length);
+    for (const config of this.config.panes) {
+      const figure = document.createElement('section');
+      figure.className = 'pane';
+      place.append(figure);
+      this.panes.push(new Pane(config, figure));
+    }
+    const engine = createEngine();
+    await Promise.all(this.panes.map((pane, index) => this.openPane(pane, index, engine)));
+    const ids = this.panes.flatMap((pane) => (pane.view ? [pane.view.viewportId] : []));
+    this.belt = new ToolBelt('result-tools', engine.id, ids, { masks: false });
+    this.bind();
+    await this.loadMasks();
+    this.activate('window');
+    if (this.root.dataset['state'] !== 'error') this.root.dataset['state'] = 'ready';
+  }
+
+  private async openPane(pane: Pane, index: number, engine: ReturnType<typeof createEngine>): Promise<void> {
+    const source = pane.config.case;
+    try {
+      const imageIds = await openSeries(source);
+      pane.view = new StackView(pane.host, engine, `pane-${index}`, {
+        onChange: () => this.changed(pane),
+        onLoadError: (slice, reason) => {
+          this.root.dataset['state'] = 'error';
+          pane.overlay.ready();
+          pane.overlay.showError(`Slice ${slice + 1} could not be loaded. ${reason}`, () => {
+            pane.overlay.clearError();
+            void pane.view?.retry();
+          });
+        },
+      });
+      const presets = presetsFor(source.modality, source.window !== null);
+      const first = presets.find((one) => one.window === 'stored') ?? (presets[0] as Preset);
+      await pane.view.open(imageIds, pane.config.slice, source.window, first);
+    } catch (error) {
+      this.root.dataset['state'] = 'error';
+      const reason = error instanceof Error ? error.message : String(error);
+      pane.overlay.showError(`The images could not be opened. ${reason}`, () => location.reload());
+    }
+    pane.overlay.ready();
+    pane.overlay.update();
+  }
+
+  private async loadMasks(): Promise<void> {
+    for (const pane of this.panes) {
+      try {
+        await pane.loadMask();
+      } catch (error) {
+        this.say(error instanceof Error ? error.message : String(error));
+      }
+    }
+    const legend = this.root.querySelector<HTMLElement>('[data-mask="legend"]');
+    const first = this.panes.find((pane) => pane.mask);
+    if (legend && first?.mask) {
+      this.dropUnusedLabels(first);
+      drawLegend(legend, first.mask, { paints: false });
+    }
+    this.showMaskState();
+  }
+
+  private dropUnusedLabels(pane: Pane): void {
+    const counts = pane.mask?.counts(pane.config.slice);
+    const legend = this.root.querySelector<HTMLElement>('[data-mask="legend"]');
+    if (legend && counts) legend.dataset['labels'] = String([...counts.values()].filter(Boolean).length);
+  }
+
+  /** Carries zoom and pan, and the window among panes of the same modality, to the others. */
+  private changed(from: Pane): void {
+    from.overlay.update();
+    const view = from.view;
+    if (this.following || !this.linked || !view?.hasImage()) return;
+    this.following = true;
+    try {
+      const zoom = view.viewport.getZoom();
+      const pan = view.viewport.getPan();
+      const window = view.window;
+      for (const pane of this.panes) {
+        if (pane === from || !pane.view?.hasImage()) continue;
+        pane.view.viewport.setZoom(zoom);
+        pane.view.viewport.setPan([pan[0], pan[1]]);
+        const same = pane.config.case.modality === from.config.case.modality && from.config.case.units === 'HU';
+        if (window && same) pane.view.setWindow(window);
+        pane.view.viewport.render();
+        pane.overlay.update();
+      }
+    } finally {
+      this.following = false;
+    }
+  }
+
+  private bind(): void {
+    const tool = (primary: Primary, label: string, key: string): Action => ({
+      id: `tool.${primary}`, label, group: 'Image', keys: [key], run: () => this.activate(primary),
+    });
+    const focused = (): StackView | null =>
+      (this.panes.find((pane) => pane.host.contains(document.activeElement)) ?? this.panes[0])?.view ?? null;
+    const actions: Action[] = [
+      tool('window', 'Window and level', 'w'),
+      tool('zoom', 'Zoom', 'z'),
+      tool('pan', 'Pan', 'p'),
+      tool('length', 'Length', 'l'),
+      tool('ellipse', 'Region: mean and SD', 'o'),
+      { id: 'zoom.in', label: 'Larger', group: 'Image', keys: ['+', '='], repeats: true, run: () => focused()?.zoomBy(1.2) },
+      { id: 'zoom.out', label: 'Smaller', group: 'Image', keys: ['-'], repeats: true, run: () => focused()?.zoomBy(1 / 1.2) },
+      { id: 'slice.next', label: 'Next slice', group: 'Slices', keys: ['ArrowDown'], repeats: true, run: () => focused()?.step(1) },
+      { id: 'slice.previous', label: 'Previous slice', group: 'Slices', keys: ['ArrowUp'], repeats: true, run: () => focused()?.step(-1) },
+      { id: 'image.reset', label: 'Fit', group: 'Image', keys: ['r'], run: () => focused()?.fit() },
+      { id: 'mask.toggle', label: 'Show or hide the mask', group: 'Mask', keys: ['m'], run: () => this.toggleMasks() },
+      { id: 'view.link', label: 'Link the viewports', group: 'Image', keys: ['k'], run: () => this.toggleLink() },
+    ];
+    bindKeys(this.root, actions);
+    bindButtons(this.root, actions);
+  }
+
+  private activate(primary: Primary): void {
+    this.belt?.activate(primary);
+    this.root.querySelectorAll<HTMLElement>('[data-action^="tool."]').forEach((button) => {
+      button.setAttribute('aria-pressed', String(button.dataset['action'] === `tool.${primary}`));
+    });
+  }
+
+  private toggleMasks(): void {
+    this.panes.forEach((pane) => pane.mask && pane.toggleMask());
+    this.showMaskState();
+  }
+
+  private showMaskState(): void {
+    const shown = this.panes.some((pane) => pane.showsMask);
+    this.root.querySelector('[data-action="mask.toggle"]')?.setAttribute('aria-pressed', String(shown));
+    this.root.dataset['mask'] = shown ? 'shown' : 'hidden';
+  }
+
+  private toggleLink(): void {
+    this.linked = !this.linked;
+    this.root.querySelector('[data-action="view.link"]')?.setAttribute('aria-pressed', String(this.linked));
+  }
+
+  private say(message: string): void {
+    const status = this.root.querySelector<HTMLElement>('[data-status]');
+    if (status) status.textContent = message;
+  }
+}
