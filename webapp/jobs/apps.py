@@ -11,5 +11,9 @@ class JobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """State the permission rules of requests, jobs and results."""
+        """State the permission rules of requests, jobs and results, and whether the workers are alive."""
+        from webapp.core import health
         from webapp.jobs import rules  # noqa: F401
+        from webapp.jobs.heartbeats import worker_health
+
+        health.register("worker", worker_health)

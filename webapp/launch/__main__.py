@@ -19,6 +19,7 @@ from webapp.launch.environment import PYTHON, ROOT, ensure_environment
 from webapp.launch.programs import Group, Program
 from webapp.launch.steps import Failed, Interrupted, ignore_signals, interrupt_on_signals, run_step, say
 
+READY_STATES = {"ok", "empty"}  # empty: well, with nothing to offer yet, such as no model
 READY_SECONDS = 180.0
 OLDEST_PYTHON = (3, 11)
 
@@ -169,10 +170,12 @@ def _wait_until_ready(group: Group, host: str, port: int) -> None:
     while time.monotonic() < deadline:
         group.check()
         parts = _health(host, port)
-        if parts and all(state == "ok" for state in parts.values()):
+        if parts and all(state in READY_STATES for state in parts.values()):
             return
         time.sleep(0.2)
-    missing = ", ".join(sorted(name for name, state in parts.items() if state != "ok")) or "the site"
+    missing = (
+        ", ".join(sorted(name for name, state in parts.items() if state not in READY_STATES)) or "the site"
+    )
     raise Failed(
         f"Semblance did not become ready within {READY_SECONDS:.0f} s; not working: {missing}. "
         f"What the programs said is in {group.programs[0].log.parent}."
@@ -191,7 +194,7 @@ def _health(host: str, port: int) -> dict[str, str]:
             body = json.load(error)
     except (OSError, ValueError):
         return {}
-    return {part: str(state.get("state", "")) for part, state in body.get("parts", {}).items()}
+    return {part: str(state.get("state", "")) for part, state in body.items() if isinstance(state, dict)}
 
 
 def _welcome(home: Path, host: str, port: int, seconds: float) -> None:
