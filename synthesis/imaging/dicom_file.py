@@ -245,7 +245,11 @@ def _check_depth(header: Dataset, limits: Limits) -> None:
             if tag.is_private:
                 del dataset[tag]
                 continue
-            element = dataset[tag]
+            try:
+                element = dataset[tag]
+            except _BROKEN:  # one unreadable value; if the image needs it, its absence is reported
+                del dataset[tag]
+                continue
             if element.VR == "SQ":
                 waiting.extend((item, depth + 1) for item in element.value)
 

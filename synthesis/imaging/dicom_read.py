@@ -71,19 +71,28 @@ def image_header(parsed: ParsedFile, *, limits: Limits = DEFAULT) -> ImageHeader
     count = _whole(header, "NumberOfFrames", 1)
     check_dimensions(pixels.rows, pixels.columns, count, pixels.samples, limits=limits)
     modality = str(header.get("Modality", "") or "").strip()[:16]
+    return ImageHeader(
+        format=pixels,
+        frames=frame_headers(header, count),
+        modality=modality or "OT",
+        instance_number=_whole(header, "InstanceNumber", None),
+        sop_instance_uid=str(header.get("SOPInstanceUID", "") or ""),
+    )
+
+
+def frame_headers(header: Dataset, count: int) -> tuple[FrameHeader, ...]:
+    """What the header says of each of its `count` frames.
+
+    Raises:
+        UnreadableFile: for impossible numbers, or functional groups for another number of frames.
+    """
+    modality = str(header.get("Modality", "") or "").strip()
     shared = _first(header.get("SharedFunctionalGroupsSequence"))
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     if per_frame and len(per_frame) != count:
         raise UnreadableFile(f"The header announces {count} frames but describes {len(per_frame)}.")
-    frames = tuple(
+    return tuple(
         _frame_header(header, shared, per_frame[k] if per_frame else None, k, modality) for k in range(count)
-    )
-    return ImageHeader(
-        format=pixels,
-        frames=frames,
-        modality=modality or "OT",
-        instance_number=_whole(header, "InstanceNumber", None),
-        sop_instance_uid=str(header.get("SOPInstanceUID", "") or ""),
     )
 
 

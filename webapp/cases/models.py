@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -10,8 +12,17 @@ from django.utils.translation import gettext_lazy as _
 from webapp.core.models import Record
 
 
+def new_key() -> str:
+    """256 random bits in hex."""
+    return secrets.token_hex(32)
+
+
 class Dataset(Record):
-    """A curated collection of cases with a licence, a purpose and a version."""
+    """A curated collection of cases with a licence, a purpose and a version.
+
+    `pseudonym_key` is the secret under which patients' numbers and UIDs are replaced on the way in:
+    the same file gives the same pseudonyms in this dataset and unrelated ones in any other.
+    """
 
     name = models.CharField(_("name"), max_length=120, unique=True)
     slug = models.SlugField(max_length=140, unique=True, editable=False)
@@ -19,6 +30,7 @@ class Dataset(Record):
     licence = models.CharField(_("licence"), max_length=200, blank=True)
     purpose = models.CharField(_("purpose"), max_length=300, blank=True)
     version = models.PositiveIntegerField(default=1, editable=False)
+    pseudonym_key = models.CharField(max_length=64, default=new_key, editable=False)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="datasets", verbose_name=_("owner")
     )
@@ -80,7 +92,8 @@ class Case(Record):
     A case belongs to a dataset, or to one person (a synthetic result that nobody has filed yet).
     `name` and `patient` are pseudonyms. `spacing_mm` is [between rows, between columns, between
     slices or null]. `stack` says where each slice lies: [instance number, frame from 0], in the
-    order of position along the normal. `geometry` is `synthesis.imaging.geometry.Geometry.to_json()`.
+    order of position along the normal. `geometry` is `synthesis.imaging.geometry.Geometry.to_json()`
+    with "slope" and "intercept" added: one number per slice, or one for all.
     `original_file` keeps a NIfTI or raster source with its voxels untouched.
     """
 

@@ -1,0 +1,92 @@
+"""Files of cases in the storage: moved in whole, read in place, removed with everything derived."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+
+
+def case_folder(case_id: UUID | str) -> str:
+    """Where a case keeps its files, inside the storage."""
+    return f"cases/{case_id}"
+
+
+def import_folder(run_id: UUID | str) -> str:
+    """Where an import's uploaded files wait, inside the storage."""
+    return f"imports/{run_id}"
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder on the storage's disk, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="work-", dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
+        yield Path(folder)
+
+
+class _Movable(File):  # type: ignore[type-arg]  # not subscriptable at run time
+    """A file on disk that the file-system storage may move instead of copying."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.open("rb"), name=path.name)
+        self._path = path
+
+    def temporary_file_path(self) -> str:
+        return str(self._path)
+
+
+def keep_file(path: Path, name: str) -> str:
+    """Move a finished file into the storage; returns the name under which it lies.
+
+    Another file of that name, left by a killed import, is replaced.
+    """
+    if default_storage.exists(name):
+        default_storage.delete(name)
+    with _Movable(path) as file:
+        return default_storage.save(name, file)
+
+
+@contextmanager
+def local_path(name: str) -> Iterator[Path]:
+    """A stored file as a path on this machine: itself where the storage is a folder, else a copy."""
+    try:
+        path = default_storage.path(name)
+    except NotImplementedError:
+        with scratch_folder() as folder:
+            copy = folder / "file"
+            with default_storage.open(name, "rb") as source, copy.open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+            yield copy
+    else:
+        yield Path(path)
+
+
+def remove_folder(prefix: str) -> None:
+    """Delete everything below a folder of the storage; a missing folder is no error.
+
+    Raises:
+        ValueError: for anything but a folder of one case or one import.
+    """
+    parts = prefix.strip("/").split("/")
+    if len(parts) != 2 or parts[0] not in {"cases", "imports"} or not parts[1] or ".." in parts:
+        raise ValueError(f"prefix: expected cases/<id> or imports/<id>, got {prefix!r}.")
+    _remove(prefix)
+
+
+def _remove(folder: str) -> None:
+    try:
+        folders, files = default_storage.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in files:
+        default_storage.delete(f"{folder}/{name}")
+    for name in folders:
+        _remove(f"{folder}/{name}")
+    default_storage.delete(folder)

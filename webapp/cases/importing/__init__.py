@@ -1,0 +1,1 @@
+"""Bringing files in: finding them, knowing what they are, cleaning, storing, and reporting each one."""

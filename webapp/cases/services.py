@@ -1,0 +1,505 @@
+"""Writing datasets, cases and masks, and starting and doing imports."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from synthesis.imaging.errors import UnreadableFile
+from webapp.accounts.models import User
+from webapp.cases.files import case_folder, import_folder, keep_file, remove_folder, scratch_folder
+from webapp.cases.importing.build import CaseFacts
+from webapp.cases.importing.build import case_create as build_case
+from webapp.cases.importing.incoming import stored_from_files
+from webapp.cases.importing.staging import stage_files, stage_path
+from webapp.cases.models import (
+    Case,
+    Dataset,
+    DatasetShare,
+    ImportRun,
+    ImportState,
+    Instance,
+    Mask,
+    MaskOrigin,
+    ShareLevel,
+    SourceFormat,
+)
+from webapp.cases.rules import MANAGERS, may_browse
+from webapp.cases.selectors import mask_array as mask_array
+from webapp.cases.selectors import mask_list_for_case
+from webapp.core import work
+from webapp.core.errors import ApplicationError, Conflict
+from webapp.core.services import audit_record
+
+OnStep = Callable[[int, int, str], None]
+"""Told (done, of how many, what is happening); raises to stop the work."""
+
+# ---------------------------------------------------------------------------- datasets
+
+
+@transaction.atomic
+def dataset_create(
+    *, user: User, name: str, description: str = "", licence: str = "", purpose: str = ""
+) -> Dataset:
+    """Make an empty dataset that the person owns.
+
+    Raises:
+        ApplicationError: without a name, or where the name is taken.
+    """
+    name = _free_name(name)
+    dataset = Dataset.objects.create(
+        name=name,
+        slug=_free_slug(name),
+        description=description.strip(),
+        licence=licence.strip(),
+        purpose=purpose.strip(),
+        owner=user,
+    )
+    audit_record(actor=user, action="dataset.created", obj=dataset)
+    return dataset
+
+
+@transaction.atomic
+def dataset_update(
+    *, user: User, dataset: Dataset, name: str, description: str, licence: str, purpose: str
+) -> Dataset:
+    """Change what a dataset says of itself.
+
+    Raises:
+        ApplicationError: without a name, or where another dataset has it.
+    """
+    new_name = _free_name(name, other_than=dataset)
+    before = {"name": dataset.name, "licence": dataset.licence}
+    dataset.name, dataset.description = new_name, description.strip()
+    dataset.licence, dataset.purpose = licence.strip(), purpose.strip()
+    dataset.save(update_fields=["name", "description", "licence", "purpose", "updated_at"])
+    audit_record(actor=user, action="dataset.changed", obj=dataset, detail={"before": before})
+    return dataset
+
+
+def _free_name(name: str, *, other_than: Dataset | None = None) -> str:
+    name = " ".join(name.split())
+    if not name:
+        raise ApplicationError(_("Give the dataset a name."), field="name")
+    if len(name) > 120:
+        raise ApplicationError(_("A dataset's name has at most 120 characters."), field="name")
+    taken = Dataset.objects.filter(name__iexact=name)
+    if other_than is not None:
+        taken = taken.exclude(pk=other_than.pk)
+    if taken.exists():
+        raise ApplicationError(_("Another dataset already has this name."), field="name", code="name_taken")
+    return name
+
+
+def _free_slug(name: str) -> str:
+    base = slugify(name)[:120] or "dataset"
+    slug, number = base, 1
+    while Dataset.objects.filter(slug=slug).exists():
+        number += 1
+        slug = f"{base}-{number}"
+    return slug
+
+
+@transaction.atomic
+def dataset_share(*, user: User, dataset: Dataset, person: User, level: str | None) -> DatasetShare | None:
+    """Let a person view, annotate or manage a dataset, or (level None) no longer.
+
+    Raises:
+        ApplicationError: for the owner, for somebody whose roles do not let them use the share, or
+            an unknown level.
+    """
+    if level is None:
+        DatasetShare.objects.filter(dataset=dataset, user=person).delete()
+        audit_record(actor=user, action="dataset.unshared", obj=dataset, detail={"person": person.username})
+        return None
+    if level not in ShareLevel.values:
+        raise ApplicationError(_("A dataset is shared as view, annotate or manage."), field="level")
+    if person.pk == dataset.owner_id:
+        raise ApplicationError(
+            _("This person owns the dataset and may do everything already."), field="person"
+        )
+    if not may_browse(person):
+        raise ApplicationError(
+            _("This person's roles do not include looking at datasets. An administrator can change that."),
+            field="person",
+        )
+    if level == ShareLevel.MANAGE and not person.has_role(*MANAGERS):
+        raise ApplicationError(
+            _("Managing a dataset takes the data manager's role, which this person does not have."),
+            field="level",
+        )
+    share, _made = DatasetShare.objects.update_or_create(
+        dataset=dataset, user=person, defaults={"level": level}
+    )
+    audit_record(
+        actor=user, action="dataset.shared", obj=dataset, detail={"person": person.username, "level": level}
+    )
+    return share
+
+
+@transaction.atomic
+def dataset_delete(*, user: User, dataset: Dataset) -> None:
+    """Delete a dataset with its cases, masks and imports, and every file of theirs.
+
+    Raises:
+        Conflict: while an import into it is running.
+    """
+    if dataset.imports.filter(state__in=[ImportState.WAITING, ImportState.RUNNING]).exists():
+        raise Conflict(_("An import into this dataset is still running. Wait for it or stop it first."))
+    folders = [case_folder(pk) for pk in dataset.cases.values_list("pk", flat=True)]
+    folders += [import_folder(pk) for pk in dataset.imports.values_list("pk", flat=True)]
+    audit_record(actor=user, action="dataset.deleted", obj=dataset, detail={"cases": dataset.cases.count()})
+    dataset.delete()
+    transaction.on_commit(lambda: _remove_folders(folders))
+
+
+@transaction.atomic
+def case_delete(*, user: User, case: Case) -> None:
+    """Delete one case with its masks and every file of theirs."""
+    folder, dataset = case_folder(case.pk), case.dataset
+    audit_record(
+        actor=user,
+        action="case.deleted",
+        obj=case,
+        detail={"dataset": str(dataset) if dataset else "", "slices": case.slice_count},
+    )
+    case.delete()
+    if dataset is not None:
+        _dataset_touch(dataset)
+    transaction.on_commit(lambda: _remove_folders([folder]))
+
+
+def _remove_folders(folders: Iterable[str]) -> None:
+    for folder in folders:
+        remove_folder(folder)
+
+
+def _dataset_touch(dataset: Dataset) -> None:
+    Dataset.objects.filter(pk=dataset.pk).update(version=F("version") + 1)
+
+
+# ---------------------------------------------------------------------------- cases
+
+
+def case_create_from_dicom(
+    *,
+    files: Sequence[bytes | Path],
+    name: str,
+    attributes: Mapping[str, Any] | None = None,
+    is_synthetic: bool = False,
+    dataset: Dataset | None = None,
+    owner: User | None = None,
+) -> Case:
+    """A case out of DICOM files of one series, given as bytes or paths.
+
+    Files that Semblance made itself (`is_synthetic`) keep their UIDs and headers; all others are
+    de-identified like an import. Handing in the same files again for the same place gives the case
+    that is there already.
+
+    Raises:
+        ApplicationError: when the files cannot be read, do not make one stack, or when one of their
+            UIDs is in use for other pixels.
+        ValueError: without files, or with neither dataset nor owner.
+    """
+    if not files or (dataset is None and owner is None):
+        raise ValueError("expected at least one file, and a dataset or an owner.")
+    key = dataset.pseudonym_key if dataset is not None else str(owner.pk if owner else "")
+    with scratch_folder() as folder:
+        try:
+            stored, facts = stored_from_files(files, folder, key=None if is_synthetic else key)
+        except UnreadableFile as error:
+            raise ApplicationError(str(error), code="unreadable") from error
+        uids = [item.sop_instance_uid for item in stored]
+        known = {i.sop_instance_uid: i for i in Instance.objects.filter(sop_instance_uid__in=uids)}
+        if known:
+            return _same_case(stored, known, dataset=dataset, owner=owner)
+        details = CaseFacts(
+            name=name,
+            source_format=SourceFormat.SYNTHETIC if is_synthetic else SourceFormat.DICOM,
+            patient=facts.patient,
+            attributes={**facts.attributes, **(attributes or {})},
+            is_synthetic=is_synthetic,
+        )
+        try:
+            return build_case(facts=details, stored=stored, dataset=dataset, owner=owner)
+        except UnreadableFile as error:
+            raise ApplicationError(str(error), code="unreadable") from error
+
+
+def _same_case(
+    stored: Sequence[Any], known: Mapping[str, Instance], *, dataset: Dataset | None, owner: User | None
+) -> Case:
+    """The case that holds exactly these instances already."""
+    cases = {instance.case_id for instance in known.values()}
+    same = all(
+        (there := known.get(item.sop_instance_uid)) is not None and there.pixel_sha256 == item.pixel_sha256
+        for item in stored
+    )
+    if same and len(cases) == 1:
+        case = Case.objects.get(pk=cases.pop())
+        place = (dataset.pk if dataset else None, owner.pk if owner else None)
+        if (case.dataset_id, case.owner_id) == place and case.instances.count() == len(stored):
+            return case
+    raise ApplicationError(
+        _("An image with the same SOP Instance UID is stored already; it was not overwritten."),
+        code="uid_in_use",
+    )
+
+
+# ---------------------------------------------------------------------------- masks
+
+
+def mask_save(
+    *,
+    user: User | None,
+    case: Case,
+    name: str,
+    array: npt.NDArray[np.uint16],
+    labels: Sequence[Mapping[str, Any]],
+    origin: str,
+    expected_version: int | None = None,
+) -> Mask:
+    """Save a mask as the next version under its name.
+
+    Args:
+        array: [slices, rows, columns] of label values in the case's stack order, 0 for none.
+        labels: {"value", "name", "color"} for every value that occurs.
+        expected_version: the version that the person started from (0: none yet); where somebody
+            saved meanwhile, nothing is stored.
+
+    Raises:
+        ApplicationError: when the shape is not the case's, or a value has no label.
+        Conflict: when `expected_version` is no longer the current one.
+    """
+    name = " ".join(name.split())
+    if not name or len(name) > 120:
+        raise ApplicationError(_("A mask needs a name of at most 120 characters."), field="name")
+    if origin not in MaskOrigin.values:
+        raise ValueError(f"origin: expected one of {MaskOrigin.values}, got {origin!r}.")
+    data = _mask_values(case, array)
+    described = mask_labels(labels, present=np.unique(data))
+    digest = mask_sha256(data)
+    with transaction.atomic():
+        current = case.masks.select_for_update().filter(name=name).order_by("-version").first()
+        version = current.version if current else 0
+        if expected_version is not None and expected_version != version:
+            raise Conflict(
+                _("Somebody saved version {version} of this mask meanwhile; yours was not stored.").format(
+                    version=version
+                ),
+                code="mask_version",
+            )
+        if current and current.content_sha256 == digest and current.labels == described:
+            return current
+        mask = Mask(
+            case=case,
+            name=name,
+            origin=origin,
+            labels=described,
+            shape=list(data.shape),
+            content_sha256=digest,
+            version=version + 1,
+            created_by=user,
+        )
+        mask.file = _mask_file(mask, data)
+        try:
+            with transaction.atomic():
+                mask.save(force_insert=True)
+        except IntegrityError as error:
+            raise Conflict(_("Somebody saved this mask at the same moment; yours was not stored.")) from error
+        if current:
+            Mask.objects.filter(pk=current.pk).update(replaced_by=mask)
+        audit_record(
+            actor=user, action="mask.saved", obj=mask, detail={"case": str(case.pk), "version": mask.version}
+        )
+    return mask
+
+
+def mask_sha256(array: npt.NDArray[np.uint16]) -> str:
+    """SHA-256 over shape and values (little endian), the identity of a mask's content."""
+    digest = hashlib.sha256(" ".join(map(str, array.shape)).encode())
+    digest.update(np.ascontiguousarray(array, dtype="<u2").tobytes())
+    return digest.hexdigest()
+
+
+def _mask_values(case: Case, array: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+    expected = (case.slice_count, case.rows, case.columns)
+    if array.shape != expected:
+        raise ApplicationError(
+            _("The mask has the size {got}, the case {expected} (slices x rows x columns).").format(
+                got=" x ".join(map(str, array.shape)), expected=" x ".join(map(str, expected))
+            ),
+            field="array",
+            code="mask_shape",
+        )
+    if array.dtype != np.uint16:
+        if array.dtype.kind not in "uib" or (array.size and (array.min() < 0 or array.max() > 65_535)):
+            raise ApplicationError(_("A mask's values are whole numbers from 0 to 65535."), field="array")
+        return array.astype(np.uint16)
+    return array
+
+
+def mask_labels(
+    labels: Sequence[Mapping[str, Any]], *, present: Iterable[int] | None = None
+) -> list[dict[str, Any]]:
+    """The labels in their stored form, sorted by value.
+
+    Raises:
+        ApplicationError: for a malformed or repeated label, or a present value without one.
+    """
+    result: dict[int, dict[str, Any]] = {}
+    for label in labels:
+        try:
+            value, name = int(label["value"]), str(label["name"]).strip()[:80]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ApplicationError(_("Each label needs a value and a name."), field="labels") from error
+        color = str(label.get("color") or label_color(value)).lower()
+        is_color = len(color) == 7 and color[0] == "#" and all(c in "0123456789abcdef" for c in color[1:])
+        if not (0 <= value <= 65_535) or not name or not is_color or value in result:
+            raise ApplicationError(
+                _("The label {value} is not valid: values are unique, 0 to 65535, colours #rrggbb.").format(
+                    value=value
+                ),
+                field="labels",
+            )
+        result[value] = {"value": value, "name": name, "color": color}
+    missing = sorted({int(v) for v in (() if present is None else present)} - set(result) - {0})
+    if missing:
+        raise ApplicationError(
+            _("The mask has the values {values}, which no label names.").format(
+                values=", ".join(map(str, missing[:10]))
+            ),
+            field="labels",
+        )
+    return [result[value] for value in sorted(result)]
+
+
+def label_color(value: int) -> str:
+    """A colour for a label without one: hues by the golden angle, lightness in three steps."""
+    import colorsys
+
+    hue = (value * 137.508) % 360 / 360
+    red, green, blue = colorsys.hls_to_rgb(hue, (0.45, 0.6, 0.72)[value % 3], 0.75)
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
+
+
+def _mask_file(mask: Mask, data: npt.NDArray[np.uint16]) -> str:
+    with scratch_folder() as folder:
+        path = folder / "mask.z"
+        machine = zlib.compressobj(6)
+        with path.open("wb") as out:
+            for plane in data:
+                out.write(machine.compress(np.ascontiguousarray(plane, dtype="<u2").tobytes()))
+            out.write(machine.flush())
+        return keep_file(path, f"{case_folder(mask.case_id)}/masks/{mask.pk}.z")
+
+
+@transaction.atomic
+def mask_delete(*, user: User, mask: Mask) -> None:
+    """Delete a mask with all its versions."""
+    from django.core.files.storage import default_storage
+
+    versions = list(Mask.objects.filter(case=mask.case, name=mask.name))
+    audit_record(actor=user, action="mask.deleted", obj=mask, detail={"versions": len(versions)})
+    names = [version.file for version in versions]
+    Mask.objects.filter(pk__in=[version.pk for version in versions]).delete()
+
+    def forget() -> None:
+        for name in names:
+            default_storage.delete(name)
+
+    transaction.on_commit(forget)
+
+
+def case_masks_relay(*, case: Case, places: Sequence[int | None]) -> None:
+    """After slices were added to a case, write its masks again with empty planes for the new ones.
+
+    `places` has for each slice of the new stack its index in the old one, or None.
+    """
+    for mask in list(mask_list_for_case(case=case)):
+        old = mask_array(mask)
+        new = np.zeros((case.slice_count, case.rows, case.columns), np.uint16)
+        for index, place in enumerate(places):
+            if place is not None:
+                new[index] = old[place]
+        mask_save(
+            user=mask.created_by, case=case, name=mask.name, array=new, labels=mask.labels, origin=mask.origin
+        )
+
+
+# ---------------------------------------------------------------------------- imports
+
+
+def import_start(
+    *,
+    user: User,
+    dataset: Dataset,
+    source_name: str,
+    files: Iterable[tuple[str, Any]] | None = None,
+    path: Path | None = None,
+    in_background: bool = True,
+) -> ImportRun:
+    """Stage what was brought and hand the import to a worker.
+
+    Args:
+        files: (relative path as the person sees it, open binary file) for each upload; written to
+            the storage in chunks, under numbers, never under their own names.
+        path: a folder or file on the worker's machine, instead of uploads; read where it lies.
+        in_background: whether a job is handed in; otherwise the caller runs `import_execute` itself.
+
+    Raises:
+        ApplicationError: when there is nothing to import.
+        ValueError: with neither or both of `files` and `path`.
+    """
+    if (files is None) == (path is None):
+        raise ValueError("expected either files or path.")
+    run = ImportRun(dataset=dataset, owner=user, source_name=source_name.strip()[:300] or _("upload"))
+    if files is not None:
+        run.staged_path = import_folder(run.pk)
+        try:
+            run.total = stage_files(run.staged_path, files)
+        except BaseException:
+            remove_folder(run.staged_path)
+            raise
+        if run.total == 0:
+            raise ApplicationError(_("Choose at least one file to import."), field="files")
+    elif path is not None:
+        run.staged_path = stage_path(path)
+    with transaction.atomic():
+        run.save(force_insert=True)
+        audit_record(
+            actor=user, action="import.started", obj=run, detail={"dataset": str(dataset), "files": run.total}
+        )
+        if in_background:
+            job = work.submit(
+                kind="import_cases",
+                owner=user,
+                payload={"run_id": str(run.pk)},
+                subject_type="cases.ImportRun",
+                subject_id=run.pk,
+            )
+            run.job_id = job.pk
+            run.save(update_fields=["job_id", "updated_at"])
+    return run
+
+
+def import_execute(*, run_id: UUID | str, on_step: OnStep = lambda done, total, message: None) -> ImportRun:
+    """Do an import; called by the records worker, and by `manage.py import_cases` in place.
+
+    Safe to call again after a crash: files already reported are skipped, half-written ones cleared.
+    `on_step` may raise to stop; what was taken until then stays, and the report says so.
+    """
+    from webapp.cases.importing.run import execute
+
+    return execute(run_id=run_id, on_step=on_step)
