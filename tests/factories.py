@@ -1,5 +1,6 @@
 """Real objects for tests, made through the product's own services: people, datasets, cases, masks, models."""
 
+import copy
 import hashlib
 import itertools
 from io import BytesIO
@@ -50,7 +51,7 @@ def ct_files(slices: int = 1, *, seed: int = 0) -> list[bytes]:
     study, series, frame = (generate_uid(entropy_srcs=[str(seed), part]) for part in "abc")
     files = []
     for number in range(slices):
-        image = source.copy()
+        image = copy.deepcopy(source)
         image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = study, series, frame
         image.SOPInstanceUID = generate_uid(entropy_srcs=[str(seed), str(number)])
         image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
