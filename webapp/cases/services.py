@@ -200,12 +200,13 @@ def case_create_from_dicom(
     is_synthetic: bool = False,
     dataset: Dataset | None = None,
     owner: User | None = None,
+    case_id: UUID | None = None,
 ) -> Case:
     """A case out of DICOM files of one series, given as bytes or paths.
 
     Files that Semblance made itself (`is_synthetic`) keep their UIDs and headers; all others are
     de-identified like an import. Handing in the same files again for the same place gives the case
-    that is there already.
+    that is there already. `case_id` is for callers that must note the id before any file is written.
 
     Raises:
         ApplicationError: when the files cannot be read, do not make one stack, or when one of their
@@ -232,7 +233,7 @@ def case_create_from_dicom(
             is_synthetic=is_synthetic,
         )
         try:
-            return build_case(facts=details, stored=stored, dataset=dataset, owner=owner)
+            return build_case(facts=details, stored=stored, dataset=dataset, owner=owner, case_id=case_id)
         except UnreadableFile as error:
             raise ApplicationError(str(error), code="unreadable") from error
 

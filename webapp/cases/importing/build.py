@@ -59,6 +59,7 @@ def case_create(
     owner: Any = None,
     on_open: Callable[[UUID], None] = lambda case_id: None,
     within: Callable[[Case], None] = lambda case: None,
+    case_id: UUID | None = None,
 ) -> Case:
     """Move the files into the storage and write the case with its instances; all of it or nothing.
 
@@ -66,6 +67,7 @@ def case_create(
         on_open: told the new case's id before its first file is moved, so that a killed import can
             be cleared up.
         within: called with the new case inside the same transaction (the report's entries).
+        case_id: the new case's id, where the caller has already noted it; a fresh one otherwise.
 
     Raises:
         UnreadableFile: when the instances do not make one stack.
@@ -73,7 +75,7 @@ def case_create(
     members = [_new_member(item) for item in stored]
     first = stored[0]
     case = Case(
-        id=uuid4(),
+        id=case_id or uuid4(),
         dataset=dataset,
         owner=owner,
         name=facts.name[:120],
