@@ -10,6 +10,7 @@ export type Mount = (element: HTMLElement, config: unknown) => void | Promise<vo
 /** What a page may ask for by `data-mount="name"`; each is loaded only where it is used. */
 const MOUNTS: Readonly<Record<string, () => Promise<Mount>>> = {
   'case-viewer': async () => (await import('./viewer/mount')).caseViewer,
+  'result-viewer': async () => (await import('./viewer/mount')).resultViewer,
 };
 
 /** The parsed `json_script` that `data-config="id"` names, or null. */

@@ -221,9 +221,8 @@ export class MaskLayer {
     form.append('name', name);
     form.append('labels', JSON.stringify(this.list));
     form.append('shape', JSON.stringify(this.shape));
-    if (this.saved && this.saved.name === name) {
-      form.append('expected_version', String(this.saved.version));
-    }
+    // Version 0 says: there is none of this name yet.
+    form.append('expected_version', String(this.saved?.name === name ? this.saved.version : 0));
     const bytes = await encodeMask(this.values());
     form.append('voxels', new Blob([bytes], { type: 'application/octet-stream' }), 'mask.zz');
     const before = this.dirty;

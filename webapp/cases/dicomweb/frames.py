@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 from django.core.files.storage import default_storage
-from pydicom import Dataset
 from rest_framework.exceptions import NotAcceptable, NotFound
 
-from synthesis.imaging.dicom_pixels import decode_frame
-from synthesis.imaging.dicom_read import pixel_format
 from synthesis.imaging.errors import UnreadableFile
 from webapp.cases.models import Instance
+from webapp.cases.selectors import instance_frame
 
 
 def value_of(metadata: dict[str, Any], tag: str, default: Any = None) -> Any:
@@ -22,16 +20,24 @@ def value_of(metadata: dict[str, Any], tag: str, default: Any = None) -> Any:
     return default if values[0] is None else values[0]
 
 
+def check_frame(instance: Instance, frame: int) -> None:
+    """Refuse a frame (from 1) that the instance does not have.
+
+    Raises:
+        NotFound: naming how many there are.
+    """
+    count = len(instance.frame_index)
+    if not 1 <= frame <= count:
+        raise NotFound(f"Frame {frame} does not exist: this instance has {count} frame(s), from 1.")
+
+
 def frame_bytes(instance: Instance, frame: int) -> bytes:
     """The bytes of one frame (from 1) as stored: native pixels, or one compressed image.
 
     Raises:
         NotFound: when the instance has no such frame.
     """
-    if not 1 <= frame <= len(instance.frame_index):
-        raise NotFound(
-            f"Frame {frame} does not exist: this instance has {len(instance.frame_index)} frame(s), from 1."
-        )
+    check_frame(instance, frame)
     parts = []
     with default_storage.open(instance.file, "rb") as file:
         for offset, length in instance.frame_index[frame - 1]:
@@ -50,12 +56,9 @@ def frame_array(instance: Instance, frame: int) -> np.ndarray:
         NotFound: when the instance has no such frame.
         NotAcceptable: when no decoder can read it.
     """
-    source = frame_bytes(instance, frame)
-    header = Dataset.from_json({tag: item for tag, item in instance.metadata.items() if tag[:4] == "0028"})
+    check_frame(instance, frame)
     try:
-        pixels = pixel_format(header, instance.transfer_syntax_uid)
-        palette = header if pixels.photometric == "PALETTE COLOR" else None
-        return np.asarray(decode_frame(pixels, source, palette=palette))
+        return np.asarray(instance_frame(instance, frame - 1))
     except UnreadableFile as error:
         raise NotAcceptable(f"{error} Ask for it with transfer-syntax=*.") from error
 

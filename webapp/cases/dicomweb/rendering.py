@@ -6,18 +6,17 @@ from io import BytesIO
 import numpy as np
 from django.http import QueryDict
 from PIL import Image, ImageDraw, ImageFont
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotAcceptable, ValidationError
 
-from webapp.cases.dicomweb.frames import frame_array, value_of
+from synthesis.imaging.errors import UnreadableFile
+from webapp.cases.dicomweb.frames import check_frame, frame_array, value_of
 from webapp.cases.models import Instance
+from webapp.cases.selectors import case_slice
 
 MARK = "SYNTHETIC"
 LARGEST_SIDE = 4096
 THUMBNAIL_SIDE = 256
-RESCALE_INTERCEPT, RESCALE_SLOPE = "00281052", "00281053"
 WINDOW_CENTER, WINDOW_WIDTH = "00281050", "00281051"
-SHARED_GROUPS, FRAME_GROUPS = "52009229", "52009230"
-PIXEL_TRANSFORMATION, FRAME_VOI = "00289145", "00289132"
 DEFAULT_CT_WINDOW = (40.0, 400.0)
 
 
@@ -70,38 +69,31 @@ def parse_rendering(parameters: QueryDict) -> Rendering:
     return Rendering(window, exact, size, quality)
 
 
-def _grouped(instance: Instance, frame: int, group: str, tag: str) -> float | None:
-    """An attribute from the root, the frame's functional groups or the shared ones."""
-    metadata = instance.metadata
-    value = value_of(metadata, tag)
-    if value is None:
-        frames = metadata.get(FRAME_GROUPS, {}).get("Value", [])
-        shared = metadata.get(SHARED_GROUPS, {}).get("Value", [])
-        for groups in [*frames[frame - 1 : frame], *shared[:1]]:
-            items = groups.get(group, {}).get("Value", [])
-            value = value_of(items[0], tag) if items else None
-            if value is not None:
-                break
-    return None if value is None else float(value)
-
-
 def real_values(instance: Instance, frame: int) -> np.ndarray:
-    """A grey frame in its units: stored values times slope plus intercept, float32 [rows, columns]."""
-    slope = _grouped(instance, frame, PIXEL_TRANSFORMATION, RESCALE_SLOPE)
-    intercept = _grouped(instance, frame, PIXEL_TRANSFORMATION, RESCALE_INTERCEPT)
-    stored = frame_array(instance, frame).astype(np.float32)
-    return stored * np.float32(1.0 if slope is None else slope) + np.float32(intercept or 0.0)
+    """A grey frame in its case's units, float32 [rows, columns]; as stored where it is no slice of the case.
+
+    Raises:
+        NotFound: when the instance has no such frame.
+        NotAcceptable: when no decoder can read it.
+    """
+    check_frame(instance, frame)
+    case, place = instance.case, [instance.number, frame - 1]
+    if place not in case.stack:
+        return frame_array(instance, frame).astype(np.float32)
+    try:
+        return case_slice(case, case.stack.index(place)).array
+    except UnreadableFile as error:
+        raise NotAcceptable(f"{error} Ask for the frame with transfer-syntax=*.") from error
 
 
-def default_window(instance: Instance, frame: int, values: np.ndarray) -> tuple[float, float]:
+def default_window(instance: Instance, values: np.ndarray) -> tuple[float, float]:
     """The stored window, else soft tissue for CT, else the middle 98 hundredths of the values."""
     case = instance.case
-    center = _grouped(instance, frame, FRAME_VOI, WINDOW_CENTER)
-    width = _grouped(instance, frame, FRAME_VOI, WINDOW_WIDTH)
+    center, width = value_of(instance.metadata, WINDOW_CENTER), value_of(instance.metadata, WINDOW_WIDTH)
     if center is None or width is None:
         center, width = case.window_center, case.window_width
     if center is not None and width is not None and width >= 1:
-        return center, width
+        return float(center), float(width)
     if case.modality == "CT" and case.units == "HU":
         return DEFAULT_CT_WINDOW
     low, high = (float(value) for value in np.percentile(values, [1, 99]))
@@ -142,7 +134,7 @@ def unmarked_picture(instance: Instance, frame: int, rendering: Rendering) -> Im
         image = Image.fromarray(array.astype(np.uint8), "RGB")
     else:
         values = real_values(instance, frame)
-        center, width = rendering.window or default_window(instance, frame, values)
+        center, width = rendering.window or default_window(instance, values)
         levels = windowed(values, center, width, exact=rendering.exact)
         if value_of(instance.metadata, "00280004") == "MONOCHROME1":
             levels = 255 - levels

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -23,7 +23,7 @@ from webapp.cases.dicomweb.accept import (
     pick,
     request_ranges,
 )
-from webapp.cases.dicomweb.frames import explicit_little_frame, frame_bytes
+from webapp.cases.dicomweb.frames import check_frame, explicit_little_frame, frame_bytes
 from webapp.cases.models import Instance
 
 MOST_FRAMES = 1000
@@ -182,11 +182,7 @@ class FramesView(DicomwebView):
         """Retrieve frames."""
         numbers = frame_numbers(frames)
         instance = selection.instance_at(request.user, study=study, series=series, sop=sop)
-        beyond = [number for number in numbers if number > len(instance.frame_index)]
-        if beyond:
-            raise NotFound(
-                f"Frame {beyond[0]} does not exist: there are {len(instance.frame_index)}, from 1."
-            )
+        check_frame(instance, max(numbers))
         form = frames_form(self.ranges, instance.transfer_syntax_uid, count=len(numbers))
         etag = encoding.etag_of("frames", instance.pk, instance.pixel_sha256, numbers, form)
         unchanged = encoding.not_modified(request, etag)
