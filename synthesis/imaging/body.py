@@ -20,8 +20,9 @@ TABLE_MM = 4.0  # half the thickness of a table or a blanket that touches the sk
 SKIN_MM = 3.0
 RAYS = 720
 WALL_MM, BACK_MM = 26.0, 60.0  # how thick the muscles of the wall and of the back can be
+FLUID_HU = 22.0  # below this, soft tissue under the wall may be ascites
 ENHANCED_HU = 95.0  # smoothed soft tissue above this is an enhanced organ, not muscle
-LUNG_MM2 = 1500.0
+LUNG_MM2 = 200.0
 LUNG_HU = -940.0  # the darker quarter of a lung's pixels is above this, that of gas below
 
 
@@ -61,9 +62,9 @@ def otsu(values: Image, bins: int = 256) -> float:
     return float(edges[1:][int(np.argmax(between))])
 
 
-def ct_fat(image: Image, body: Mask) -> Mask:
+def ct_fat(image: Image, body: Mask, spacing_mm: tuple[float, float]) -> Mask:
     """Fat inside the body: -150 to -30 HU, slightly smoothed against noise."""
-    smooth = ndimage.gaussian_filter(image.astype(np.float64), 0.6)
+    smooth = ndimage.gaussian_filter(image.astype(np.float64), [1.4 / s for s in spacing_mm])
     return np.asarray(body & (smooth >= FAT_HU[0]) & (smooth <= FAT_HU[1]))
 
 
@@ -72,12 +73,12 @@ def ct_muscle(image: Image, body: Mask, spacing_mm: tuple[float, float]) -> Mask
 
     Only the wall can be told from grey values alone: deeper soft tissue may be any organ, and so
     may brightly enhanced tissue. On each of RAYS rays from the body's middle, the wall begins
-    where soft tissue does under the skin's fat, and ends at the next fat, air or vertebra; where
+    where soft tissue does under the skin's fat, and ends at the next fat, fluid, air or vertebra; where
     an organ lies against it without fat between, it is given a usual thickness.
     """
     if not body.any():
         return body
-    smooth = ndimage.gaussian_filter(image.astype(np.float64), 0.7)
+    smooth = ndimage.gaussian_filter(image.astype(np.float64), [1.4 / s for s in spacing_mm])
     soft = body & (smooth >= MUSCLE_HU[0]) & (smooth <= MUSCLE_HU[1])
     row, column = np.nonzero(body)
     middle = ((row.min() + row.max()) / 2, (column.min() + column.max()) / 2)
@@ -89,9 +90,9 @@ def ct_muscle(image: Image, body: Mask, spacing_mm: tuple[float, float]) -> Mask
         middle[0] + np.sin(angles)[:, None] * radii / spacing_mm[0],
         middle[1] + np.cos(angles)[:, None] * radii / spacing_mm[1],
     ]
-    is_body, is_soft, is_bone = (
+    is_body, is_soft, is_fluid, is_bone = (
         ndimage.map_coordinates(m.astype(np.uint8), at, order=0).astype(bool)
-        for m in (body, soft, body & (smooth > MUSCLE_HU[1]))
+        for m in (body, soft, soft & (smooth < FLUID_HU), body & (smooth > MUSCLE_HU[1]))
     )
     skin = np.where(is_body.any(1), is_body.argmax(1), len(radii))
     index = np.arange(len(radii))
@@ -101,7 +102,10 @@ def ct_muscle(image: Image, body: Mask, spacing_mm: tuple[float, float]) -> Mask
     back = np.abs(angles - np.pi / 2) < np.deg2rad(50)
     most = np.where(back, BACK_MM, WALL_MM) / step
     # Ribs belong to the wall at the sides; at the back the vertebra ends the muscle.
-    passable = is_soft | (is_bone & ~back[:, None])
+    # Fluid ends it once muscle was seen; the rim towards fat, half fat itself, is as dark as fluid.
+    seen = np.maximum.accumulate(is_soft & ~is_fluid & (index >= start[:, None]), axis=1)
+    fluid = _lasting(is_fluid & seen, round(4.0 / step)) & ~back[:, None]
+    passable = (is_soft & ~fluid) | (is_bone & ~back[:, None])
     end = _first(~_lasting(passable, 1) & (index >= (start + round(2.0 / step))[:, None]))
     thick = np.where(end - start <= most, end - start, np.where(back, 30.0, 10.0) / step)
     thick = ndimage.median_filter(thick, 9, mode="wrap")
@@ -111,7 +115,7 @@ def ct_muscle(image: Image, body: Mask, spacing_mm: tuple[float, float]) -> Mask
     ray = np.rint(np.arctan2(y, x) % (2 * np.pi) * (RAYS / (2 * np.pi))).astype(np.intp) % RAYS
     depth = (reach - np.hypot(y, x)) / step
     within = (depth >= start[ray] - 1) & (depth <= start[ray] + thick[ray])
-    enhanced = ndimage.gaussian_filter(image.astype(np.float64), 1.5) > ENHANCED_HU
+    enhanced = ndimage.gaussian_filter(image.astype(np.float64), [4.0 / s for s in spacing_mm]) > ENHANCED_HU
     return np.asarray(soft & within & ~enhanced)
 
 
@@ -141,7 +145,7 @@ def ct_air(image: Image, body: Mask, spacing_mm: tuple[float, float]) -> tuple[M
 
 
 def skin_of(body: Mask) -> Mask:
-    """The outermost pixels of the body."""
+    """The outermost pixels of the body: on a model's grid the skin is about one pixel thick."""
     return np.asarray(body & ~ndimage.binary_erosion(body, border_value=1))
 
 

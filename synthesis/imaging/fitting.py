@@ -103,15 +103,16 @@ def fit(
     mapped = names.apply(mask)
     inside = _outline(mapped, image, plane, modality)
     target = grid_around(inside, plane, recipe)
-    labels = resample_labels(mapped, plane, target, outside=UNLABELLED)
+    filled, derived = _fill(mapped, inside, image if derive and modality == "CT" else None, plane)
+    labels = resample_labels(filled, plane, target, outside=L.AIR)
+    if "fat" in derived:
+        skin = bodies.skin_of(labels != L.AIR) & np.isin(labels, (L.BODY, L.FAT))
+        labels[skin] = L.SKIN
+        derived = (*derived, "skin")
     on_grid = None
     if image is not None:
         air = -1000.0 if modality == "CT" else 0.0
         on_grid = resample_image(image, plane, target, outside=air)
-    body = resample_labels(inside.astype(np.uint8), plane, target, outside=0) == 1
-    body |= ~np.isin(labels, (UNLABELLED, L.AIR))
-    stated = labels != UNLABELLED
-    labels, derived = _fill(labels, body, on_grid if derive else None, target, modality)
     lost = _lost(mapped, labels, recipe)
     return Fitted(
         labels=labels,
@@ -121,7 +122,7 @@ def fit(
         derived=derived,
         unmapped=names.unmapped,
         lost=lost,
-        notes=_notes(derived, names.unmapped, lost, guessed=image is None and not stated.all()),
+        notes=_notes(derived, names.unmapped, lost, guessed=image is None and bool(derived)),
     )
 
 
@@ -195,35 +196,32 @@ def _outline(mapped: Labels, image: npt.NDArray[np.float32] | None, plane: Plane
 
 
 def _fill(
-    labels: Labels,
-    body: Mask,
-    image: npt.NDArray[np.float32] | None,
-    plane: Plane,
-    modality: str,
+    mapped: Labels, body: Mask, image: npt.NDArray[np.float32] | None, plane: Plane
 ) -> tuple[Labels, tuple[str, ...]]:
-    """Replace UNLABELLED: air outside, what the image shows inside, "body (unspecified)" elsewhere."""
-    out = labels.copy()
-    open_ = out == UNLABELLED
-    derived = ["body outline"] if open_.any() else []
-    out[open_ & ~body] = L.AIR
-    inside = open_ & body
+    """Replace UNLABELLED: air outside, what a CT image shows inside, "body (unspecified)" elsewhere."""
+    out = mapped.copy()
+    unstated = out == UNLABELLED
+    if not unstated.any():
+        return out, ()
+    inside = unstated & body
+    out[unstated] = L.AIR
     out[inside] = L.BODY
-    if image is None or modality != "CT":
+    derived = ["body outline"]
+    if image is None:
         return out, tuple(derived)
-    fat = bodies.ct_fat(image, body)
     gas, lung = bodies.ct_air(image, body, plane.spacing_mm)
-    muscle = bodies.ct_muscle(image, body, plane.spacing_mm)
-    found = {"muscle": (L.MUSCLE, muscle), "fat": (L.FAT, fat), "lung": (L.LUNG, lung), "gas": (L.AIR, gas)}
+    found = {
+        "muscle": (L.MUSCLE, bodies.ct_muscle(image, body, plane.spacing_mm)),
+        "fat": (L.FAT, bodies.ct_fat(image, body, plane.spacing_mm)),
+        "lung": (L.LUNG, lung),
+        "gas": (L.AIR, gas),
+    }
     for name, (value, where) in found.items():
         # Label sets count a bowel's gas as bowel; here it is air.
-        room = inside | (body & np.isin(labels, (L.STOMACH, L.BOWEL))) if name == "gas" else inside
+        room = inside | (body & np.isin(mapped, (L.STOMACH, L.BOWEL))) if name == "gas" else inside
         if (where & room).any():
             out[where & room] = value
             derived.append(name)
-    skin = bodies.skin_of(body) & inside
-    if skin.any():
-        out[skin] = L.SKIN
-        derived.append("skin")
     return out, tuple(derived)
 
 

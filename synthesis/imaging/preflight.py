@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from synthesis.catalog import SAMPLERS
+from synthesis.imaging.fitting import BODY_FILL
 from synthesis.phantoms import labels as L
 from synthesis.request import (
     SEED_LIMIT,
@@ -156,22 +157,31 @@ def _spacing_problems(
                 [mean, mean],
             )
         ]
+    width = column * shape[1]
     limits = field.get("spacing_mm")
+    fov = field.get("fov_mm")
+    nearest = _nearest_spacing(column, shape[1], recipe)
     if limits and not limits[0] <= column <= limits[1]:
-        nearest = float(np.clip(column, *limits))
         words = (
             f"Pixels of {column:.3g} mm: this model was trained with {limits[0]:.3g} to {limits[1]:.3g} mm."
         )
         return [Problem("spacing_mm", words, [nearest, nearest])]
-    fov = field.get("fov_mm")
-    width = column * shape[1]
     if fov and not fov[0] <= width <= fov[1]:
-        nearest = float(np.clip(width, *fov)) / shape[1]
         words = (
             f"A field of view of {width:.0f} mm: this model was trained with {fov[0]:.0f} to {fov[1]:.0f} mm."
         )
         return [Problem("spacing_mm", words, [nearest, nearest])]
     return []
+
+
+def _nearest_spacing(spacing: float, columns: int, recipe: Recipe) -> float:
+    """The spacing nearest to the given one that fits both the trained spacings and fields of view."""
+    field = recipe.get("field", {})
+    low, high = 0.0, float("inf")
+    for limits, size in ((field.get("spacing_mm"), 1), (field.get("fov_mm"), columns)):
+        if limits:
+            low, high = max(low, limits[0] / size), min(high, limits[1] / size)
+    return float(np.clip(spacing, low, max(low, high)))
 
 
 def _framing_problems(labels: npt.NDArray[np.integer], spacing_mm: tuple[float, float]) -> list[Problem]:
@@ -181,7 +191,7 @@ def _framing_problems(labels: npt.NDArray[np.integer], spacing_mm: tuple[float, 
     fill = float(np.ptp(column) + 1) / labels.shape[1]
     if FILL[0] <= fill <= FILL[1]:
         return []
-    step = round(float(spacing_mm[1]) * fill / 0.845, 3)
+    step = round(float(spacing_mm[1]) * fill / BODY_FILL, 3)
     if fill > FILL[1]:
         words = f"The body takes {fill:.0%} of the image's width; the model needs air on both sides of it."
     else:
@@ -235,12 +245,11 @@ def _names(recipe: Recipe) -> dict[int, str]:
 
 
 def _nearest_modality(wanted: str, known: list[str]) -> str:
-    """T1 for any other MR name, the first known one otherwise."""
+    """The one that the word contains, an MR one for any MR, or the first."""
     word = wanted.upper()
-    for name in known:
-        if name in word or (name in ("T1", "T2") and word.startswith("MR")):
-            return name
-    return known[0]
+    named = [name for name in known if name in word]
+    magnetic = [name for name in known if word.startswith("MR") and name != "CT"]
+    return (named or magnetic or known)[0]
 
 
 def _either(values: Any) -> str:
