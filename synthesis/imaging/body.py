@@ -16,7 +16,9 @@ MUSCLE_HU = (-29.0, 150.0)
 GAS_HU = -400.0
 OUTLINE_HU = -300.0
 
-TABLE_MM = 4.0  # half the thickness of a table or a blanket that touches the skin
+THIN_MM = 4.0  # half the thickness of table and cloth
+CUT_MM = 14.0  # half the width of what may join an arm to the trunk
+
 SKIN_MM = 3.0
 RAYS = 720
 WALL_MM, BACK_MM = 26.0, 60.0  # how thick the muscles of the wall and of the back can be
@@ -30,16 +32,19 @@ def body_outline(image: Image, spacing_mm: tuple[float, float], modality: str) -
     """The body [rows, columns] in a slice in HU (modality "CT") or MR signal, holes filled.
 
     CT: above -300 HU; MR: above Otsu's threshold of the smoothed image's square root. Then the
-    largest part after an opening that cuts off table and clothing. Empty where nothing is found.
+    largest part after openings that cut off table, clothing and arms. Empty where nothing is found.
     """
     smooth = ndimage.gaussian_filter(image.astype(np.float64), [1.5 / s for s in spacing_mm])
     tissue = smooth > OUTLINE_HU if modality == "CT" else _bright(smooth)
-    filled = np.asarray(ndimage.binary_fill_holes(tissue))
-    core = largest(_opened(filled, TABLE_MM, spacing_mm))
-    if not core.any():
-        return core
-    # The opening rounds corners off: take back what lies close to the core.
-    near = ndimage.distance_transform_edt(~core, sampling=spacing_mm) <= TABLE_MM / 2
+    # Thin things go first: cloth and table may close a ring of air that must not count as a hole.
+    filled = np.asarray(ndimage.binary_fill_holes(_opened(tissue, THIN_MM, spacing_mm)))
+    cores, count = ndimage.label(_opened(filled, CUT_MM, spacing_mm))
+    if count == 0:
+        return np.zeros_like(filled)
+    trunk = 1 + int(np.argmax(np.bincount(cores.ravel())[1:]))
+    # The opening rounds corners off: take back what lies close to the trunk, and closest to it.
+    distance, nearest = ndimage.distance_transform_edt(cores == 0, sampling=spacing_mm, return_indices=True)
+    near = (distance <= CUT_MM / 3) & (cores[tuple(nearest)] == trunk)
     return np.asarray(ndimage.binary_fill_holes(largest(filled & near)))
 
 
