@@ -114,8 +114,6 @@ def roles_set(*, actor: User | None, user: User, roles: Collection[str]) -> User
         [RoleGrant(user=user, role=role, granted_by=granter) for role in sorted(given)]
     )
     user.roles_forget()
-    user.is_staff = user.is_superuser or Role.ADMINISTRATOR in set(roles)
-    user.save(update_fields=["is_staff", "updated_at"])
     for role in sorted(given):
         audit_record(actor=actor, action="role.given", obj=user, detail={"role": str(role)})
     for role in sorted(taken):

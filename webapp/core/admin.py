@@ -9,10 +9,6 @@ from webapp.core.models import AuditEvent
 from webapp.core.services import audit_record
 from webapp.core.words import action_words
 
-admin.site.site_header = "Semblance"
-admin.site.site_title = "Semblance"
-admin.site.index_title = "All records"
-
 
 class ReadOnlyAdmin(admin.ModelAdmin):
     """Shows; never adds, changes or deletes."""

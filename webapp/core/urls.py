@@ -8,5 +8,4 @@ app_name = "core"
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("audit/", views.audit, name="audit"),
-    path("admin/login/", views.admin_login, name="admin-login"),
 ]

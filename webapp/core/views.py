@@ -2,9 +2,8 @@
 
 from django import forms
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -52,14 +51,3 @@ def audit(request: HttpRequest) -> HttpResponse:
     events = audit_list_for(user=request.user, **wanted)
     page = Paginator(events, PAGE_SIZE).get_page(request.GET.get("page"))
     return render(request, "core/audit.html", {"form": form, "page": page, "filtered": bool(wanted)})
-
-
-def admin_login(request: HttpRequest) -> HttpResponseBase:
-    """The records' own sign-in is the site's; for the signed in who may not enter, there is nothing here.
-
-    Raises:
-        Http404: for a person who is signed in and no administrator.
-    """
-    if request.user.is_authenticated:
-        raise Http404
-    return redirect_to_login(request.GET.get("next", "/admin/"))

@@ -17,7 +17,7 @@ INSTALLED_APPS = [
     "webapp.registry",
     "webapp.jobs",
     "webapp.api",
-    "django.contrib.admin",
+    "webapp.core.apps.RecordsConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

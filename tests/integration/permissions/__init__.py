@@ -1,0 +1,1 @@
+"""The rows of the permission matrix, one module per app; `test_permission_matrix.py` runs them."""

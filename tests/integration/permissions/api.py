@@ -1,0 +1,10 @@
+"""Rows about the API's addresses and DICOMweb."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.integration.permissions.rows import Row
+
+OBJECTS: dict[str, tuple[str, Callable[[Any], Any]]] = {}
+
+ROWS: list[Row] = []
