@@ -1,4 +1,37 @@
-"""Addresses of the api app."""
+"""Addresses of the api app: version 1, its schema, and the page that explains it."""
+
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.permissions import AllowAny
+
+from webapp.api.docs import documentation
+from webapp.api.v1 import cases, datasets, jobs, masks, models, requests, results
 
 app_name = "api"
-urlpatterns: list[object] = []
+urlpatterns = [
+    path("v1/datasets/", datasets.DatasetList.as_view(), name="dataset-list"),
+    path("v1/datasets/<uuid:id>/", datasets.DatasetDetail.as_view(), name="dataset-detail"),
+    path("v1/datasets/<uuid:id>/imports/", datasets.DatasetImports.as_view(), name="dataset-imports"),
+    path("v1/imports/<uuid:id>/", datasets.ImportDetail.as_view(), name="import-detail"),
+    path("v1/cases/", cases.CaseList.as_view(), name="case-list"),
+    path("v1/cases/<uuid:id>/", cases.CaseDetail.as_view(), name="case-detail"),
+    path("v1/masks/", masks.MaskList.as_view(), name="mask-list"),
+    path("v1/masks/<uuid:id>/", masks.MaskDetail.as_view(), name="mask-detail"),
+    path("v1/masks/<uuid:id>/content/", masks.MaskContent.as_view(), name="mask-content"),
+    path("v1/models/", models.ModelList.as_view(), name="model-list"),
+    path("v1/models/<uuid:id>/", models.ModelDetail.as_view(), name="model-detail"),
+    path("v1/requests/", requests.RequestList.as_view(), name="request-list"),
+    path("v1/requests/<uuid:id>/", requests.RequestDetail.as_view(), name="request-detail"),
+    path("v1/requests/<uuid:id>/again/", requests.RequestAgain.as_view(), name="request-again"),
+    path("v1/jobs/", jobs.JobList.as_view(), name="job-list"),
+    path("v1/jobs/<uuid:id>/", jobs.JobDetail.as_view(), name="job-detail"),
+    path("v1/jobs/<uuid:id>/cancel/", jobs.JobCancel.as_view(), name="job-cancel"),
+    path("v1/jobs/<uuid:id>/retry/", jobs.JobRetry.as_view(), name="job-retry"),
+    path("v1/results/", results.ResultList.as_view(), name="result-list"),
+    path("v1/results/<uuid:id>/", results.ResultDetail.as_view(), name="result-detail"),
+    path("v1/results/<uuid:id>/decision/", results.ResultDecision.as_view(), name="result-decision"),
+    path("v1/results/<uuid:id>/download/", results.ResultDownload.as_view(), name="result-download"),
+    path("v1/results/<uuid:id>/again/", results.ResultReproduction.as_view(), name="result-again"),
+    path("v1/schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
+    path("docs/", documentation, name="docs"),
+]

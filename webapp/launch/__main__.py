@@ -170,20 +170,20 @@ def _wait_until_ready(group: Group, host: str, port: int) -> None:
     while time.monotonic() < deadline:
         group.check()
         parts = _health(host, port)
-        if parts and all(state in READY_STATES for state in parts.values()):
+        if parts.get("state") == "ok":
             return
         time.sleep(0.2)
     missing = (
         ", ".join(sorted(name for name, state in parts.items() if state not in READY_STATES)) or "the site"
     )
     raise Failed(
-        f"Semblance did not become ready within {READY_SECONDS:.0f} s; not working: {missing}. "
+        f"Semblance did not become ready within {READY_SECONDS:.0f} s; not working: {missing or 'the site'}. "
         f"What the programs said is in {group.programs[0].log.parent}."
     )
 
 
 def _health(host: str, port: int) -> dict[str, str]:
-    """Each part of /healthz and its state; empty while the site does not answer."""
+    """The states in /healthz, by part, "state" for the whole; empty while nothing answers."""
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

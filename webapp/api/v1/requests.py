@@ -1,0 +1,182 @@
+"""Requests: ask for synthetic images, list and read what was asked for, ask again."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import generics, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from synthesis.catalog import SAMPLERS
+from synthesis.request import MODALITIES, SEVERITIES, SEXES, STEATOSIS_GRADES
+from webapp.api.v1.common import LOCATION, LinkField, accepted, link, problems
+from webapp.cases.selectors import case_get_for, mask_get_for
+from webapp.core.permissions import require
+from webapp.jobs.models import SynthesisRequest
+from webapp.jobs.selectors import job_get_for, request_get_for, request_list_for
+from webapp.jobs.services import request_again, request_submit
+from webapp.registry.models import GenerativeModel
+from webapp.registry.selectors import model_by_id_for
+
+
+class ConditionSerializer(serializers.Serializer):
+    """What the image shall show."""
+
+    modality = serializers.ChoiceField(choices=MODALITIES)
+    severity = serializers.ChoiceField(choices=SEVERITIES, default="none", help_text="Of the cirrhosis.")
+    steatosis = serializers.ChoiceField(choices=STEATOSIS_GRADES, default=0)
+    age = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=120)
+    sex = serializers.ChoiceField(choices=SEXES, required=False, allow_null=True)
+
+
+class SamplerSerializer(serializers.Serializer):
+    """How it is made; what is left out takes the model's own default."""
+
+    name = serializers.ChoiceField(choices=list(SAMPLERS), default="rft")
+    steps = serializers.IntegerField(min_value=1, max_value=200, default=4)
+    kappa = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=10)
+    order = serializers.IntegerField(required=False, min_value=1, max_value=2)
+    noise = serializers.BooleanField(required=False)
+    guidance = serializers.FloatField(required=False, min_value=0, max_value=20)
+
+
+class ParametersSerializer(serializers.Serializer):
+    """Condition and sampler; `phantom_seed` draws the anatomy of a phantom where no case is named."""
+
+    condition = ConditionSerializer()
+    sampler = SamplerSerializer(required=False)
+    phantom_seed = serializers.IntegerField(required=False, min_value=0)
+
+
+class RequestCreateSerializer(serializers.Serializer):
+    """What is asked for."""
+
+    model = serializers.UUIDField(help_text="The id of a model that is offered.")
+    parameters = ParametersSerializer()
+    case = serializers.UUIDField(required=False, help_text="The source of the anatomy.")
+    mask = serializers.UUIDField(required=False, help_text="A mask of that case.")
+    slice_index = serializers.IntegerField(required=False, min_value=0, help_text="From 0, in stack order.")
+    count = serializers.IntegerField(default=1, min_value=1, help_text="How many images.")
+    seed = serializers.IntegerField(required=False, min_value=0, help_text="Drawn where it is left out.")
+    note = serializers.CharField(required=False, max_length=500, allow_blank=True)
+
+
+class RequestSerializer(serializers.ModelSerializer):
+    """A request as it was handed in; it never changes."""
+
+    url = LinkField("request-detail")
+    jobs = serializers.SerializerMethodField(help_text="The work for it, retries last.")
+    results = serializers.SerializerMethodField(help_text="The images that were made.")
+
+    class Meta:
+        model = SynthesisRequest
+        fields = (
+            *("id", "url", "model", "case", "mask", "slice_index", "parameters", "grid", "prepared"),
+            *("seed", "count", "note", "jobs", "results", "created_at"),
+        )
+
+    @extend_schema_field(serializers.ListField(child=serializers.URLField()))
+    def get_jobs(self, item: SynthesisRequest) -> list[str]:
+        """The addresses of the jobs."""
+        return [link(self.context["request"], "job-detail", job.pk) for job in item.jobs.all()]
+
+    @extend_schema_field(serializers.ListField(child=serializers.URLField()))
+    def get_results(self, item: SynthesisRequest) -> list[str]:
+        """The addresses of the results."""
+        made = item.results.order_by("index").values_list("pk", flat=True)
+        return [link(self.context["request"], "result-detail", result) for result in made]
+
+
+class AgainSerializer(serializers.Serializer):
+    """Another seed makes another image of the same wish; the same seed makes the same one."""
+
+    seed = serializers.IntegerField(required=False, min_value=0)
+
+
+def _handed_in(request: Request, item: SynthesisRequest) -> Response:
+    item = request_get_for(user=request.user, id=item.pk)
+    job = job_get_for(user=request.user, id=item.jobs.order_by("created_at").first().pk)
+    return accepted(request, job, RequestSerializer(item, context={"request": request}).data)
+
+
+class RequestList(generics.ListAPIView):
+    """What you have asked for, newest first."""
+
+    serializer_class = RequestSerializer
+
+    def get_queryset(self) -> Any:
+        """As the person who asks."""
+        require(self.request.user, "view", SynthesisRequest)
+        return request_list_for(user=self.request.user)
+
+    @extend_schema(
+        request=RequestCreateSerializer,
+        responses={202: OpenApiResponse(RequestSerializer), **problems(400, 403, 429)},
+        parameters=[LOCATION],
+        examples=[
+            OpenApiExample(
+                "Severe cirrhosis from a slice",
+                request_only=True,
+                value={
+                    "model": "7e6b0c2e-6b0f-4a8c-9d38-0f4d6f9d2c11",
+                    "case": "0f0d5a3a-2f4c-4d0e-8f7e-8a7f0f1f2d3c",
+                    "mask": "b1c7c9a2-4a8e-4e47-9e2b-0d9c4b8f7a66",
+                    "slice_index": 30,
+                    "parameters": {
+                        "condition": {"modality": "CT", "severity": "severe"},
+                        "sampler": {"steps": 4},
+                    },
+                    "count": 2,
+                    "seed": 7,
+                },
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """Ask for synthetic images: 202, and the job to follow in Location."""
+        require(request.user, "create", SynthesisRequest)
+        form = RequestCreateSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        given = dict(form.validated_data)
+        user = request.user
+        item = request_submit(
+            user=user,
+            model=_model(user, given.pop("model")),
+            case=case_get_for(user=user, id=case) if (case := given.pop("case", None)) else None,
+            mask=mask_get_for(user=user, id=mask) if (mask := given.pop("mask", None)) else None,
+            **given,
+        )
+        return _handed_in(request, item)
+
+
+def _model(user: Any, id: UUID) -> GenerativeModel:
+    return model_by_id_for(user=user, id=id)
+
+
+class RequestDetail(generics.RetrieveAPIView):
+    """One request."""
+
+    serializer_class = RequestSerializer
+
+    def get_object(self) -> SynthesisRequest:
+        """As the person who asks."""
+        return request_get_for(user=self.request.user, id=self.kwargs["id"])
+
+
+class RequestAgain(APIView):
+    """Asking for the same once more."""
+
+    @extend_schema(
+        request=AgainSerializer,
+        responses={202: OpenApiResponse(RequestSerializer), **problems(400, 403, 429)},
+        parameters=[LOCATION],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        """Hand in the same settings as a new request, with another seed where one is given."""
+        item = request_get_for(user=request.user, id=id)
+        form = AgainSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        again = request_again(user=request.user, request=item, seed=form.validated_data.get("seed"))
+        return _handed_in(request, again)
