@@ -86,6 +86,7 @@ function register(): void {
       textBoxColorSelected: 'rgb(128, 222, 234)',
       textBoxFontFamily: font,
       textBoxFontSize: '13px',
+      textBoxBackground: 'rgba(0, 0, 0, 0.65)',
     },
   });
 }
