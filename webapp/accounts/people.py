@@ -124,7 +124,8 @@ def person_roles(request: HttpRequest, id: UUID) -> HttpResponse:
         messages.error(request, error.message)
     else:
         messages.success(request, _("The roles of %(name)s are saved.") % {"name": who})
-    if who == request.user and not can(request.user, "create", User):
+    request.user.roles_forget()
+    if not can(request.user, "create", User):
         return redirect("accounts:profile")
     return redirect("accounts:person", id=who.pk)
 

@@ -1,0 +1,46 @@
+"""The strict policy is on every kind of answer."""
+
+from pathlib import Path
+
+import pytest
+from django.test import Client, override_settings
+
+from webapp.core.middleware import CONTENT_SECURITY_POLICY
+
+pytestmark = pytest.mark.django_db
+
+# anchors/viewer.md: the policy under which the viewer was measured to have no violation.
+EXPECTED = {
+    "default-src": "'none'",
+    "script-src": "'self' 'wasm-unsafe-eval'",
+    "worker-src": "'self'",
+    "connect-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data: blob:",
+    "font-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+    "object-src": "'none'",
+}
+
+
+def test_the_policy_is_the_strict_one() -> None:
+    directives = dict(part.strip().split(" ", 1) for part in CONTENT_SECURITY_POLICY.split(";"))
+    assert directives == EXPECTED
+
+
+@pytest.mark.parametrize("address", ["/login/", "/people/", "/nonesuch/", "/healthz", "/api/v1/nonesuch/"])
+def test_every_answer_carries_it(client: Client, address: str) -> None:
+    response = client.get(address)
+    assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    assert "camera=()" in response.headers["Permissions-Policy"]
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_static_files_carry_it(tmp_path: Path) -> None:
+    (tmp_path / "worker.js").write_text("postMessage(1)")
+    with override_settings(STATIC_ROOT=tmp_path, STATIC_URL="/static/"):
+        response = Client().get("/static/worker.js")
+    assert response.status_code == 200
+    assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
