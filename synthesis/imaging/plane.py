@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from synthesis.imaging.geometry import Geometry
 from synthesis.imaging.volume import Slice
 
 Float = npt.NDArray[np.float64]
+Label = TypeVar("Label", bound=np.integer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +120,8 @@ def resample_image(
 
 
 def resample_labels(
-    labels: npt.NDArray[np.uint8], source: Plane, target: Plane, *, outside: int
-) -> npt.NDArray[np.uint8]:
+    labels: npt.NDArray[Label], source: Plane, target: Plane, *, outside: int
+) -> npt.NDArray[Label]:
     """The mask on another grid of the same plane: each pixel takes the label that covers most of it.
 
     Nothing is invented between labels; of equal shares the lower value wins.
@@ -128,9 +130,9 @@ def resample_labels(
     row, column = source.indices(target.points(*_subpixels(target.shape, fine)))
     r = np.clip(np.rint(row).astype(np.intp), 0, source.shape[0] - 1)
     c = np.clip(np.rint(column).astype(np.intp), 0, source.shape[1] - 1)
-    values = np.where(_covered(row, column, source.shape), labels[r, c], np.uint8(outside))
+    values = np.where(_covered(row, column, source.shape), labels[r, c], labels.dtype.type(outside))
     blocks = _blocks(values, target.shape, fine)
-    best = np.zeros(target.shape, np.uint8)
+    best = np.zeros(target.shape, labels.dtype)
     most = np.zeros(target.shape, np.int64)
     for value in np.unique(values):
         share = (blocks == value).sum((1, 3))
@@ -158,3 +160,15 @@ def _covered(row: Float, column: Float, shape: tuple[int, int]) -> npt.NDArray[n
 
 def _blocks(values: npt.NDArray[Any], shape: tuple[int, int], fine: int) -> npt.NDArray[Any]:
     return values.reshape(shape[0], fine, shape[1], fine)
+
+
+def plane_in_stack(geometry: Geometry, index: int) -> Plane:
+    """The plane of one slice of a stack, counted from 0."""
+    x, y, z = (float(value) for value in geometry.position_of(index))
+    rows, columns, _ = geometry.spacing_mm
+    return Plane(
+        position_mm=(x, y, z),
+        orientation=geometry.orientation,
+        spacing_mm=(rows, columns),
+        shape=(geometry.shape[1], geometry.shape[2]),
+    )
