@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset
 from pydicom.filereader import read_partial, read_preamble
 from pydicom.tag import BaseTag
@@ -85,15 +86,21 @@ def opened_file(path: Path, *, limits: Limits = DEFAULT) -> Iterator[ParsedFile]
     Raises:
         UnreadableFile: with the reason in plain words, whatever is wrong with the file.
     """
+    with TemporaryDirectory(prefix="semblance-dicom-") as scratch:
+        yield _guarded_parse(path, Path(scratch), limits)
+
+
+def _guarded_parse(path: Path, scratch: Path, limits: Limits) -> ParsedFile:
+    """Parse, turning whatever goes wrong into one sentence."""
     try:
         check_file_size(path.stat().st_size, limits=limits)
-        with TemporaryDirectory(prefix="semblance-dicom-") as scratch:
-            syntax, start = _transfer_syntax(path)
-            plain = path
-            if syntax == DeflatedExplicitVRLittleEndian:
-                plain = Path(scratch) / "inflated.dcm"
-                _inflate(path, start, plain, limits)
-            yield _parse(plain, syntax, limits)
+        syntax, start = _transfer_syntax(path)
+        plain = path
+        if syntax == DeflatedExplicitVRLittleEndian:
+            plain = scratch / "inflated.dcm"
+            _inflate(path, start, plain, limits)
+        with disable_value_validation():
+            return _parse(plain, syntax, limits)
     except UnreadableFile:
         raise
     except RecursionError as error:

@@ -106,6 +106,8 @@ def pixel_format(
     """
     rows, columns = _whole(header, "Rows", 0), _whole(header, "Columns", 0)
     allocated = _whole(header, "BitsAllocated", 0)
+    if not (rows and columns and allocated):
+        raise UnreadableFile("The header does not say how its pixels are stored (rows, columns, bits).")
     if allocated not in (8, 16, 32, 64) or (keyword == "PixelData" and allocated == 64):
         raise UnreadableFile(f"The pixels have {allocated} bits each; 8, 16 and 32 are taken.")
     stored = _whole(header, "BitsStored", allocated)

@@ -504,3 +504,13 @@ def import_execute(*, run_id: UUID | str, on_step: OnStep = lambda done, total, 
     from webapp.cases.importing.run import execute
 
     return execute(run_id=run_id, on_step=on_step)
+
+
+def import_stop(*, run_id: UUID | str, message: str) -> None:
+    """Close an import that will not go on: cancelled, or given up after too many attempts.
+
+    What was taken stays; the report says `message`. A finished import is left as it is.
+    """
+    from webapp.cases.importing.run import stop
+
+    stop(run_id=run_id, message=message)

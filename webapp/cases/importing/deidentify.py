@@ -150,6 +150,44 @@ DROPPED = frozenset(
     ]
 )
 
+NEUTRAL = frozenset(
+    [
+        "abdomen",
+        "anonymous",
+        "anonymized",
+        "anon",
+        "body",
+        "brain",
+        "breast",
+        "case",
+        "chest",
+        "control",
+        "head",
+        "heart",
+        "hip",
+        "image",
+        "kidney",
+        "knee",
+        "liver",
+        "lung",
+        "neck",
+        "none",
+        "patient",
+        "pelvis",
+        "phantom",
+        "prostate",
+        "removed",
+        "spine",
+        "spleen",
+        "subject",
+        "test",
+        "thorax",
+        "unknown",
+        "volunteer",
+    ]
+)
+"""Words that stand in name fields of anonymised data, and that no description can do without."""
+
 _TEXT_VRS = {"LO", "SH", "LT", "ST", "UT", "UC"}
 _DROPPED_VRS = {"PN", "DA", "TM", "DT", "AE", "UR", "UN"}
 _BINARY_VRS = {"OB", "OW", "OF", "OD", "OL", "OV"}
@@ -335,7 +373,8 @@ def forbidden_words(header: Dataset) -> re.Pattern[str] | None:
         found.add(_text_of(header, keyword))
     birth = _text_of(header, "PatientBirthDate")
     found.add(birth)
-    long_enough = sorted((w for w in found if len(w) >= 3 and not w.isspace()), key=len, reverse=True)
+    names = {word for word in found if len(word) >= 3 and word.lower() not in NEUTRAL}
+    long_enough = sorted(names, key=len, reverse=True)
     if not long_enough:
         return None
     return re.compile(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,12 +54,27 @@ class Facts:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
+def sop_uid_of(parsed: ParsedFile, path: Path) -> str:
+    """The file's SOP Instance UID; a file without one gets a name that its bytes alone decide."""
+    uid = str(parsed.header.get("SOPInstanceUID", "") or "").strip()
+    if uid:
+        return uid
+    with path.open("rb") as source:
+        return "no uid:" + hashlib.file_digest(source, "sha256").hexdigest()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """pydicom warns at length about headers that bend the rules; the import report is the place for that."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """pydicom warns at length about headers that bend the rules; the report is the place for that."""
+    log = logging.getLogger("pydicom")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def refuse_kind(header: Dataset, *, has_pixels: bool = True) -> None:
@@ -73,10 +90,8 @@ def refuse_kind(header: Dataset, *, has_pixels: bool = True) -> None:
     for prefix, words in _REFUSED_CLASSES.items():
         if sop_class == prefix:
             raise UnreadableFile(f"This is {words}; it is not taken.")
-    if modality in REFUSED_KINDS:
+    if modality in REFUSED_KINDS:  # before the pixels: a dose grid has some
         raise UnreadableFile(f"This is {REFUSED_KINDS[modality]}; it is not taken.")
-    if not str(header.get("SOPInstanceUID", "") or ""):
-        raise UnreadableFile("The file names no SOP Instance UID, so it cannot be told from other images.")
     if not has_pixels:
         raise UnreadableFile("This DICOM file has no pixels; it is not taken.")
 
@@ -93,6 +108,8 @@ def clean_instance(
     if parsed.pixels is not None and parsed.pixels.keyword != "PixelData":
         raise UnreadableFile("The image has floating-point pixels, which are not taken yet.")
     image = image_header(parsed)
+    if not parsed.header.get("SOPInstanceUID"):
+        raise UnreadableFile("The file names no SOP Instance UID.")
     if pseudonyms is None:
         return write_instance(parsed, image, plain_copy(parsed.header), target), None
     cleaned = deidentify(parsed.header, pseudonyms)

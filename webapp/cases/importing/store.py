@@ -13,7 +13,15 @@ from typing import Any, BinaryIO
 import numpy as np
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from synthesis.imaging.dicom_file import ParsedFile, Range, frame_ranges
 from synthesis.imaging.dicom_pixels import PixelFormat, decode_frame
@@ -22,6 +30,7 @@ from synthesis.imaging.errors import UnreadableFile
 
 IMPLEMENTATION_UID = UID("2.25.194821563770281904426193650198273645518")
 _CHUNK = 1 << 20
+_CLASS_OF = {"CT": CTImageStorage, "MR": MRImageStorage, "PT": PositronEmissionTomographyImageStorage}
 _ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 _LONGEST_OFFSET = 0xFFFFFFFF - 16
 
@@ -83,8 +92,12 @@ def write_instance(parsed: ParsedFile, image: ImageHeader, header: Dataset, targ
 
 def _write_header(header: Dataset, syntax: UID, target: Path) -> None:
     header.SpecificCharacterSet = "ISO_IR 192"
+    if not header.get("SOPClassUID"):
+        header.SOPClassUID = _CLASS_OF.get(
+            str(header.get("Modality", "") or ""), SecondaryCaptureImageStorage
+        )
     header.file_meta = FileMetaDataset()
-    header.file_meta.MediaStorageSOPClassUID = header.get("SOPClassUID", "")
+    header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID
     header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
     header.file_meta.TransferSyntaxUID = syntax
     header.file_meta.ImplementationClassUID = IMPLEMENTATION_UID
