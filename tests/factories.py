@@ -32,9 +32,8 @@ def person(*roles: str, username: str | None = None, **fields: Any) -> Any:
 
 def dataset(owner: Any = None, *, name: str | None = None, shares: dict[Any, str] | None = None) -> Any:
     """A data manager's dataset (a new one's by default), shared as {person: level}."""
-    from webapp.cases.services import dataset_create
-
     from webapp.cases.models import DatasetShare
+    from webapp.cases.services import dataset_create
 
     made = dataset_create(
         user=owner or person("data_manager"), name=name or f"Dataset {next(_numbers)}", licence="CC0"
@@ -89,8 +88,11 @@ def mask(case: Any, user: Any, *, name: str = "Liver", value: int = 6) -> Any:
 
 def generative_model(*, name: str | None = None, version: str = "1", **fields: Any) -> Any:
     """A model's record without weights behind it, for what never runs it."""
+    from synthesis.phantoms.labels import LABEL_SET
     from webapp.registry.models import GenerativeModel
 
+    label_set = [{"value": label.value, "name": label.name, "color": label.color} for label in LABEL_SET]
+    field = {"spacing_mm": [2.0, 4.0], "fov_mm": [250.0, 500.0]}
     name = name or f"model-{next(_numbers)}"
     digest = hashlib.sha256(f"{name} {version}".encode()).hexdigest()
     values: dict[str, Any] = {
@@ -102,12 +104,41 @@ def generative_model(*, name: str | None = None, version: str = "1", **fields: A
         "weights_sha256": digest,
         "weights_path": f"models/{digest}/model.safetensors",
         "card": "# For tests",
-        "label_set": [
-            {"value": 0, "name": "outside", "color": "#000000"},
-            {"value": 1, "name": "body", "color": "#7f7f7f"},
-            {"value": 6, "name": "liver", "color": "#b5651d"},
-        ],
-        "field": {"rows": 128, "columns": 128, "spacing_mm": [2.0, 4.0], "fov_mm": [250.0, 500.0]},
-        "recipe": {"name": name, "version": version, "modalities": ["CT", "T1", "T2"]},
+        "label_set": label_set,
+        "field": {"rows": 128, "columns": 128, **field},
+        "recipe": {
+            "name": name,
+            "version": version,
+            "modalities": ["CT", "T1", "T2"],
+            "image": {"rows": 128, "columns": 128},
+            "label_set": label_set,
+            "field": field,
+        },
     }
     return GenerativeModel.objects.create(name=name, version=version, **(values | fields))
+
+
+def synthesis_request(user: Any, *, model: Any = None, **fields: Any) -> Any:
+    """A request for one CT of a phantom's anatomy, handed in with its job."""
+    from webapp.jobs.services import request_submit
+
+    parameters = {"phantom_seed": 1, "condition": {"modality": "CT", "severity": "severe"}}
+    values = {"model": model or generative_model(), "parameters": parameters, "seed": 7} | fields
+    return request_submit(user=user, **values)
+
+
+def result(user: Any, **fields: Any) -> Any:
+    """A result of that person: the record of what a worker made, with a real case and mask behind it."""
+    from webapp.jobs.models import Result
+
+    request = fields.pop("request", None) or synthesis_request(user)
+    made = case(owner=user, is_synthetic=True)
+    values: dict[str, Any] = {"index": 0, "seed": request.seed, "recipe": {"seed": request.seed}}
+    return Result.objects.create(
+        request=request,
+        job=request.jobs.get(),
+        case=made,
+        mask=mask(made, user),
+        pixel_sha256=hashlib.sha256(made.content_sha256.encode()).hexdigest(),
+        **(values | fields),
+    )

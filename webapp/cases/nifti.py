@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zlib
 from typing import BinaryIO
 
 import nibabel as nib
@@ -15,6 +16,10 @@ from webapp.core.errors import ApplicationError
 
 LARGEST = 1 << 30
 """Bytes that one label map may unpack to."""
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error),
+    *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError),
+)
 TOLERANCE = 0.25
 """How far, in voxels, a corner of the grid may lie off the case's (headers round positions)."""
 
@@ -62,7 +67,7 @@ def _read(file: BinaryIO) -> nib.Nifti1Image:
                 raise _refused(_("it unpacks to more than 1 GB"))
         image = nib.Nifti1Image.from_bytes(data)
         np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, OverflowError, nib.filebasedimages.ImageFileError) as error:
+    except UNREADABLE as error:
         raise _refused(_("it is not a NIfTI file, or it is cut off")) from error
     return image
 

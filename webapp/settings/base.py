@@ -172,6 +172,10 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Synthetic medical images on request. Not for clinical use.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "webapp.api.schema.add_common_problems",
+    ],
 }
 
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -51,19 +51,17 @@ class ProblemSerializer(serializers.Serializer):
 
 
 def problems(*codes: int) -> dict[tuple[int, str], OpenApiResponse]:
-    """The problem documents that an operation may answer with; 401 and 404 always, for the schema."""
+    """The problem documents that an operation may answer with (401 and 404 are added to every one)."""
     words = {
         400: "What was asked for cannot be done as asked.",
-        401: "No token, or not a good one.",
         403: "You may see this, but not do that.",
-        404: "It does not exist, or it is not shared with you.",
         409: "The object is no longer in the state that the request supposed.",
         413: "Too large.",
         429: "You have as many jobs waiting or running as you may.",
     }
     return {
         (code, "application/problem+json"): OpenApiResponse(ProblemSerializer, description=words[code])
-        for code in sorted({401, 404, *codes})
+        for code in codes
     }
 
 

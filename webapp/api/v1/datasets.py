@@ -117,7 +117,8 @@ class DatasetImports(APIView):
         form.is_valid(raise_exception=True)
         files = form.validated_data["files"]
         name = form.validated_data.get("source_name") or files[0].name
-        run = import_start(user=request.user, dataset=dataset, files=files, source_name=name)
+        brought = [(file.name, file) for file in files]
+        run = import_start(user=request.user, dataset=dataset, files=brought, source_name=name)
         run = import_get_for(user=request.user, id=run.pk)
         job = job_get_for(user=request.user, id=run.job_id)
         return accepted(request, job, ImportSerializer(run, context={"request": request}).data)

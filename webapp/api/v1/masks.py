@@ -131,7 +131,7 @@ class MaskContent(APIView):
                 OpenApiTypes.STR,
                 enum=["nifti", "raw"],
                 default="nifti",
-                description="nifti: .nii.gz in RAS mm; raw: zlib, little-endian uint16 [slices, rows, columns].",
+                description="nifti: .nii.gz in RAS mm; raw: zlib over uint16, little-endian, in stack order",
             )
         ],
         responses={
