@@ -31,7 +31,12 @@ bench: environment ## measure speed and memory; a table, and JSON under var/benc
 	@exec $(VENV) -m tests.bench
 
 train-demo: environment ## train the shipped model from nothing (hours on two cores)
-	@exec $(VENV) -m training.train training/recipes/abdomen-2d.yaml
+	@$(VENV) -m training.prepare training/recipes/abdomen-2d.yaml
+	@$(VENV) -m training.train training/recipes/abdomen-2d.yaml
+	@$(VENV) -m training.export abdomen-2d --out var/training/abdomen-2d/model
+	@$(VENV) -m training.calibrate var/training/abdomen-2d/model
+	@echo "The model lies in var/training/abdomen-2d/model; measure it with:"
+	@echo "  $(VENV) -m training.evaluate var/training/abdomen-2d/model"
 
 frontend: environment ## build the front end
 	@exec $(VENV) frontend/build.py

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from synthesis.backbones.unet import Options, UNet
 from synthesis.errors import SynthesisError
@@ -28,7 +27,7 @@ HASH_FILE = "model.sha256"  # the digest of WEIGHTS_FILE, as `sha256sum` writes 
 class LoadedModel:
     """A network in evaluation mode with everything that is known about it."""
 
-    network: nn.Module
+    network: UNet
     recipe: dict[str, Any]
     weights_sha256: str
     normalisation: Mapping[str, Normalisation]
@@ -60,12 +59,13 @@ class LoadedModel:
     def _map(self, modality: str) -> Normalisation:
         if modality not in self.normalisation:
             raise SynthesisError(
-                f"The model {self.recipe.get('name', '')} knows {', '.join(self.normalisation)}, not {modality}."
+                f"The model {self.recipe.get('name', '')} knows "
+                f"{', '.join(self.normalisation)}, not {modality}."
             )
         return self.normalisation[modality]
 
 
-def save_model(folder: Path | str, network: nn.Module, recipe: Mapping[str, Any]) -> str:
+def save_model(folder: Path | str, network: UNet, recipe: Mapping[str, Any]) -> str:
     """Write network (fp16) and recipe to folder/model.safetensors and its digest; the digest is returned.
 
     The network's own options replace whatever the recipe says under "backbone".
@@ -74,7 +74,8 @@ def save_model(folder: Path | str, network: nn.Module, recipe: Mapping[str, Any]
     folder.mkdir(parents=True, exist_ok=True)
     full = dict(recipe) | {"backbone": {"name": "unet", **asdict(network.options)}}
     tensors = {
-        name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in network.state_dict().items()
+        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        for name, tensor in network.state_dict().items()
     }
     part = folder / (WEIGHTS_FILE + ".part")
     save_file(tensors, part, metadata={"recipe": json.dumps(full, sort_keys=True)})
@@ -122,8 +123,11 @@ def build_network(recipe: Mapping[str, Any]) -> UNet:
     values = {key: value for key, value in recipe.get("backbone", {}).items() if key != "name"}
     unknown = sorted(set(values) - {field.name for field in fields(Options)})
     if unknown:
-        raise SynthesisError(f"The model's recipe has backbone settings this version does not know: {unknown}.")
-    return UNet(Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
+        raise SynthesisError(
+            f"The model's recipe has backbone settings this version does not know: {unknown}."
+        )
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return UNet(Options(**settings))
 
 
 def shifted_grid(steps: int, shift: float) -> list[float]:

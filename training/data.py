@@ -18,7 +18,17 @@ from synthesis.phantoms import labels as names
 from synthesis.request import MODALITIES
 
 ENCLOSED_AIR = 128  # bit of a stored label: air inside the body (gas in stomach or bowel)
-COLUMNS = ("seed", "modality", "severity_texture", "severity_shape", "steatosis", "lesions", "age", "sex", "spacing_mm")
+COLUMNS = (
+    "seed",
+    "modality",
+    "severity_texture",
+    "severity_shape",
+    "steatosis",
+    "lesions",
+    "age",
+    "sex",
+    "spacing_mm",
+)
 
 # What TotalSegmentator-like label sets leave unlabelled inside the body.
 SELDOM_LABELLED = (names.FAT, names.MUSCLE, names.SKIN, names.ASCITES, names.CANAL)
@@ -71,7 +81,9 @@ class PhantomShards:
                 arrays = [np.load(shard / f"{part}.npy", mmap_mode="r") for part in ("images", "labels")]
                 self._shards.append((arrays[0], arrays[1], np.load(shard / "attributes.npy")))
                 self._names.append(shard.name)
-        self._ends = np.cumsum([len(rows) for _, _, rows in self._shards]) if self._shards else np.zeros(0, int)
+        self._ends = (
+            np.cumsum([len(rows) for _, _, rows in self._shards]) if self._shards else np.zeros(0, int)
+        )
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -109,7 +121,10 @@ def batch_at(
     images, stored, rows = shards.take(rng.integers(0, len(shards), size))
     given = np.stack([drop_labels(mask, rng, dropout) for mask in stored])
     scaled = np.stack(
-        [normalisation[MODALITIES[int(row[1])]].forward(image) for image, row in zip(images, rows, strict=True)]
+        [
+            normalisation[MODALITIES[int(row[1])]].forward(image)
+            for image, row in zip(images, rows, strict=True)
+        ]
     )
     condition = paint_arrays(torch.from_numpy(given), *_attributes(rows, rng, dropout.attribute))
     truth = torch.from_numpy(stored & ~np.uint8(ENCLOSED_AIR)).long()

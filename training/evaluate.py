@@ -18,7 +18,7 @@ import torch
 from synthesis.checkpoints import LoadedModel, load_model
 from training.held_out import Setting, cached_images, content_key, held_out
 from training.judges import Judges, load_judges
-from training.measures import Truth, kid_between, measure, severity_at_fixed_mask, truth_of
+from training.measures import kid_between, measure, severity_at_fixed_mask, truth_of
 
 CASES = 512
 FIXED_MASKS = 128  # masks on which all four severities are asked
@@ -37,7 +37,12 @@ def settings(full: bool) -> list[Setting]:
 
 
 def evaluate(
-    model: LoadedModel, judges: Judges, folder: Path, *, full: bool = False, cases: int = CASES,
+    model: LoadedModel,
+    judges: Judges,
+    folder: Path,
+    *,
+    full: bool = False,
+    cases: int = CASES,
     only: Sequence[Setting] | None = None,
 ) -> dict[str, Any]:
     """All figures, and the goals with whether each was reached."""  # fmt: skip
@@ -86,7 +91,9 @@ def goals(report: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     for modality, ratios in main["spectrum"].items():
         for band, ratio in zip(("low", "middle", "high"), ratios, strict=True):
-            rows.append((f"noise spectrum ratio, {modality}, {band}", ratio, "0.7 .. 1.4", 0.7 <= ratio <= 1.4))
+            rows.append(
+                (f"noise spectrum ratio, {modality}, {band}", ratio, "0.7 .. 1.4", 0.7 <= ratio <= 1.4)
+            )
     rows += [
         ("severity judge's own accuracy", fixed["real"], ">= 0.9", fixed["real"] >= 0.9),
         ("severity read at fixed mask / own", fixed["share"], ">= 0.9", fixed["share"] >= 0.9),
@@ -106,7 +113,10 @@ def table(report: dict[str, Any]) -> str:
     """The report as Markdown, for the screen and for docs/models."""
     lines = ["| goal at 4 calls (rft, whole masks) | figure | asked | reached |", "|---|---|---|---|"]
     for row in report["goals"]:
-        lines.append(f"| {row['measure']} | {row['figure']:.3g} | {row['goal']} | {'yes' if row['reached'] else 'NO'} |")
+        lines.append(
+            f"| {row['measure']} | {row['figure']:.3g} | {row['goal']} "
+            f"| {'yes' if row['reached'] else 'NO'} |"
+        )
     lines += [
         "",
         "| setting | organ error HU | MR error % | Dice share | CT spectrum | T1 spectrum | T2 spectrum "
@@ -116,10 +126,13 @@ def table(report: dict[str, Any]) -> str:
     k_ref = report["kid"]["k_ref"]
     for name, f in report["settings"].items():
         spectra = [" ".join(f"{r:.2f}" for r in f["spectrum"][m]) for m in ("CT", "T1", "T2")]
-        lesions = "/".join(f"{f['lesion_contrast_ratio'].get(m, float('nan')):.2f}" for m in ("CT", "T1", "T2"))
+        lesions = "/".join(
+            f"{f['lesion_contrast_ratio'].get(m, float('nan')):.2f}" for m in ("CT", "T1", "T2")
+        )
         k = f["kid"]
         lines.append(
-            f"| {name} | {f['organ_error_hu']:.2f} | {f['organ_error_mr_percent']:.1f} | {f['dice_share']:.3f} | "
+            f"| {name} | {f['organ_error_hu']:.2f} | {f['organ_error_mr_percent']:.1f} "
+            f"| {f['dice_share']:.3f} | "
             + " | ".join(spectra)
             + f" | {f['severity_accuracy']:.3f} | {lesions} | "
             f"{k['value'] / k_ref:.3f} [{k['low'] / k_ref:.3f}, {k['high'] / k_ref:.3f}] |"

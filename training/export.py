@@ -78,7 +78,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--measures", type=Path, help="a report of training.evaluate to store in the model instead")
+    parser.add_argument(
+        "--measures", type=Path, help="a report of training.evaluate to store in the model instead"
+    )
     options = parser.parse_args()
     recipe = load_recipe(options.recipe)
     folder = options.out or Path("weights") / recipe.name

@@ -17,12 +17,14 @@ from training.data import ENCLOSED_AIR, PhantomShards
 from training.judges import KINDS, liver_crop, save_judge
 from training.recipe import Recipe, load_recipe
 
-STEPS = {"segmenter": 1500, "severity": 3000, "features": 1500}
+STEPS = {"segmenter": 1200, "severity": 1200, "features": 1200}
 BATCH = {"segmenter": 16, "severity": 32, "features": 16}
 HELD_BACK = 256  # the last training phantoms, kept for the scores stated in judges.json
 
 
-def fit(name: str, recipe: Recipe, shards: PhantomShards, steps: int, *, seed: int = 3) -> tuple[nn.Module, float]:
+def fit(
+    name: str, recipe: Recipe, shards: PhantomShards, steps: int, *, seed: int = 3
+) -> tuple[nn.Module, float]:
     """Train one judge; returns it with its score on the phantoms held back (pixel or grade accuracy)."""
     torch.manual_seed(seed)
     network = KINDS[name]().to(memory_format=torch.channels_last)
@@ -45,13 +47,18 @@ def fit(name: str, recipe: Recipe, shards: PhantomShards, steps: int, *, seed: i
         running += score
         if (step + 1) % 100 == 0:
             spent = time.monotonic() - began
-            print(f"{name} {step + 1}/{steps} loss {float(loss):.3f} score {running / 100:.3f} {spent:.0f} s", flush=True)
+            print(
+                f"{name} {step + 1}/{steps}  loss {float(loss.detach()):.3f}  "
+                f"score {running / 100:.3f}  {spent:.0f} s",
+                flush=True,
+            )
             running = 0.0
     network.eval()
     with torch.no_grad():
         held = np.arange(len(shards) - HELD_BACK, len(shards))
         scores = [
-            _loss(name, network, *_load(recipe, shards, part))[1] for part in np.array_split(held, HELD_BACK // 16)
+            _loss(name, network, *_load(recipe, shards, part))[1]
+            for part in np.array_split(held, -(-HELD_BACK // 16))
         ]
     return network, float(np.mean(scores))
 
@@ -63,7 +70,9 @@ def _load(recipe: Recipe, shards: PhantomShards, chosen: np.ndarray) -> tuple[Te
     return torch.from_numpy(scaled)[:, None], stored & ~np.uint8(ENCLOSED_AIR), torch.from_numpy(rows).float()
 
 
-def _loss(name: str, network: nn.Module, images: Tensor, labels: np.ndarray, rows: Tensor) -> tuple[Tensor, float]:
+def _loss(
+    name: str, network: nn.Module, images: Tensor, labels: np.ndarray, rows: Tensor
+) -> tuple[Tensor, float]:
     """Loss of one batch, and the share of pixels (segmenter) or texture grades that are right."""
     modality = F.one_hot(rows[:, 1].long(), 3).float()
     if name == "segmenter":
@@ -102,7 +111,12 @@ def main() -> None:
     for name in [options.only] if options.only else list(KINDS):
         steps = options.steps or STEPS[name]
         network, score = fit(name, recipe, shards, steps)
-        about = {"steps": steps, "batch": BATCH[name], "phantoms": len(shards) - HELD_BACK, "score_held_back": round(score, 4)}
+        about = {
+            "steps": steps,
+            "batch": BATCH[name],
+            "phantoms": len(shards) - HELD_BACK,
+            "score_held_back": round(score, 4),
+        }
         save_judge(options.out, name, network, about)
         print(name, about, flush=True)
 

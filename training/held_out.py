@@ -57,7 +57,11 @@ def held_out(split: str, count: int, shape: tuple[int, int], *, texture: int | N
             phantom = abdomen(seed, shape=shape, modality=modality, attributes=attributes)
         a = phantom.attributes
         condition = Condition(
-            modality=modality, severity=GRADES[a.severity_texture], steatosis=a.steatosis, age=a.age, sex=a.sex
+            modality=modality,
+            severity=GRADES[a.severity_texture],
+            steatosis=a.steatosis,
+            age=a.age,
+            sex=a.sex,
         )
         stored = mark_enclosed_air(phantom.labels)
         cases.append(Case(phantom.image, stored, condition, a.lesions, float(phantom.spacing_mm[-1])))
@@ -101,7 +105,9 @@ def make(model: LoadedModel, cases: Sequence[Case], setting: Setting, numbers: S
     if setting.sampler == "rft":
         modality = cases[0].condition.modality
         kappa = model.kappa(setting.calls, modality) if setting.kappa is None else setting.kappa
-        made = SAMPLERS["rft"].load()(velocity, x_0, times, options=RftOptions(kappa=kappa), generator=streams)
+        made = SAMPLERS["rft"].load()(
+            velocity, x_0, times, options=RftOptions(kappa=kappa), generator=streams
+        )
     else:
         made = SAMPLERS[setting.sampler].load()(velocity, x_0, times)
     return made[:, 0].numpy()

@@ -186,7 +186,9 @@ def severity_accuracy(images: Images, cases: Sequence[Case], judges: Judges) -> 
 
 def describe(images: Images, judges: Judges) -> npt.NDArray[np.float32]:
     """KID features [n, d]."""
-    return np.concatenate([judges.describe(torch.from_numpy(images[p])[:, None]) for p in _parts(len(images))])
+    return np.concatenate(
+        [judges.describe(torch.from_numpy(images[p])[:, None]) for p in _parts(len(images))]
+    )
 
 
 def _organ_errors(
@@ -196,7 +198,10 @@ def _organ_errors(
     errors = organ_errors(made, real, masks, organs)
     found = {o: e for o, e in errors.items() if e}
     absolute = {o: float(np.mean(np.abs(e))) for o, e in found.items()}
-    signal = {o: float(np.mean([r[m == o].mean() for r, m in zip(real, masks, strict=True) if (m == o).any()])) for o in found}
+    signal = {
+        o: float(np.mean([r[m == o].mean() for r, m in zip(real, masks, strict=True) if (m == o).any()]))
+        for o in found
+    }
     return {
         "mean": float(np.mean(list(absolute.values()))),
         "mean_percent": float(np.mean([100 * absolute[o] / max(abs(signal[o]), 1.0) for o in found])),
@@ -212,7 +217,9 @@ def _lesions(made: Sequence[Images], real: Sequence[Images], masks: Sequence[Any
         kinds = {"lesion": names.LESION, "host": names.LIVER}
         pairs += [
             (a[2], b[2])
-            for a, b in zip(lesion_contrasts(image, mask, **kinds), lesion_contrasts(truth, mask, **kinds), strict=True)
+            for a, b in zip(
+                lesion_contrasts(image, mask, **kinds), lesion_contrasts(truth, mask, **kinds), strict=True
+            )
         ]
     if not pairs:
         return {"count": 0}
@@ -230,7 +237,9 @@ def _region_std(images: Sequence[Images], masks: Sequence[Any], label: int) -> f
     return float(np.mean([i[e].std() for i, e in zip(images, inner, strict=True) if e.sum() >= 24]))
 
 
-def _liver_std(made: Sequence[Images], real: Sequence[Images], cases: Sequence[Case]) -> dict[str, list[float]]:
+def _liver_std(
+    made: Sequence[Images], real: Sequence[Images], cases: Sequence[Case]
+) -> dict[str, list[float]]:
     """Severity -> [made, real] mean standard deviation inside the liver."""
     out = {}
     for grade in GRADES:

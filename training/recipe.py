@@ -97,7 +97,12 @@ def load_recipe(path: Path | str) -> Recipe:
 
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
     """A recipe from plain values, as YAML or JSON gives them."""
-    parts = {"backbone": Options, "mask_dropout": MaskDropout, "objective": FlowSettings, "optimiser": OptimiserSettings}
+    parts = {
+        "backbone": Options,
+        "mask_dropout": MaskDropout,
+        "objective": FlowSettings,
+        "optimiser": OptimiserSettings,
+    }
     values = dict(values)
     for name, kind in parts.items():
         if name in values:

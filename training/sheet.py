@@ -48,7 +48,9 @@ def sheet(model: LoadedModel, *, per_modality: int = 3, zoom: int = 1) -> Image.
         cases = [held_out("test", number + 1, shape, texture=g)[number] for g in range(4)]
         real = [_window(c.image, modality) for c in cases]
         images = make(model, cases, Setting(sampler="rft", calls=4), [number] * 4)
-        fixed.append(real[:1] + [_window(model.denormalise(i, modality), modality) for i in images] + [real[3]])
+        fixed.append(
+            real[:1] + [_window(model.denormalise(i, modality), modality) for i in images] + [real[3]]
+        )
     titles = ["phantom, none", "none", "low", "mild", "severe", "phantom, severe"]
     below = _paste(fixed, [f"{t}" for t in titles], zoom)
     out = Image.new("RGB", (max(main.width, below.width), main.height + below.height))

@@ -33,14 +33,20 @@ LOG_EVERY = 25
 def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = None) -> Path:
     """Train until recipe.steps, or `stop_after` steps in this call; returns the checkpoint's path."""
     accelerator = Accelerator(
-        mixed_precision=recipe.precision, cpu=not torch.cuda.is_available(), step_scheduler_with_optimizer=False
+        mixed_precision=recipe.precision,
+        cpu=not torch.cuda.is_available(),
+        step_scheduler_with_optimizer=False,
     )
     torch.manual_seed(recipe.seed)
     network: nn.Module = UNet(recipe.backbone).to(memory_format=torch.channels_last)
     ema = PowerEma(network, recipe.ema_exponent)
     settings = recipe.optimiser
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.rate, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+        network.parameters(),
+        lr=settings.rate,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     run.mkdir(parents=True, exist_ok=True)
     first = resume(run / CHECKPOINT, network, ema, optimiser)
@@ -131,7 +137,13 @@ def report(
         f"{phantoms} phantoms  {left:.0f} min left",
         flush=True,
     )
-    line = {"step": step, "loss": loss, "images_per_second": images / seconds, "phantoms": phantoms, "at": time.time()}
+    line = {
+        "step": step,
+        "loss": loss,
+        "images_per_second": images / seconds,
+        "phantoms": phantoms,
+        "at": time.time(),
+    }
     with log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 

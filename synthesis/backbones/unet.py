@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,13 @@ def time_features(t: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
+def start_at_zero(layer: nn.Conv2d) -> None:
+    """Make a layer answer zero, so that a fresh branch adds nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 class ResidualBlock(nn.Module):
     """Norm, SiLU, conv twice; the embedding scales and shifts between (FiLM)."""
 
@@ -52,8 +60,7 @@ class ResidualBlock(nn.Module):
         self.norm_out = nn.GroupNorm(groups, width_out)
         self.conv_out = nn.Conv2d(width_out, width_out, 3, padding=1)
         self.skip = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        start_at_zero(self.conv_out)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv_in(F.silu(self.norm_in(x)))  # [B, out, h, w]
@@ -72,8 +79,7 @@ class SelfAttention(nn.Module):
         self.norm = nn.GroupNorm(groups, width)
         self.qkv = nn.Conv2d(width, 3 * width, 1)
         self.out = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        start_at_zero(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, width, rows, columns = x.shape
@@ -104,7 +110,8 @@ class Level(nn.Module):
 class UNet(nn.Module):
     """velocity = UNet(x_t, t, planes, attributes), the convention of math.md section 0.
 
-    x_t: [B, 1, H, W], normalised; t: [B] or one number for all, in 0..1; planes: [B, planes, H, W] painted condition;
+    x_t: [B, 1, H, W], normalised; t: [B] or one number for all, in 0..1;
+    planes: [B, planes, H, W] painted condition;
     attributes: [B, attributes]. H and W must be divisible by patch * 2**(levels - 1).
     """
 
@@ -114,14 +121,18 @@ class UNet(nn.Module):
         patch_channels = options.patch**2
         self.squeeze = nn.Conv2d(options.planes, options.plane_embedding, 1)
         self.embed_time = nn.Sequential(
-            nn.Linear(options.embedding, options.embedding), nn.SiLU(), nn.Linear(options.embedding, options.embedding)
+            nn.Linear(options.embedding, options.embedding),
+            nn.SiLU(),
+            nn.Linear(options.embedding, options.embedding),
         )
         self.embed_attributes = nn.Sequential(
             nn.Linear(options.attributes, options.embedding),
             nn.SiLU(),
             nn.Linear(options.embedding, options.embedding),
         )
-        self.conv_in = nn.Conv2d(patch_channels * (1 + options.plane_embedding), options.channels[0], 3, padding=1)
+        self.conv_in = nn.Conv2d(
+            patch_channels * (1 + options.plane_embedding), options.channels[0], 3, padding=1
+        )
 
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
@@ -153,18 +164,18 @@ class UNet(nn.Module):
 
         self.norm_out = nn.GroupNorm(options.groups, width)
         self.conv_out = nn.Conv2d(width, patch_channels, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        start_at_zero(self.conv_out)
 
     def forward(self, x_t: Tensor, t: Tensor, planes: Tensor, attributes: Tensor) -> Tensor:
         self._check(x_t, planes)
         embedding = F.silu(
-            self.embed_time(time_features(t.expand(x_t.shape[0]), self.options.embedding)) + self.embed_attributes(attributes)
+            self.embed_time(time_features(t.expand(x_t.shape[0]), self.options.embedding))
+            + self.embed_attributes(attributes)
         )  # [B, embedding]
         h = F.pixel_unshuffle(torch.cat([x_t, self.squeeze(planes).to(x_t.dtype)], dim=1), self.options.patch)
         h = self.conv_in(h.contiguous(memory_format=torch.channels_last))  # [B, C0, H/p, W/p]
         skips = [h]
-        for level, down in enumerate(self.down):
+        for level, down in enumerate(cast("list[Level]", list(self.down))):
             for block, attend in zip(down.blocks, down.attention, strict=True):
                 h = attend(block(h, embedding))
                 skips.append(h)
@@ -173,7 +184,7 @@ class UNet(nn.Module):
                 skips.append(h)
         for block, attend in zip(self.middle.blocks, self.middle.attention, strict=True):
             h = attend(block(h, embedding))
-        for level, up in enumerate(self.up):
+        for level, up in enumerate(cast("list[Level]", list(self.up))):
             for block, attend in zip(up.blocks, up.attention, strict=True):
                 h = attend(block(torch.cat([h, skips.pop()], dim=1), embedding))
             if level < len(self.grow):
@@ -184,8 +195,11 @@ class UNet(nn.Module):
     def _check(self, x_t: Tensor, planes: Tensor) -> None:
         step = self.options.patch * 2 ** (len(self.options.channels) - 1)
         if x_t.ndim != 4 or x_t.shape[1] != 1 or x_t.shape[2] % step or x_t.shape[3] % step:
-            raise ValueError(f"x_t must be [B, 1, H, W] with H, W multiples of {step}, got {tuple(x_t.shape)}")
+            raise ValueError(
+                f"x_t must be [B, 1, H, W] with H, W multiples of {step}, got {tuple(x_t.shape)}"
+            )
         if planes.shape[1] != self.options.planes or planes.shape[2:] != x_t.shape[2:]:
             raise ValueError(
-                f"planes must be [B, {self.options.planes}, {x_t.shape[2]}, {x_t.shape[3]}], got {tuple(planes.shape)}"
+                f"planes must be [B, {self.options.planes}, {x_t.shape[2]}, {x_t.shape[3]}], "
+                f"got {tuple(planes.shape)}"
             )

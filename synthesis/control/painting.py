@@ -55,7 +55,9 @@ def paint_arrays(
         raise ValueError(f"labels must be [B, H, W], got {tuple(labels.shape)}")
     labels = labels.long()
     if labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= LABEL_COUNT):
-        raise ValueError(f"labels must lie in 0..{LABEL_COUNT - 1}, got {int(labels.min())}..{int(labels.max())}")
+        raise ValueError(
+            f"labels must lie in 0..{LABEL_COUNT - 1}, got {int(labels.min())}..{int(labels.max())}"
+        )
     batch, rows, columns = labels.shape
     planes = torch.zeros(batch, PLANES, rows, columns, device=labels.device)
     planes.scatter_(1, labels[:, None], 1.0)

@@ -48,7 +48,9 @@ def normalisations(recipe: Mapping[str, Any]) -> dict[str, Normalisation]:
     return {name: Normalisation.from_json(v) for name, v in recipe["image"]["normalisation"].items()}
 
 
-def _piecewise(image: npt.ArrayLike, knots: Sequence[float], values: Sequence[float]) -> npt.NDArray[np.float32]:
+def _piecewise(
+    image: npt.ArrayLike, knots: Sequence[float], values: Sequence[float]
+) -> npt.NDArray[np.float32]:
     x = np.asarray(image, dtype=np.float64)
     out = np.interp(x, knots, values)
     first = (values[1] - values[0]) / (knots[1] - knots[0])

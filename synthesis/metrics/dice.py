@@ -19,7 +19,9 @@ def dice(found: Labels, truth: Labels, label: int) -> float:
     return float("nan") if size == 0 else 2 * int((a & b).sum()) / size
 
 
-def dice_per_label(found: Sequence[Labels], truth: Sequence[Labels], labels: Sequence[int]) -> dict[int, float]:
+def dice_per_label(
+    found: Sequence[Labels], truth: Sequence[Labels], labels: Sequence[int]
+) -> dict[int, float]:
     """Dice of each label over all pixels of all cases together, so that small structures count by size."""
     overlap = dict.fromkeys(labels, 0)
     sizes = dict.fromkeys(labels, 0)

@@ -2,92 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 Features = npt.NDArray[np.floating]
+Matrix = npt.NDArray[np.float64]
 
 
-def polynomial_kernel(x: Features, y: Features) -> npt.NDArray[np.float64]:
+@dataclass(frozen=True)
+class Interval:
+    """A value with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def polynomial_kernel(x: Features, y: Features) -> Matrix:
     """k(x, y) = (x.y / d + 1)^3 for x [n, d], y [m, d]: [n, m] (Binkowski et al. 2018; math.md 8)."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     return (x @ y.T / x.shape[1] + 1.0) ** 3
 
 
 def kid(x: Features, y: Features) -> float:
-    """Unbiased MMD^2 of features x [n, d] and y [m, d]; may be slightly negative.
+    """Unbiased MMD^2 of independent features x [n, d] and y [m, d]; may be slightly negative.
 
     Raises ValueError for fewer than two samples or for widths that differ.
     """
     _check(x, y)
-    return _unbiased(polynomial_kernel(x, x), polynomial_kernel(y, y), polynomial_kernel(x, y))
-
-
-def paired_kid_interval(
-    x: Features, y: Features, *, reference: Features, draws: int = 1000, seed: int = 0, level: float = 0.95
-) -> tuple[float, float, float]:
-    """KID(x, reference) - KID(y, reference) with a bootstrap interval: (difference, low, high).
-
-    x[i], y[i] and reference[i] belong to the same case, and cases are resampled together. A case
-    drawn twice would meet itself in the kernel; such pairs are left out as the diagonal is.
-    """
-    _check(x, reference)
-    _check(y, reference)
-    if not len(x) == len(y) == len(reference):
-        raise ValueError("paired features need the same number of cases")
-    kernels = [polynomial_kernel(a, b) for a, b in ((x, x), (x, reference), (y, y), (y, reference))]
-    value = _difference(kernels, np.ones(len(x)))
-    rng = np.random.default_rng(seed)
-    samples = [
-        _difference(kernels, np.bincount(rng.integers(0, len(x), len(x)), minlength=len(x)).astype(float))
-        for _ in range(draws)
-    ]
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
-    return value, float(low), float(high)
-
-
-def kid_interval(
-    x: Features, reference: Features, *, draws: int = 1000, seed: int = 0, level: float = 0.95
-) -> tuple[float, float, float]:
-    """KID(x, reference) with a bootstrap interval over cases: (value, low, high)."""
-    _check(x, reference)
-    kxx, kyy, kxy = polynomial_kernel(x, x), polynomial_kernel(reference, reference), polynomial_kernel(x, reference)
-    rng = np.random.default_rng(seed)
-    samples = []
-    for _ in range(draws):
-        wx = np.bincount(rng.integers(0, len(x), len(x)), minlength=len(x)).astype(float)
-        wy = np.bincount(rng.integers(0, len(reference), len(reference)), minlength=len(reference)).astype(float)
-        samples.append(
-            _within(kxx, wx) + _within(kyy, wy) - 2 * float(wx @ kxy @ wy) / float(wx.sum() * wy.sum())
-        )
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
-    return _unbiased(kxx, kyy, kxy), float(low), float(high)
-
-
-def _difference(kernels: list[npt.NDArray[np.float64]], weights: npt.NDArray[np.float64]) -> float:
-    """KID(x, r) - KID(y, r) under case weights; the reference's own term cancels."""
-    kxx, kxr, kyy, kyr = kernels
-    pairs = float(weights.sum() ** 2)
-    return (
-        _within(kxx, weights)
-        - _within(kyy, weights)
-        - 2 * float(weights @ (kxr - kyr) @ weights) / pairs
-    )
-
-
-def _within(kernel: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:
-    """Mean kernel over pairs of different cases, cases weighted."""
-    total = float(weights @ kernel @ weights - weights**2 @ np.diag(kernel))
-    return total / float(weights.sum() ** 2 - (weights**2).sum())
-
-
-def _unbiased(
-    kxx: npt.NDArray[np.float64], kyy: npt.NDArray[np.float64], kxy: npt.NDArray[np.float64]
-) -> float:
-    n, m = kxy.shape
+    n, m = len(x), len(y)
+    kxx, kyy = polynomial_kernel(x, x), polynomial_kernel(y, y)
     within_x = (kxx.sum() - np.trace(kxx)) / (n * (n - 1))
     within_y = (kyy.sum() - np.trace(kyy)) / (m * (m - 1))
-    return float(within_x + within_y - 2 * kxy.mean())
+    return float(within_x + within_y - 2 * polynomial_kernel(x, y).mean())
+
+
+def case_kernel(x: Features, y: Features) -> Matrix:
+    """h_ij = k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(y_i, x_j) for paired x, y [n, d]: [n, n].
+
+    x_i and y_i may belong to the same case (an image and its truth): the mean of h over i != j is
+    the unbiased MMD^2 whatever the pairs share (Gretton et al. 2012, lemma 6).
+    """
+    _check(x, y)
+    if len(x) != len(y):
+        raise ValueError(f"paired features need the same number of cases, got {len(x)} and {len(y)}")
+    cross = polynomial_kernel(x, y)
+    return polynomial_kernel(x, x) + polynomial_kernel(y, y) - cross - cross.T
+
+
+def case_mean(h: Matrix, weights: Matrix | None = None) -> float:
+    """Mean of h over pairs of different cases; `weights` [n] say how often each case was drawn."""
+    w = np.ones(len(h)) if weights is None else weights
+    total = w @ h @ w - (w**2) @ np.diag(h)
+    return float(total / (w.sum() ** 2 - (w**2).sum()))
+
+
+def case_interval(h: Matrix, *, draws: int = 1000, seed: int = 0, level: float = 0.95) -> Interval:
+    """The mean of h with a bootstrap interval over cases.
+
+    `h` is a case kernel or a difference of two of them (KID of one set minus KID of another against
+    the same truth). A case drawn twice would meet itself; such pairs are left out as i = j is.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(h)
+    samples = [
+        case_mean(h, np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)) for _ in range(draws)
+    ]
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(case_mean(h), float(low), float(high))
 
 
 def _check(x: Features, y: Features) -> None:

@@ -1,0 +1,84 @@
+"""The U-Net: shapes, independence of the batch, and clear refusals."""
+
+import pytest
+import torch
+
+from synthesis.backbones.unet import Options, UNet, time_features
+from tests.factories_models import TINY
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    network = UNet(TINY).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.abs().sum() == 0:
+                parameter.normal_(0, 0.1)
+    return network
+
+
+def inputs(batch: int, rows: int = 32, columns: int = 48):
+    generator = torch.Generator().manual_seed(batch)
+    return (
+        torch.randn(batch, 1, rows, columns, generator=generator),
+        torch.rand(batch, generator=generator),
+        torch.rand(batch, TINY.planes, rows, columns, generator=generator),
+        torch.rand(batch, TINY.attributes, generator=generator),
+    )
+
+
+@torch.no_grad()
+def test_velocity_has_the_shape_of_the_image(network):
+    x, t, planes, attributes = inputs(2)
+    assert network(x, t, planes, attributes).shape == x.shape
+
+
+@torch.no_grad()
+def test_images_of_a_batch_do_not_see_each_other(network):
+    x, t, planes, attributes = inputs(3)
+    together = network(x, t, planes, attributes)
+    alone = network(x[1:2], t[1:2], planes[1:2], attributes[1:2])
+    assert torch.allclose(together[1:2], alone, atol=1e-5)
+
+
+@torch.no_grad()
+def test_one_time_for_all_is_allowed(network):
+    x, _, planes, attributes = inputs(2)
+    assert torch.equal(
+        network(x, torch.tensor(0.3), planes, attributes),
+        network(x, torch.tensor([0.3, 0.3]), planes, attributes),
+    )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("which", range(4))
+def test_every_input_matters(network, which):
+    given = list(inputs(1))
+    before = network(*given)
+    given[which] = given[which] * 0.5 + 0.1
+    assert not torch.allclose(before, network(*given), atol=1e-4)
+
+
+def test_a_fresh_network_answers_zero():
+    """The last layer starts at zero, so training starts from a velocity of zero, not from noise."""
+    x, t, planes, attributes = inputs(1)
+    assert UNet(TINY)(x, t, planes, attributes).abs().max() == 0
+
+
+def test_times_differ_in_their_features():
+    features = time_features(torch.tensor([0.0, 0.25, 1.0]), 16)
+    assert features.shape == (3, 16)
+    assert torch.cdist(features, features).fill_diagonal_(9).min() > 0.1
+
+
+def test_sizes_that_do_not_fit_are_named(network):
+    x, t, planes, attributes = inputs(1)
+    with pytest.raises(ValueError, match="multiples of 4"):
+        network(x[..., :30], t, planes[..., :30], attributes)
+    with pytest.raises(ValueError, match="planes must be"):
+        network(x, t, planes[:, :5], attributes)
+    with pytest.raises(ValueError, match="groups"):
+        Options(channels=(10,), blocks=(1,), attention=())
+    with pytest.raises(ValueError, match="levels"):
+        Options(channels=(8, 16), blocks=(1,))

@@ -1,0 +1,103 @@
+"""The judges: what they may see, and that only the published ones are used."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from synthesis.errors import SynthesisError
+from synthesis.phantoms.labels import FAT, LIVER
+from training.fit_judges import fit
+from training.judges import (
+    CROP,
+    JUDGES_FILE,
+    KINDS,
+    FeatureNet,
+    Segmenter,
+    liver_crop,
+    load_judges,
+    save_judge,
+)
+
+
+@pytest.fixture
+def judges_folder(tmp_path):
+    torch.manual_seed(0)
+    for name, kind in KINDS.items():
+        save_judge(tmp_path, name, kind(), {"score_held_back": 0.5})
+    return tmp_path
+
+
+def liver_scene():
+    labels = np.full((128, 128), FAT, np.uint8)
+    labels[30:80, 20:75] = LIVER
+    image = torch.randn(128, 128, generator=torch.Generator().manual_seed(0))
+    return image, labels
+
+
+def test_the_severity_judge_sees_nothing_outside_the_liver():
+    image, labels = liver_scene()
+    elsewhere = image.clone()
+    elsewhere[torch.from_numpy(labels != LIVER)] += 100
+    assert torch.equal(liver_crop(image, labels), liver_crop(elsewhere, labels))
+
+
+def test_nor_the_livers_mean_value():
+    image, labels = liver_scene()
+    assert torch.allclose(liver_crop(image, labels), liver_crop(image + 3, labels), atol=1e-5)
+
+
+def test_the_crop_holds_the_whole_inner_liver_even_at_the_border():
+    image, labels = liver_scene()
+    assert liver_crop(image, labels)[1].sum() == 48 * 53
+    shifted = np.roll(labels, (-30, -20), (0, 1))
+    assert liver_crop(image, shifted)[1].sum() == 48 * 53  # touches the border; erosion takes that rim
+    assert liver_crop(image, np.zeros_like(labels)).abs().sum() == 0
+
+
+def test_shapes():
+    modality = torch.eye(3)[:2]
+    image = torch.zeros(2, 1, 64, 64)
+    assert Segmenter()(image, modality).shape == (2, 20, 64, 64)
+    assert FeatureNet().features(image).shape == (2, 96)
+    assert KINDS["severity"]()(torch.zeros(2, 2, CROP, CROP), modality).shape == (2, 4)
+
+
+def test_saved_judges_come_back_and_answer(judges_folder):
+    judges = load_judges(judges_folder)
+    image, labels = liver_scene()
+    images = image[None, None].repeat(3, 1, 1, 1)
+    modality = torch.tensor([0, 1, 2])
+    assert judges.segment(images, modality).shape == (3, 128, 128)
+    assert set(judges.grade(images, np.stack([labels] * 3), modality)) <= {0, 1, 2, 3}
+    assert judges.describe(images).shape == (3, 96)
+    assert judges.about["severity"]["score_held_back"] == 0.5
+
+
+def test_an_exchanged_judge_is_refused(judges_folder):
+    listing = json.loads((judges_folder / JUDGES_FILE).read_text())
+    listing["severity"]["sha256"] = "0" * 64
+    (judges_folder / JUDGES_FILE).write_text(json.dumps(listing))
+    with pytest.raises(SynthesisError, match="SHA-256 differs"):
+        load_judges(judges_folder)
+
+
+def test_a_missing_judge_is_named(judges_folder, tmp_path):
+    (judges_folder / "features.safetensors").unlink()
+    with pytest.raises(SynthesisError, match="features"):
+        load_judges(judges_folder)
+    with pytest.raises(SynthesisError, match="no judges"):
+        load_judges(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_each_can_be_fitted(name, small_recipe, phantom_folder, monkeypatch):
+    from training import fit_judges
+    from training.data import PhantomShards
+
+    monkeypatch.setattr(fit_judges, "HELD_BACK", 4)
+    monkeypatch.setitem(fit_judges.BATCH, name, 4)
+    network, score = fit(name, small_recipe, PhantomShards(phantom_folder), 2)
+    assert 0 <= score <= 1
+    assert all(torch.isfinite(p).all() for p in network.parameters())
