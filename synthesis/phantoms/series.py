@@ -18,9 +18,10 @@ SERIES_SHAPE: Final = (24, 128, 128)
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesPlan:
-    """What a series shows. seed: of the phantom. modality: "CT", "T1" or "T2"."""
+    """What a series shows. person: whom, in words. seed: of the phantom. modality: "CT", "T1" or "T2"."""
 
     name: str
+    person: str
     seed: int
     modality: str
     attributes: Attributes
@@ -30,33 +31,22 @@ class SeriesPlan:
 class PhantomSeries:
     """A volume phantom in DICOM's terms.
 
-    stored: int16 (CT, HU) or uint16 (MR, signal), [slices, rows, columns], slices from foot to
-    head; the real value is the stored one. labels: uint8, same shape. affine: [4, 4] from
-    (slice, row, column, 1) to LPS mm. window: (centre, width) to show it with.
+    stored: int16 [slices, rows, columns], slices from foot to head; the real value (HU, or MR
+    signal) is the stored one. labels: uint8, same shape. affine: [4, 4] from
+    (slice, row, column, 1) to LPS mm.
     """
 
     plan: SeriesPlan
     phantom: Phantom
-    stored: NDArray[np.int16] | NDArray[np.uint16]
+    stored: NDArray[np.int16]
     labels: NDArray[np.uint8]
     affine: NDArray[np.float64]
-    window: tuple[float, float]
-
-    @property
-    def dicom_modality(self) -> str:
-        """DICOM's own word: "CT" or "MR"."""
-        return "CT" if self.plan.modality == "CT" else "MR"
 
     @property
     def description(self) -> str:
         """A series description in clinicians' words."""
         weight = {"CT": "CT abdomen", "T1": "MR abdomen T1", "T2": "MR abdomen T2"}[self.plan.modality]
         return f"{weight}, phantom"
-
-    @property
-    def units(self) -> str:
-        """ "HU" or "signal"."""
-        return "HU" if self.plan.modality == "CT" else "signal"
 
     @property
     def label_set(self) -> list[dict[str, Any]]:
@@ -68,16 +58,18 @@ class PhantomSeries:
     def facts(self) -> dict[str, Any]:
         """The truth about this series, as plain values for a case's attributes."""
         a = self.plan.attributes
-        return {
+        facts: dict[str, Any] = {
             "severity": GRADES[a.severity_texture],
             "severity_shape": GRADES[a.severity_shape],
             "steatosis": a.steatosis,
             "lesions": a.lesions,
             "age": a.age,
             "sex": a.sex,
-            "modality": self.plan.modality,
             "phantom_seed": self.plan.seed,
         }
+        if self.plan.modality != "CT":
+            facts["weighting"] = self.plan.modality
+        return facts
 
 
 def phantom_series(
@@ -90,49 +82,43 @@ def phantom_series(
     phantom = abdomen(
         plan.seed, shape=shape, spacing_mm=spacing_mm, modality=plan.modality, attributes=plan.attributes
     )
-    whole = np.rint(phantom.image)
-    stored: NDArray[np.int16] | NDArray[np.uint16]
-    if plan.modality == "CT":
-        stored = np.clip(whole, -1024, np.iinfo(np.int16).max).astype(np.int16)
-    else:
-        stored = np.clip(whole, 0, np.iinfo(np.uint16).max).astype(np.uint16)
+    floor = -1024 if plan.modality == "CT" else 0
+    stored = np.clip(np.rint(phantom.image), floor, np.iinfo(np.int16).max).astype(np.int16)
     step = np.asarray(phantom.spacing_mm)
     affine = np.zeros((4, 4))
     affine[2, 0], affine[1, 1], affine[0, 2] = step
     extent = step * (np.asarray(shape) - 1)
     affine[:3, 3] = np.round((-extent / 2)[::-1], 3)
     affine[3, 3] = 1.0
-    window = {"CT": (60.0, 400.0), "T1": (450.0, 900.0), "T2": (600.0, 1200.0)}[plan.modality]
-    return PhantomSeries(
-        plan=plan, phantom=phantom, stored=stored, labels=phantom.labels, affine=affine, window=window
+    return PhantomSeries(plan=plan, phantom=phantom, stored=stored, labels=phantom.labels, affine=affine)
+
+
+def _plan(index: int, modality: str, what: str, attributes: Attributes) -> SeriesPlan:
+    return SeriesPlan(
+        name=f"Phantom {index} {modality} {what}",
+        person=f"Phantom {index}",
+        seed=phantom_seed("demo", index),
+        modality=modality,
+        attributes=attributes,
     )
-
-
-def _plan(name: str, index: int, modality: str, attributes: Attributes) -> SeriesPlan:
-    return SeriesPlan(name=name, seed=phantom_seed("demo", index), modality=modality, attributes=attributes)
 
 
 # The demo: one man without and with cirrhosis (same person, same noise), and four others.
 DEMO_SERIES: Final[tuple[SeriesPlan, ...]] = (
-    _plan("Phantom 1 CT healthy", 1, "CT", Attributes(age=58.0, sex="M")),
+    _plan(1, "CT", "healthy", Attributes(age=58.0, sex="M")),
+    _plan(1, "CT", "severe cirrhosis", Attributes(severity_texture=3, severity_shape=3, age=58.0, sex="M")),
+    _plan(2, "CT", "fatty liver", Attributes(steatosis=3, lesions=2, age=47.0, sex="F")),
     _plan(
-        "Phantom 1 CT severe cirrhosis",
-        1,
-        "CT",
-        Attributes(severity_texture=3, severity_shape=3, age=58.0, sex="M"),
-    ),
-    _plan("Phantom 2 CT fatty liver", 2, "CT", Attributes(steatosis=3, lesions=2, age=47.0, sex="F")),
-    _plan(
-        "Phantom 3 T1 mild cirrhosis",
         3,
         "T1",
+        "mild cirrhosis",
         Attributes(severity_texture=2, severity_shape=1, lesions=1, age=66.0, sex="F"),
     ),
-    _plan("Phantom 4 T1 healthy", 4, "T1", Attributes(age=29.0, sex="F")),
+    _plan(4, "T1", "healthy", Attributes(age=29.0, sex="F")),
     _plan(
-        "Phantom 5 T2 severe cirrhosis",
         5,
         "T2",
+        "severe cirrhosis",
         Attributes(severity_texture=3, severity_shape=2, lesions=1, age=71.0, sex="M"),
     ),
 )

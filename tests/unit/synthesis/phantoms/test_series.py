@@ -11,14 +11,14 @@ from synthesis.phantoms import labels as L
 
 
 def small(modality="CT", **attributes):
-    plan = SeriesPlan(name="x", seed=11, modality=modality, attributes=Attributes(**attributes))
+    plan = SeriesPlan(name="x", person="x", seed=11, modality=modality, attributes=Attributes(**attributes))
     return phantom_series(plan, shape=(10, 64, 64))
 
 
-@pytest.mark.parametrize(("modality", "kind"), [("CT", np.int16), ("T1", np.uint16), ("T2", np.uint16)])
-def test_stored_values_are_the_real_ones_rounded(modality, kind):
+@pytest.mark.parametrize("modality", ["CT", "T1", "T2"])
+def test_stored_values_are_the_real_ones_rounded(modality):
     series = small(modality)
-    assert series.stored.dtype == kind
+    assert series.stored.dtype == np.int16
     inside = series.phantom.image > -1000
     assert np.abs(series.stored[inside] - series.phantom.image[inside]).max() <= 0.5
 
