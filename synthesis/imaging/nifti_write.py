@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -46,11 +47,13 @@ def nifti_bytes(
     affine[:3, 1] = first.along_rows * first.spacing_mm[0]
     affine[:3, 2] = step
     affine[:3, 3] = first.position_mm
-    image = nibabel.Nifti1Image(np.ascontiguousarray(stack.transpose(2, 1, 0)), LPS_TO_RAS @ affine)
+    make: Any = nibabel.Nifti1Image  # nibabel has no types
+    image = make(np.ascontiguousarray(stack.transpose(2, 1, 0)), LPS_TO_RAS @ affine)
     image.header.set_xyzt_units("mm", "sec")
     image.header.set_slope_inter(1, 0)
     words = f"SYNTHETIC {description}".strip() if is_synthetic else description
     image.header["descrip"] = words.encode("ascii", "replace")[:DESCRIPTION_BYTES]
     image.set_sform(image.affine, code="scanner")
     image.set_qform(image.affine, code="scanner")
-    return gzip.compress(image.to_bytes(), mtime=0)
+    packed: bytes = gzip.compress(image.to_bytes(), mtime=0)
+    return packed

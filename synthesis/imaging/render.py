@@ -16,11 +16,11 @@ LEAST_SIDE = 512  # smaller images are enlarged by a whole factor, so that the m
 
 
 def windowed(image: npt.NDArray[np.floating], window: tuple[float, float]) -> npt.NDArray[np.uint8]:
-    """Values to 0..255 by a window (centre, width), linear as PS3.3 C.11.2.1.3.2."""
+    """Values to 0..255 by a window (centre, width), LINEAR_EXACT of PS3.3 C.11.2.1.3.2."""
     centre, width = window
     if width <= 0:
         raise ValueError(f"window: expected a positive width, got {width}.")
-    return np.clip((image - (centre - width / 2)) * (255.0 / width) + 0.5, 0, 255).astype(np.uint8)
+    return np.clip((image - (centre - width / 2)) * 255.0 / width + 0.5, 0, 255).astype(np.uint8)
 
 
 def overlaid(
