@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from synthesis.checkpoints import LoadedModel, load_model
+from synthesis.metrics.judges import Judges, load_judges
 from training.held_out import Setting, cached_images, content_key, held_out
-from training.judges import Judges, load_judges
 from training.measures import kid_between, measure, severity_at_fixed_mask, truth_of
 
 CASES = 512

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synthesis.metrics.judges import KINDS, liver_crop, save_judge
 from synthesis.phantoms.labels import BODY
 from synthesis.request import MODALITIES
 from training.data import ENCLOSED_AIR, PhantomShards
-from training.judges import KINDS, liver_crop, save_judge
 from training.recipe import Recipe, load_recipe
 
 STEPS = {"segmenter": 1200, "severity": 1200, "features": 1200}

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from synthesis.checkpoints import LoadedModel
 from synthesis.metrics.dice import dice_per_label
+from synthesis.metrics.judges import Judges
 from synthesis.metrics.kid import Interval, case_interval, case_kernel
 from synthesis.metrics.regions import lesion_contrasts, organ_errors
 from synthesis.metrics.spectrum import band_ratio
@@ -21,7 +22,6 @@ from synthesis.phantoms import GRADES
 from synthesis.phantoms import labels as names
 from synthesis.request import MODALITIES
 from training.held_out import Case, Images, Setting, cached_images, held_out
-from training.judges import Judges
 
 ORGANS = tuple(v for v in range(2, 20) if v not in (names.LESION, names.SKIN))
 STRUCTURES = tuple(range(2, 20))

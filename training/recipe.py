@@ -22,7 +22,7 @@ class FlowSettings:
     """The flow objective: how times are drawn and which regions weigh more (training/objectives/flow.py)."""
 
     name: str = "flow"
-    time_mean: float = 0.4  # of logit(t)
+    time_mean: float = 0.2  # of logit(t)
     time_std: float = 1.2
     time_uniform: float = 0.1  # share of times drawn evenly from 0..1 instead
     region_weights: Mapping[int, float] = field(default_factory=lambda: {6: 2.0, 17: 3.0})

@@ -96,7 +96,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
-    parser.add_argument("--out", type=Path, default=Path("docs/models/abdomen-2d.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/images/abdomen-2d.png"))
     parser.add_argument("--rows", type=int, default=3, help="phantoms per modality")
     parser.add_argument("--zoom", type=int, default=1)
     options = parser.parse_args()

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from synthesis.checkpoints import load_model
+from synthesis.metrics.judges import KINDS, load_judges, save_judge
 from synthesis.phantoms.labels import LIVER
 from tests.factories_models import tiny_model
 from training import evaluate as evaluation
 from training.calibrate import band_table
 from training.held_out import Setting, cached_images, chunks, content_key, held_out, make
-from training.judges import KINDS, load_judges, save_judge
 from training.measures import kid_between, measure, truth_of
 
 RFT = Setting(sampler="rft", calls=4)

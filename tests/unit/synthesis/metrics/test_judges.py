@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from synthesis.checkpoints import load_model
 from synthesis.errors import SynthesisError
-from synthesis.phantoms.labels import FAT, LIVER
-from training.fit_judges import fit
-from training.judges import (
+from synthesis.metrics.judges import (
     CROP,
     JUDGES_FILE,
     KINDS,
     FeatureNet,
+    MaskJudge,
     Segmenter,
     liver_crop,
     load_judges,
     save_judge,
 )
+from synthesis.phantoms import abdomen
+from synthesis.phantoms.labels import FAT, LIVER
+from tests.factories_models import tiny_model
 
 
 @pytest.fixture
@@ -75,6 +78,16 @@ def test_saved_judges_come_back_and_answer(judges_folder):
     assert judges.about["severity"]["score_held_back"] == 0.5
 
 
+def test_the_segmenter_serves_the_quality_checks(judges_folder, tmp_path):
+    """In HU or signal, one image at a time, the same answer as on the network's scale."""
+    model = load_model(tiny_model(tmp_path / "model"))
+    judges = load_judges(judges_folder)
+    image = abdomen(5, modality="T1").image
+    found = MaskJudge(judges, model).segment(image, "T1")
+    scaled = torch.from_numpy(model.normalise(image, "T1"))[None, None]
+    assert np.array_equal(found, judges.segment(scaled, torch.tensor([1]))[0])
+
+
 def test_an_exchanged_judge_is_refused(judges_folder):
     listing = json.loads((judges_folder / JUDGES_FILE).read_text())
     listing["severity"]["sha256"] = "0" * 64
@@ -89,15 +102,3 @@ def test_a_missing_judge_is_named(judges_folder, tmp_path):
         load_judges(judges_folder)
     with pytest.raises(SynthesisError, match="no judges"):
         load_judges(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("name", sorted(KINDS))
-def test_each_can_be_fitted(name, small_recipe, phantom_folder, monkeypatch):
-    from training import fit_judges
-    from training.data import PhantomShards
-
-    monkeypatch.setattr(fit_judges, "HELD_BACK", 4)
-    monkeypatch.setitem(fit_judges.BATCH, name, 4)
-    network, score = fit(name, small_recipe, PhantomShards(phantom_folder), 2)
-    assert 0 <= score <= 1
-    assert all(torch.isfinite(p).all() for p in network.parameters())

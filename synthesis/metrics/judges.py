@@ -24,9 +24,10 @@ from safetensors.torch import load_file, save_file
 from scipy import ndimage
 from torch import Tensor, nn
 
-from synthesis.checkpoints import file_sha256
+from synthesis.checkpoints import LoadedModel, file_sha256
 from synthesis.errors import SynthesisError
 from synthesis.phantoms.labels import LIVER
+from synthesis.request import MODALITIES
 
 CROP = 80  # side of the square around a liver, pixels
 LABELS = 20
@@ -154,6 +155,21 @@ class Judges:
     def describe(self, images: Tensor) -> npt.NDArray[np.float32]:
         """KID features [B, 96] of images [B, 1, H, W]."""
         return self.features.features(images).numpy()
+
+
+class MaskJudge:
+    """The segmenter as `synthesis.metrics.quality` wants a judge: it sees one image in HU or signal."""
+
+    name = "segmenter trained on phantoms"
+
+    def __init__(self, judges: Judges, model: LoadedModel) -> None:
+        self._judges = judges
+        self._model = model
+
+    def segment(self, image: npt.NDArray[np.float32], modality: str) -> npt.NDArray[np.uint8]:
+        """Label map [H, W] of an image [H, W]."""
+        scaled = torch.from_numpy(self._model.normalise(image, modality))[None, None]
+        return self._judges.segment(scaled, torch.tensor([MODALITIES.index(modality)]))[0]
 
 
 def liver_crop(image: Tensor, labels: npt.NDArray[np.uint8]) -> Tensor:
