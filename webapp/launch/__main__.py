@@ -55,12 +55,12 @@ def _run(began: float) -> None:
         ensure_environment()
         environment = _environment(home)
         _step(["frontend/build.py"], environment, "The viewer could not be built; the message is above.")
-        _step(["-m", "webapp.launch.prepare"], environment, "Preparing failed; the message is above.")
+        accounts = _prepare(environment)
         group = Group(_programs(host, port, home, environment))
         try:
             group.start()
             _wait_until_ready(group, host, port)
-            _welcome(home, host, port, time.monotonic() - began)
+            _welcome(home, host, port, accounts, time.monotonic() - began)
             while True:
                 group.check()
                 time.sleep(0.5)
@@ -139,6 +139,26 @@ def _step(arguments: list[str], environment: dict[str, str], failure: str) -> No
     run_step([str(PYTHON), *arguments], cwd=ROOT, env=environment, failure=failure)
 
 
+def _prepare(environment: dict[str, str]) -> str:
+    """Bring the records up to date; what is to be said of the accounts, which no file ever holds."""
+    reading, writing = os.pipe()
+    try:
+        run_step(
+            [str(PYTHON), "-m", "webapp.launch.prepare", "--accounts-to", str(writing)],
+            cwd=ROOT,
+            env=environment,
+            failure="Preparing failed; the message is above.",
+            pass_fds=(writing,),
+        )
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as accounts:
+        return accounts.read()
+
+
 def _programs(host: str, port: int, home: Path, environment: dict[str, str]) -> list[Program]:
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     site = ["-m", "gunicorn", "webapp.wsgi:application", "--bind", bind, "--worker-class", "gthread"]
@@ -170,12 +190,10 @@ def _wait_until_ready(group: Group, host: str, port: int) -> None:
     while time.monotonic() < deadline:
         group.check()
         parts = _health(host, port)
-        if parts.get("state") == "ok":
+        if parts and set(parts.values()) <= READY_STATES:
             return
-        time.sleep(0.2)
-    missing = (
-        ", ".join(sorted(name for name, state in parts.items() if state not in READY_STATES)) or "the site"
-    )
+        time.sleep(0.3)
+    missing = ", ".join(sorted(name for name, state in parts.items() if state not in READY_STATES))
     raise Failed(
         f"Semblance did not become ready within {READY_SECONDS:.0f} s; not working: {missing or 'the site'}. "
         f"What the programs said is in {group.programs[0].log.parent}."
@@ -183,7 +201,7 @@ def _wait_until_ready(group: Group, host: str, port: int) -> None:
 
 
 def _health(host: str, port: int) -> dict[str, str]:
-    """The states in /healthz, by part, "state" for the whole; empty while nothing answers."""
+    """Each part of /healthz with its state; empty while the site does not answer."""
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -197,12 +215,10 @@ def _health(host: str, port: int) -> dict[str, str]:
     return {part: str(state.get("state", "")) for part, state in body.items() if isinstance(state, dict)}
 
 
-def _welcome(home: Path, host: str, port: int, seconds: float) -> None:
+def _welcome(home: Path, host: str, port: int, accounts: str, seconds: float) -> None:
     name = "localhost" if host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else host  # noqa: S104
     say(f"\nSemblance is ready after {seconds:.1f} s:  http://{name}:{port}/\n")
-    accounts = home / "accounts.txt"
-    if accounts.is_file():
-        say(accounts.read_text(encoding="utf-8").rstrip() + "\n")
+    say(accounts.rstrip() + "\n")
     say(f"Everything it stores is in {home}. Ctrl-C ends it.")
 
 

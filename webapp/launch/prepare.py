@@ -4,12 +4,15 @@ Each part is skipped where it is done already, so that a later start takes secon
 out the demo data and the demo accounts (a real deployment has its own people and cases).
 """
 
+import argparse
 import hashlib
 import io
+import os
 import sys
 from pathlib import Path
 
 import django
+from django.apps import apps
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
@@ -19,17 +22,38 @@ SHIPPED_MODEL = "abdomen-2d"
 def main(arguments: list[str]) -> int:
     """Do all of it in order; 0 when it is done, 1 after a plain sentence where something cannot be."""
     django.setup()
+    options = _options(arguments)
     try:
         call_command("migrate", interactive=False, verbosity=0)
         _collect_static()
         _install_model()
-        if "--without-demo" not in arguments:
-            call_command("make_accounts", verbosity=1)
+        if not options.without_demo:
+            _make_accounts(options.accounts_to)
             call_command("make_demo", verbosity=1)
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="webapp.launch.prepare", description=__doc__)
+    parser.add_argument("--without-demo", action="store_true")
+    parser.add_argument(
+        "--accounts-to", type=int, help="file descriptor for what is to be said of the accounts"
+    )
+    return parser.parse_args(arguments)
+
+
+def _make_accounts(descriptor: int | None) -> None:
+    """One account per role. The passwords go to the terminal or the launcher, and into no file."""
+    said = io.StringIO()
+    call_command("make_accounts", verbosity=1, stdout=said)
+    if descriptor is None:
+        print(said.getvalue(), flush=True)
+    else:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as launcher:
+            launcher.write(said.getvalue())
 
 
 def _collect_static() -> None:
@@ -59,7 +83,12 @@ def _install_model() -> None:
     if not (folder / "model.safetensors").is_file():
         print(f"The shipped model is not in {folder}: `make train-demo` makes it.", flush=True)
         return
-    call_command("install_model", str(folder), now=True, verbosity=1)
+    try:
+        call_command("install_model", str(folder), now=True, verbosity=1)
+    except CommandError as error:
+        if not apps.get_model("registry.GenerativeModel").objects.filter(is_active=True).exists():
+            raise
+        print(f"The model in {folder} was not installed: {error} The earlier one stays.", flush=True)
 
 
 if __name__ == "__main__":

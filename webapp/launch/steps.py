@@ -36,14 +36,21 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(signal.Signals(number).name)
 
 
-def run_step(command: list[str], *, cwd: Path, failure: str, env: dict[str, str] | None = None) -> None:
+def run_step(
+    command: list[str],
+    *,
+    cwd: Path,
+    failure: str,
+    env: dict[str, str] | None = None,
+    pass_fds: tuple[int, ...] = (),
+) -> None:
     """Run a program to its end; its output goes to the terminal.
 
     Raises:
         Failed: with `failure` when it ends badly.
         Interrupted: passed on, after the program has ended too.
     """
-    process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, pass_fds=pass_fds)
     try:
         status = process.wait()
     except BaseException:

@@ -34,7 +34,7 @@ def test_the_list_and_the_page(people: dict[str, Any], client_of: ClientOf) -> N
         "organ error hu",
         "reached",
         "liver",
-        'fill="#b5651d"',
+        'fill="#c8713d"',
         model.weights_sha256,
         "250 – 500",
     ):
