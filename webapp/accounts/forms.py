@@ -89,7 +89,7 @@ class NewPersonForm(forms.Form):
 
     def clean_username(self) -> str:
         """Say at once that a name is taken."""
-        username = self.cleaned_data["username"].strip()
+        username = str(self.cleaned_data["username"]).strip()
         if User.objects.filter(username__iexact=username).exists():
             raise forms.ValidationError(_("This sign-in name is taken."))
         return username

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from webapp.accounts.forms import NewPersonForm, PeopleFilterForm, PersonForm, RolesForm
 from webapp.accounts.models import Role, User
+from webapp.accounts.requests import PersonRequest
 from webapp.accounts.selectors import person_get_for, person_list_for, token_list_for
 from webapp.accounts.services import (
     password_reset,
@@ -28,7 +29,7 @@ from webapp.core.permissions import can
 PAGE_SIZE = 50
 
 
-def _administrators_only(request: HttpRequest) -> None:
+def _administrators_only(request: PersonRequest) -> None:
     """These pages do not exist for anybody else.
 
     Raises:
@@ -39,7 +40,7 @@ def _administrators_only(request: HttpRequest) -> None:
 
 
 @login_required
-def people(request: HttpRequest) -> HttpResponse:
+def people(request: PersonRequest) -> HttpResponse:
     """Everybody, with roles and state; filtered by name, role and state."""
     _administrators_only(request)
     form = PeopleFilterForm(request.GET)
@@ -58,7 +59,7 @@ def people(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @login_required
-def person_new(request: HttpRequest) -> HttpResponse:
+def person_new(request: PersonRequest) -> HttpResponse:
     """Create a person. The answering page shows the one-time password this once; it is stored nowhere."""
     _administrators_only(request)
     form = NewPersonForm(request.POST or None, initial={"roles": [Role.CLINICIAN]})
@@ -85,7 +86,7 @@ def person_new(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @login_required
-def person(request: HttpRequest, id: UUID) -> HttpResponse:
+def person(request: PersonRequest, id: UUID) -> HttpResponse:
     """One person: names, roles, tokens, and closing or opening the account."""
     _administrators_only(request)
     who = person_get_for(user=request.user, id=id, action="manage")
@@ -98,7 +99,7 @@ def person(request: HttpRequest, id: UUID) -> HttpResponse:
 
 
 def _person_page(
-    request: HttpRequest, who: User, *, form: PersonForm | None = None, status: int = 200
+    request: PersonRequest, who: User, *, form: PersonForm | None = None, status: int = 200
 ) -> HttpResponse:
     context = {
         "person": who,
@@ -111,7 +112,7 @@ def _person_page(
 
 @login_required
 @require_POST
-def person_roles(request: HttpRequest, id: UUID) -> HttpResponse:
+def person_roles(request: PersonRequest, id: UUID) -> HttpResponse:
     """Give and take roles."""
     _administrators_only(request)
     who = person_get_for(user=request.user, id=id, action="manage")
@@ -132,7 +133,7 @@ def person_roles(request: HttpRequest, id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def person_state(request: HttpRequest, id: UUID) -> HttpResponse:
+def person_state(request: PersonRequest, id: UUID) -> HttpResponse:
     """Close or open an account."""
     _administrators_only(request)
     who = person_get_for(user=request.user, id=id, action="manage")
@@ -151,7 +152,7 @@ def person_state(request: HttpRequest, id: UUID) -> HttpResponse:
 @never_cache
 @login_required
 @require_POST
-def person_password(request: HttpRequest, id: UUID) -> HttpResponse:
+def person_password(request: PersonRequest, id: UUID) -> HttpResponse:
     """Make a fresh one-time password and show it this once."""
     _administrators_only(request)
     who = person_get_for(user=request.user, id=id, action="manage")

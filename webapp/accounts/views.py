@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST
 
 from webapp.accounts.forms import PersonForm, SignInForm, TokenForm
 from webapp.accounts.models import ApiToken
+from webapp.accounts.requests import PersonRequest
 from webapp.accounts.selectors import token_list_for
 from webapp.accounts.services import password_changed, person_update, token_create, token_revoke
 from webapp.core.permissions import can, require
@@ -76,7 +77,7 @@ def locked_out(
 
 @never_cache
 @login_required
-def profile(request: HttpRequest) -> HttpResponse:
+def profile(request: PersonRequest) -> HttpResponse:
     """One's name and address, roles, password and tokens."""
     form = PersonForm(
         request.POST or None,
@@ -90,7 +91,7 @@ def profile(request: HttpRequest) -> HttpResponse:
 
 
 def _profile_page(
-    request: HttpRequest,
+    request: PersonRequest,
     *,
     form: PersonForm | None = None,
     token_form: TokenForm | None = None,
@@ -111,7 +112,7 @@ def _profile_page(
 @never_cache
 @login_required
 @require_POST
-def token_new(request: HttpRequest) -> HttpResponse:
+def token_new(request: PersonRequest) -> HttpResponse:
     """Make a token. The page that answers shows it this once: it is never stored, nor put into a session."""
     require(request.user, "create", ApiToken)
     form = TokenForm(request.POST)
@@ -123,7 +124,7 @@ def token_new(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def token_end(request: HttpRequest, id: UUID) -> HttpResponse:
+def token_end(request: PersonRequest, id: UUID) -> HttpResponse:
     """Revoke a token."""
     token = get_object_or_404(ApiToken.objects.select_related("user"), pk=id)
     require(request.user, "delete", token)

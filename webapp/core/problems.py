@@ -183,9 +183,7 @@ def problem_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(exc, PermissionDenied):
         return _answer(403, str(exc) or _("Your role does not include this."), request=request)
     if isinstance(exc, DjangoValidationError):
-        exc = exceptions.ValidationError(
-            exc.message_dict if hasattr(exc, "error_dict") else exc.messages  # type: ignore[arg-type]
-        )
+        exc = exceptions.ValidationError(exc.message_dict if hasattr(exc, "error_dict") else exc.messages)
     if isinstance(exc, exceptions.ValidationError):
         errors = list(_flatten(exc.detail))
         detail = " ".join(dict.fromkeys(error["message"] for error in errors))

@@ -21,15 +21,15 @@ class RecordsSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Whether the person is an administrator."""
         user: Any = request.user
-        return user.is_authenticated and user.is_active and user.has_role("administrator")
+        return bool(user.is_authenticated and user.is_active and user.has_role("administrator"))
 
-    def admin_view(self, view: Any, cacheable: bool = False) -> Callable[..., HttpResponse]:
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """Hide every page from whoever may not enter.
 
         Raises:
             Http404: from the page, for a person who is signed in and no administrator.
         """
-        guarded = super().admin_view(view, cacheable)
+        guarded: Callable[..., HttpResponseBase] = super().admin_view(view, cacheable)
 
         @wraps(guarded)
         def hidden(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -37,7 +37,7 @@ class RecordsSite(AdminSite):
                 return guarded(request, *args, **kwargs)
             return self._refuse(request)
 
-        return hidden  # type: ignore[return-value]
+        return hidden
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The site's own sign-in page.

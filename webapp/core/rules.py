@@ -7,7 +7,7 @@ from webapp.core.permissions import register
 
 
 def _administers(user: Any, _obj: Any) -> bool:
-    return user.has_role("administrator")
+    return bool(user.has_role("administrator"))
 
 
 register(AuditEvent, {"view": _administers})
