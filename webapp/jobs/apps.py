@@ -11,7 +11,7 @@ class JobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """State the permission rules of requests, jobs and results, and whether the workers are alive."""
+        """State the permission rules of requests, jobs and results, and what /healthz says of workers."""
         from webapp.core import health
         from webapp.jobs import rules  # noqa: F401
         from webapp.jobs.heartbeats import worker_health

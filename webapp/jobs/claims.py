@@ -15,6 +15,7 @@ from django.db.models import Count, Min
 from webapp.jobs.clock import database_now
 from webapp.jobs.dispatch import wake_after_commit
 from webapp.jobs.models import Job, QueueShare, QueueTurn
+from webapp.jobs.opencases import open_cases_clear_after_commit
 from webapp.jobs.transitions import LeaseLost, State, job_held, job_locked, move
 
 
@@ -259,6 +260,7 @@ def job_lost(*, job_id: UUID, token: int, note: str) -> Job:
 
 def job_worker_lost(*, job: Job, note: str) -> Job:
     """The worker that held this locked job died or hung: queue it again, or set it aside for good."""
+    open_cases_clear_after_commit(job)
     if job.state == State.CANCELLING:
         return move(job, State.CANCELLED, note=f"cancelled; {note}", stage="")
     kills = job.kills + 1

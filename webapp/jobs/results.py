@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,17 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from webapp.cases import services as cases
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
-from webapp.jobs.models import Job, Result
+from webapp.jobs.claims import job_finish
+from webapp.jobs.models import Job, Result, SynthesisRequest
+from webapp.jobs.opencases import open_cases_clear, open_cases_note
 from webapp.jobs.submission import job_submit
+from webapp.jobs.transitions import job_held
+
+MASK_NAME = "Anatomy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +51,55 @@ def results_store(
 ) -> list[Result]:
     """Keep every image of a job and mark the job done, in one transaction under the job's token.
 
+    The ids of the new cases are noted on the job first, so that the files of a worker that is killed
+    half-way are found and removed when the job is taken back.
     Raises LeaseLost for a stale token and Cancelled where the person cancelled first; then, as after
     any other error, neither rows nor files are left behind.
     """
-    raise NotImplementedError
+    places = {one.index: uuid4() for one in made}
+    open_cases_note(job_id=job_id, token=token, case_ids=list(places.values()))
+    try:
+        with transaction.atomic():
+            job = job_held(job_id, token)
+            request = job.request
+            if request is None:
+                raise ValueError(f"job {job_id} has no request to keep results for")
+            results = [_store_one(job, request, one, places[one.index]) for one in made]
+            job_finish(job_id=job_id, token=token, outcome=outcome)
+    except BaseException:
+        open_cases_clear(list(places.values()))
+        raise
+    return results
+
+
+def _store_one(job: Job, request: SynthesisRequest, one: Made, case_id: UUID) -> Result:
+    case = cases.case_create_from_dicom(
+        files=list(one.files),
+        name=one.name,
+        attributes=one.attributes,
+        is_synthetic=True,
+        owner=job.owner,
+        case_id=case_id,
+    )
+    mask = cases.mask_save(
+        user=job.owner,
+        case=case,
+        name=MASK_NAME,
+        array=one.mask,
+        labels=one.labels,
+        origin="synthetic",
+    )
+    return Result.objects.create(
+        request=request,
+        job=job,
+        index=one.index,
+        case=case,
+        mask=mask,
+        seed=one.seed,
+        recipe=one.recipe,
+        pixel_sha256=one.pixel_sha256,
+        quality=one.quality,
+    )
 
 
 def result_decide(*, user: Any, result: Result, decision: str, note: str = "") -> Result:

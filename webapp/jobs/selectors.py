@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Prefetch, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.http import Http404
+from django.utils import timezone
 
 from webapp.core.permissions import require
 from webapp.jobs.models import Job, QueueShare, Result, SynthesisRequest
@@ -88,6 +90,11 @@ def result_get_for(*, user: Any, id: UUID) -> Result:
     return result
 
 
+def result_for_worker(result_id: UUID | str) -> Result:
+    """The result with what making it again needs, without a permission check."""
+    return Result.objects.select_related("case", "request__model").get(pk=result_id)
+
+
 def queue_position(job: Job) -> int | None:
     """How many jobs will start before this one if nothing else is handed in; None unless it waits.
 
@@ -102,6 +109,20 @@ def queue_position(job: Job) -> int | None:
 
 def queue_order(queue: str) -> list[UUID]:
     """Waiting jobs of a queue in the order in which one free worker would take them."""
+    return [job_id for job_id, _ in _turns(queue)]
+
+
+def queue_ahead(user: Any, queue: str) -> int:
+    """How many jobs would start before one that this person handed in now."""
+    newest = _turns(queue, newcomer=user.pk)
+    return next(place for place, (job_id, _) in enumerate(newest) if job_id == NEWCOMER)
+
+
+NEWCOMER = UUID(int=0)
+
+
+def _turns(queue: str, newcomer: Any = None) -> list[tuple[UUID, Any]]:
+    """(job, owner) of what waits, in order; a newcomer's job that is not handed in yet stands last of his."""
     turn = Window(
         RowNumber(), partition_by=F("owner"), order_by=[F("priority").desc(), F("created_at"), F("pk")]
     )
@@ -111,20 +132,17 @@ def queue_order(queue: str) -> list[UUID]:
         .annotate(turn=turn)
         .values_list("pk", "owner_id", "turn", "created_at")
     )
+    if newcomer is not None:
+        own = sum(1 for row in waiting if row[1] == newcomer)
+        waiting.append((NEWCOMER, newcomer, own + 1, timezone.now()))
     owners = {row[1] for row in waiting}
     served = dict(QueueShare.objects.filter(queue=queue, owner__in=owners).values_list("owner", "served"))
     held = list(Job.objects.filter(queue=queue, state__in=Job.HELD).values_list("owner", flat=True))
-    first = {}
-    for _, owner, place, created in waiting:
-        if place == 1:
-            first[owner] = created
-    return [
-        row[0]
-        for row in sorted(
-            waiting,
-            key=lambda row: (row[2] + held.count(row[1]), served.get(row[1], 0), first[row[1]], str(row[1])),
-        )
-    ]
+    first: dict[Any, datetime] = {}
+    for _, owner, _, created in waiting:
+        first[owner] = min(created, first.get(owner, created))
+    waiting.sort(key=lambda row: (row[2] + held.count(row[1]), served.get(row[1], 0), first[row[1]]))
+    return [(row[0], row[1]) for row in waiting]
 
 
 def waiting_count(queue: str) -> int:

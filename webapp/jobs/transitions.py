@@ -64,6 +64,8 @@ def move(job: Job, to: str, *, note: str = "", at: datetime | None = None, **cha
     at = at or database_now()
     if to not in Job.HELD:
         changes.update(lease_owner="", lease_expires_at=None, stage_deadline_at=None)
+    if to in (State.QUEUED, State.FAILED, State.CANCELLED):
+        changes.setdefault("outcome", {})
     if to in Job.FINISHED:
         changes["finished_at"] = at
     changes.update(state=to, sequence=job.sequence + 1, updated_at=at)

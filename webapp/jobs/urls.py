@@ -1,4 +1,27 @@
 """Addresses of the jobs app."""
 
+from django.urls import URLPattern, path
+
+from webapp.jobs import views_jobs, views_requests, views_results
+
 app_name = "jobs"
-urlpatterns: list[object] = []
+urlpatterns: list[URLPattern] = [
+    path("", views_jobs.dashboard, name="dashboard"),
+    path("synthesise/", views_requests.synthesise, name="synthesise"),
+    path("synthesise/check/", views_requests.synthesise_check, name="synthesise-check"),
+    path("synthesise/apply/", views_requests.synthesise_apply, name="synthesise-apply"),
+    path("jobs/", views_jobs.job_list, name="job-list"),
+    path("jobs/drawer/", views_jobs.drawer, name="drawer"),
+    path("jobs/<uuid:id>/", views_jobs.job_detail, name="job-detail"),
+    path("jobs/<uuid:id>/fragment/", views_jobs.job_fragment, name="job-fragment"),
+    path("jobs/<uuid:id>/cancel/", views_jobs.job_cancel_view, name="job-cancel"),
+    path("jobs/<uuid:id>/retry/", views_jobs.job_retry_view, name="job-retry"),
+    path("jobs/<uuid:id>/preview.png", views_jobs.job_preview, name="job-preview"),
+    path("results/", views_results.result_list, name="result-list"),
+    path("results/<uuid:id>/", views_results.result_detail, name="result-detail"),
+    path("results/<uuid:id>/image.png", views_results.result_image, name="result-image"),
+    path("results/<uuid:id>/decide/", views_results.result_decide_view, name="result-decide"),
+    path("results/<uuid:id>/again/", views_results.result_again, name="result-again"),
+    path("results/<uuid:id>/reproduce/", views_results.result_reproduce_view, name="result-reproduce"),
+    path("results/<uuid:id>/download/", views_results.result_download_view, name="result-download"),
+]

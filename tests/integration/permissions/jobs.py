@@ -3,8 +3,96 @@
 from collections.abc import Callable
 from typing import Any
 
+from tests import factories
 from tests.integration.permissions.rows import Row
+from webapp.jobs.models import Job, Result, SynthesisRequest
 
-OBJECTS: dict[str, tuple[str, Callable[[Any], Any]]] = {}
+ASKING = "clinician researcher"
+WORKING = "clinician researcher data_manager study_lead administrator"
 
-ROWS: list[Row] = []
+
+def requester(person: Any) -> Any:
+    """The person where they may ask for images, else a clinician."""
+    may = person is not None and person.has_role("clinician", "researcher")
+    return person if may else factories.person("clinician")
+
+
+def import_job(person: Any) -> Any:
+    """A job of the person's own that needs no right to ask for images."""
+    from webapp.jobs.services import job_submit
+
+    owner = person if person is not None else factories.person("data_manager")
+    return job_submit(kind="import_cases", owner=owner, payload={})
+
+
+def failed(job: Job) -> Job:
+    """The job, failed."""
+    from webapp.jobs.services import job_cancel
+
+    return job_cancel(user=job.owner, job=job)
+
+
+def own_request(person: Any) -> Any:
+    """A request of the person, or of a clinician where the person may not ask."""
+    return factories.synthesis_request(requester(person))
+
+
+def own_result(person: Any) -> Any:
+    """A result of the person, or of a clinician where the person may not ask."""
+    return factories.result(requester(person))
+
+
+OBJECTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "requests": ("jobs.SynthesisRequest", lambda _: SynthesisRequest),
+    "own request": ("jobs.SynthesisRequest", own_request),
+    "another's request": ("jobs.SynthesisRequest", lambda _: own_request(None)),
+    "jobs": ("jobs.Job", lambda _: Job),
+    "own job": ("jobs.Job", import_job),
+    "own cancelled job": (
+        "jobs.Job",
+        lambda person: failed(
+            import_job(person if person and person.has_role(*WORKING.split()) else None)
+        ),
+    ),
+    "another's job": ("jobs.Job", lambda _: import_job(None)),
+    "results": ("jobs.Result", lambda _: Result),
+    "own result": ("jobs.Result", own_result),
+    "another's result": ("jobs.Result", lambda _: own_result(None)),
+}
+
+ROWS: list[Row] = [
+    Row(obj="requests", asks="GET jobs:dashboard", may="all"),
+    Row(obj="requests", action="view", may=ASKING),
+    Row(obj="requests", action="create", may=ASKING, asks="GET jobs:synthesise"),
+    Row(obj="requests", action="create", may=ASKING, asks="POST jobs:synthesise-check"),
+    Row(obj="requests", action="create", may=ASKING, asks="POST jobs:synthesise-apply"),
+    Row(obj="own request", action="view", may=ASKING),
+    Row(obj="own request", action="request", may=ASKING),
+    Row(obj="another's request", action="view"),
+    Row(obj="another's request", action="request"),
+    Row(obj="jobs", action="view", may=WORKING, asks="GET jobs:job-list"),
+    Row(obj="jobs", asks="GET jobs:drawer", may="all"),
+    Row(obj="own job", action="view", may=WORKING, asks="GET jobs:job-detail"),
+    Row(obj="own job", action="view", may=WORKING, asks="GET jobs:job-fragment"),
+    Row(obj="own job", action="cancel", may=WORKING, asks="POST jobs:job-cancel"),
+    Row(obj="own job", action="retry", may=WORKING),
+    Row(obj="own cancelled job", asks="POST jobs:job-retry", may=WORKING),
+    Row(obj="another's job", action="view", may="administrator", asks="GET jobs:job-detail"),
+    Row(obj="another's job", action="view", may="administrator", asks="GET jobs:job-fragment"),
+    Row(obj="another's job", action="cancel", may="administrator", asks="POST jobs:job-cancel"),
+    Row(obj="another's job", action="retry", sees="administrator", asks="POST jobs:job-retry"),
+    Row(obj="another's job", asks="GET jobs:job-preview"),
+    Row(obj="results", action="view", may=ASKING, asks="GET jobs:result-list"),
+    Row(obj="own result", action="view", may=ASKING, asks="GET jobs:result-detail"),
+    Row(obj="own result", action="view", may=ASKING, asks="GET jobs:result-image"),
+    Row(obj="own result", action="decide", may=ASKING, asks="POST jobs:result-decide"),
+    Row(obj="own result", action="request", may=ASKING, asks="POST jobs:result-reproduce"),
+    Row(obj="own result", asks="POST jobs:result-again", may=ASKING),
+    Row(obj="own result", asks="GET jobs:result-download", may=ASKING, query="?as=nifti"),
+    Row(obj="another's result", action="view", asks="GET jobs:result-detail"),
+    Row(obj="another's result", asks="GET jobs:result-image"),
+    Row(obj="another's result", action="decide", asks="POST jobs:result-decide"),
+    Row(obj="another's result", action="request", asks="POST jobs:result-reproduce"),
+    Row(obj="another's result", asks="POST jobs:result-again"),
+    Row(obj="another's result", asks="GET jobs:result-download"),
+]

@@ -1,0 +1,146 @@
+"""A job in the words of the person who waits for it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from webapp.core.permissions import can
+from webapp.jobs.estimates import in_words, job_eta
+from webapp.jobs.forms import MODALITY_WORDS, SEVERITY_WORDS
+from webapp.jobs.heartbeats import workers_alive
+from webapp.jobs.kinds import kind_label
+from webapp.jobs.models import Job, Result, SynthesisRequest
+from webapp.jobs.selectors import queue_position
+
+TONES = {
+    Job.State.QUEUED: ("clock", ""),
+    Job.State.RUNNING: ("loader-circle", "badge--info"),
+    Job.State.CANCELLING: ("circle-stop", "badge--warn"),
+    Job.State.SUCCEEDED: ("circle-check", "badge--ok"),
+    Job.State.FAILED: ("circle-x", "badge--error"),
+    Job.State.CANCELLED: ("ban", ""),
+}
+
+
+def request_title(item: SynthesisRequest) -> str:
+    """What was asked for, in a few words: "Severe cirrhosis, CT, 4 images"."""
+    condition = item.parameters.get("condition", {})
+    severity = SEVERITY_WORDS.get(condition.get("severity", "none"), "")
+    modality = MODALITY_WORDS.get(condition.get("modality", ""), condition.get("modality", ""))
+    number = ngettext("%(count)d image", "%(count)d images", item.count) % {"count": item.count}
+    return f"{severity}, {modality}, {number}"
+
+
+def titled(result: Result) -> Result:
+    """The result with what was asked for as its `title`, for tiles."""
+    result.title = request_title(result.request)  # type: ignore[attr-defined]
+    return result
+
+
+class JobCard:
+    """What a job's card shows."""
+
+    def __init__(self, job: Job, user: Any) -> None:
+        self.job = job
+        self.user = user
+
+    @property
+    def title(self) -> str:
+        """What the job makes."""
+        if self.job.request is not None:
+            return request_title(self.job.request)
+        name = self.job.payload.get("source_name") or self.job.payload.get("title") or ""
+        return f"{kind_label(self.job.kind)} {name}".strip()
+
+    @property
+    def kind(self) -> str:
+        """The kind of work."""
+        return kind_label(self.job.kind)
+
+    @property
+    def icon(self) -> str:
+        """The state's icon."""
+        return TONES[Job.State(self.job.state)][0]
+
+    @property
+    def tone(self) -> str:
+        """The state's badge class."""
+        return TONES[Job.State(self.job.state)][1]
+
+    @property
+    def state_words(self) -> str:
+        """The state in a word."""
+        if self.job.reason == "quarantined":
+            return _("Set aside")
+        return str(self.job.get_state_display())
+
+    @cached_property
+    def line(self) -> str:
+        """What is happening, in a sentence."""
+        job = self.job
+        if job.state == Job.State.QUEUED:
+            return self._waiting()
+        if job.state == Job.State.CANCELLING:
+            return _("Stopping at the next step. Nothing of it will be kept.")
+        if job.state == Job.State.RUNNING:
+            return job.message or _("Starting")
+        if job.state == Job.State.FAILED:
+            return job.error_message
+        if job.state == Job.State.CANCELLED:
+            return _("Cancelled. Nothing of it was kept.")
+        return job.message or _("Done.")
+
+    def _waiting(self) -> str:
+        ahead = queue_position(self.job) or 0
+        if not workers_alive(self.job.queue):
+            return _("Waiting: no worker is running at the moment. It starts by itself when one is back.")
+        if self.job.kills or self.job.attempts:
+            return _("Waiting to be tried again after its worker was lost.")
+        if ahead == 0:
+            return _("Waiting: it is next.")
+        return ngettext("Waiting: %(count)d job ahead.", "Waiting: %(count)d jobs ahead.", ahead) % {
+            "count": ahead
+        }
+
+    @cached_property
+    def time_left(self) -> str:
+        """How long it will still take, where that can be told."""
+        words = in_words(job_eta(self.job))
+        return _("%(time)s left") % {"time": words} if words else ""
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a bar makes sense."""
+        return self.job.state in (Job.State.RUNNING, Job.State.CANCELLING)
+
+    @property
+    def fraction(self) -> str:
+        """Progress for the bar's value."""
+        return f"{self.job.progress:.4f}"
+
+    @property
+    def may_cancel(self) -> bool:
+        """Whether a cancel button stands here."""
+        return self.job.state in (Job.State.QUEUED, Job.State.RUNNING) and can(self.user, "cancel", self.job)
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether a try-again button stands here."""
+        return self.job.state in (Job.State.FAILED, Job.State.CANCELLED) and can(self.user, "retry", self.job)
+
+    @property
+    def preview_url(self) -> str:
+        """The preview's address; it changes with the picture."""
+        if not self.job.preview:
+            return ""
+        return f"{reverse('jobs:job-preview', args=[self.job.pk])}?{self.job.preview.rpartition('/')[2]}"
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether the reader handed it in."""
+        return bool(self.job.owner_id == self.user.pk)

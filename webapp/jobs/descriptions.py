@@ -1,0 +1,166 @@
+"""What a result page says of a result: numbers with a sentence each, settings, and exact repetitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from synthesis.catalog import SAMPLERS
+from webapp.jobs.forms import MODALITY_WORDS, SEVERITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
+from webapp.jobs.models import Job, Result
+
+FLAGGED_BELOW = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityRow:
+    """One number with its sentence."""
+
+    name: str
+    value: str
+    sentence: str
+    is_good: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityGroup:
+    """Numbers of one sort, and what they mean."""
+
+    title: str
+    sentence: str
+    rows: list[QualityRow] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every number is as it should be."""
+        return all(row.is_good for row in self.rows)
+
+
+def quality_rows(result: Result) -> list[QualityGroup]:
+    """The quality checks of an image, in the order in which they matter."""
+    report = result.quality or {}
+    unit = str(report.get("unit", ""))
+    groups = [_organs(report, unit), _overlaps(report)]
+    judge = report.get("judge")
+    if judge:
+        groups.append(_judged(judge))
+    return [group for group in groups if group.rows]
+
+
+def _organs(report: dict[str, Any], unit: str) -> QualityGroup:
+    rows = []
+    for organ in report.get("organs", []):
+        low, high = organ["expected"]
+        verdict = _("as expected") if organ["within"] else _("outside of what is expected")
+        sentence = _("%(verdict)s: %(low).0f to %(high).0f %(unit)s") % {
+            "verdict": verdict,
+            "low": low,
+            "high": high,
+            "unit": unit,
+        }
+        rows.append(
+            QualityRow(
+                name=str(organ["name"]).capitalize(),
+                value=f"{organ['mean']:.0f} {unit}",
+                sentence=sentence,
+                is_good=bool(organ["within"]),
+            )
+        )
+    return QualityGroup(
+        title=_("Organ intensities"),
+        sentence=_("The mean of each organ, against what this tissue has under the condition asked for."),
+        rows=rows,
+    )
+
+
+def _overlaps(report: dict[str, Any]) -> QualityGroup:
+    rows = [_overlap(name, share) for name, share in report.get("adherence", {}).items()]
+    return QualityGroup(
+        title=_("Mask adherence"),
+        sentence=_("How well the image keeps to its mask: overlap (Dice), 1 is perfect."),
+        rows=rows,
+    )
+
+
+def _judged(judge: dict[str, Any]) -> QualityGroup:
+    return QualityGroup(
+        title=_("What a segmenter finds"),
+        sentence=_("A network that sees the image alone draws the organs; overlap (Dice) with the mask."),
+        rows=[_overlap(name, share) for name, share in judge.get("dice", {}).items()],
+    )
+
+
+def _overlap(name: str, share: float) -> QualityRow:
+    is_good = share >= FLAGGED_BELOW
+    if share >= 0.95:
+        sentence = _("keeps to it closely")
+    elif is_good:
+        sentence = _("keeps to it")
+    else:
+        sentence = _("departs from it: look closely")
+    return QualityRow(name=str(name).capitalize(), value=f"{share:.2f}", sentence=sentence, is_good=is_good)
+
+
+def settings_rows(result: Result) -> list[tuple[str, str]]:
+    """The settings and the recipe, as names and values in plain words."""
+    recipe, item = result.recipe, result.request
+    condition, sampler = item.parameters.get("condition", {}), recipe.get("sampler", {})
+    numerics, versions = recipe.get("numerics", {}), recipe.get("versions", {})
+    name = sampler.get("name", "")
+    age = condition.get("age")
+    rows = [
+        (_("Model"), str(item.model)),
+        (_("Modality"), MODALITY_WORDS.get(condition.get("modality", ""), condition.get("modality", ""))),
+        (_("Cirrhosis"), SEVERITY_WORDS.get(condition.get("severity", ""), "")),
+        (_("Steatosis"), STEATOSIS_WORDS.get(condition.get("steatosis", 0), "")),
+        (_("Age"), _("%(age)g years") % {"age": age} if age is not None else _("not stated")),
+        (_("Sex"), SEX_WORDS.get(condition.get("sex") or "", "")),
+        (_("Seed"), str(result.seed)),
+        (_("Sampler"), SAMPLERS[name].label if name in SAMPLERS else name),
+        (_("Steps"), str(sampler.get("steps", ""))),
+        (_("Correction (kappa)"), _number(sampler.get("kappa"))),
+        (_("Guidance"), _number(sampler.get("guidance"))),
+        (_("Anatomy"), _anatomy(result)),
+        (_("Pixel spacing"), " × ".join(f"{value:.3g}" for value in item.grid.get("spacing_mm", [])) + " mm"),
+        (_("Device"), _device(numerics)),
+        (_("Number format"), str(numerics.get("dtype", ""))),
+        (_("Software"), f"Semblance {versions.get('semblance', '')}, torch {versions.get('torch', '')}"),
+        (_("Weights (SHA-256)"), str(recipe.get("model", {}).get("weights_sha256", ""))[:16] + "…"),
+        (_("Pixels (SHA-256)"), result.pixel_sha256[:16] + "…"),
+    ]
+    return [(label, str(value)) for label, value in rows if str(value).strip()]
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{float(value):.3g}"
+
+
+def _device(numerics: dict[str, Any]) -> str:
+    words = [str(numerics.get("device", "")), str(numerics.get("instructions", ""))]
+    if numerics.get("threads"):
+        words.append(_("%(count)d threads") % {"count": numerics["threads"]})
+    return ", ".join(word for word in words if word)
+
+
+def _anatomy(result: Result) -> str:
+    notes = result.request.prepared
+    if notes.get("source") == "phantom":
+        return _("demo anatomy number %(number)d") % {"number": notes.get("phantom_seed", 0)}
+    return _("%(case)s, slice %(slice)d") % {
+        "case": notes.get("case", ""),
+        "slice": int(notes.get("slice_index") or 0) + 1,
+    }
+
+
+def reproduction_of(result: Result) -> dict[str, Any] | None:
+    """The latest exact repetition of a result: its job, and in words whether the pixels were the same."""
+    job = (
+        Job.objects.filter(kind="reproduce", subject_type="jobs.Result", subject_id=result.pk)
+        .order_by("-created_at")
+        .first()
+    )
+    if job is None:
+        return None
+    return {"job": job, "outcome": job.outcome if job.state == Job.State.SUCCEEDED else {}}

@@ -1,0 +1,200 @@
+"""The forms of the jobs pages: asking for images, judging them, narrowing the gallery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+from synthesis.catalog import SAMPLERS
+from synthesis.request import SamplerOptions
+from webapp.jobs.models import Result
+from webapp.jobs.preparation import PHANTOM_LIMIT
+from webapp.jobs.requests import COUNT_LIMIT, LARGEST_SEED
+
+MODALITY_WORDS = {"CT": _("CT"), "T1": _("MR, T1-weighted"), "T2": _("MR, T2-weighted")}
+SEVERITY_WORDS = {
+    "none": _("No cirrhosis"),
+    "low": _("Low-grade cirrhosis"),
+    "mild": _("Mild cirrhosis"),
+    "severe": _("Severe cirrhosis"),
+}
+STEATOSIS_WORDS = {0: _("None"), 1: _("Grade 1"), 2: _("Grade 2"), 3: _("Grade 3")}
+SEX_WORDS = {"": _("Not stated"), "F": _("Female"), "M": _("Male")}
+DEFAULTS = SamplerOptions()
+
+
+class RequestForm(forms.Form):
+    """What to make, of which anatomy. Few fields first; `MORE` names those under "More settings"."""
+
+    MORE = ("sampler", "steps", "kappa", "guidance", "seed", "note")
+
+    model = forms.ChoiceField(label=_("Model"), help_text=_("Which network draws the images."))
+    modality = forms.ChoiceField(
+        label=_("Modality"), help_text=_("What the synthetic image looks like, whatever the source was.")
+    )
+    severity = forms.ChoiceField(
+        label=_("Cirrhosis"),
+        choices=list(SEVERITY_WORDS.items()),
+        initial="none",
+        help_text=_("How nodular the liver's texture is drawn."),
+    )
+    steatosis = forms.TypedChoiceField(
+        label=_("Steatosis"),
+        choices=list(STEATOSIS_WORDS.items()),
+        coerce=int,
+        initial=0,
+        help_text=_("How much fat darkens (CT) or brightens (T1) the liver."),
+    )
+    age = forms.FloatField(
+        label=_("Age"), required=False, help_text=_("18 to 90; left open, the model chooses a typical body.")
+    )
+    sex = forms.ChoiceField(label=_("Sex"), choices=list(SEX_WORDS.items()), required=False)
+    count = forms.IntegerField(
+        label=_("Number of images"),
+        initial=1,
+        help_text=_("1 to 16; each has noise of its own, all share anatomy and condition."),
+    )
+    sampler = forms.ChoiceField(
+        label=_("Sampler"),
+        choices=[(entry.name, entry.label) for entry in SAMPLERS.values()],
+        initial=DEFAULTS.name,
+        help_text=_("How the network's steps are put together; RFT needs the fewest."),
+    )
+    steps = forms.IntegerField(
+        label=_("Steps"),
+        initial=DEFAULTS.steps,
+        help_text=_("1 to 100, default 4. More steps take longer in proportion."),
+    )
+    kappa = forms.FloatField(
+        label=_("Correction strength (kappa)"),
+        required=False,
+        help_text=_("0 to 10; left open, the value calibrated for this model and number of steps."),
+    )
+    guidance = forms.FloatField(
+        label=_("Guidance"),
+        initial=DEFAULTS.guidance,
+        help_text=_("0 to 10, default 1. Above 1 the condition shows more strongly, at twice the time."),
+    )
+    seed = forms.IntegerField(
+        label=_("Seed"),
+        required=False,
+        help_text=_("A whole number from 0; the same seed makes the same images. Left open, one is drawn."),
+    )
+    note = forms.CharField(
+        label=_("Note"), required=False, max_length=500, help_text=_("For yourself; shown with the results.")
+    )
+    case = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    mask = forms.CharField(label=_("Mask"), required=False, help_text=_("Which labels say where what is."))
+    slice_number = forms.IntegerField(label=_("Slice"), required=False, help_text=_("Counted from 1."))
+    phantom_seed = forms.IntegerField(
+        label=_("Anatomy number"),
+        initial=0,
+        required=False,
+        help_text=_("0 to 9999: each number is another demo person."),
+    )
+
+    def __init__(self, *args: Any, models: Any, case: Any = None, masks: Any = (), **kwargs: Any) -> None:
+        """Offer these models and, for a case, these masks."""
+        super().__init__(*args, **kwargs)
+        self.models = {str(model.pk): model for model in models}
+        self.case_object = case
+        self.masks = {str(mask.pk): mask for mask in masks}
+        fields: dict[str, Any] = self.fields
+        fields["model"].choices = [(key, str(model)) for key, model in self.models.items()]
+        names = list(dict.fromkeys(name for model in self.models.values() for name in _modalities(model)))
+        fields["modality"].choices = [(name, MODALITY_WORDS.get(name, name)) for name in names]
+        fields["age"].unit = _("years")
+        if case is not None:
+            fields["mask"].widget = forms.Select(choices=[(k, str(m)) for k, m in self.masks.items()])
+            fields["slice_number"].help_text = _("1 to %(count)d.") % {"count": case.slice_count}
+        for name, (low, high, step) in _RANGES.items():
+            fields[name].widget.attrs.update({"min": low, "max": high, "step": step})
+        fields["seed"].widget.attrs["placeholder"] = _("drawn at random")
+        fields["kappa"].widget.attrs["placeholder"] = _("calibrated")
+
+    @property
+    def few(self) -> list[Any]:
+        """The fields of the wish itself."""
+        return [self[name] for name in ("model", "modality", "severity", "steatosis", "age", "sex", "count")]
+
+    @property
+    def more(self) -> list[Any]:
+        """The fields under "More settings"."""
+        return [self[name] for name in self.MORE]
+
+    def wish(self) -> dict[str, Any]:
+        """The cleaned values as `request_submit` and `prepare` take them."""
+        values = self.cleaned_data
+        parameters: dict[str, Any] = {
+            "condition": {
+                "modality": values["modality"],
+                "severity": values["severity"],
+                "steatosis": values["steatosis"],
+                "age": values.get("age"),
+                "sex": values.get("sex") or None,
+            },
+            "sampler": {
+                "name": values["sampler"],
+                "steps": values["steps"],
+                "kappa": values.get("kappa"),
+                "guidance": values["guidance"],
+            },
+        }
+        wish: dict[str, Any] = {"model": self.models[values["model"]], "count": values["count"]}
+        if self.case_object is None:
+            parameters["phantom_seed"] = values.get("phantom_seed") or 0
+        else:
+            wish["case"] = self.case_object
+            wish["mask"] = self.masks.get(values.get("mask") or "")
+            wish["slice_index"] = values["slice_number"] - 1 if values.get("slice_number") else None
+        return {**wish, "parameters": parameters}
+
+
+_RANGES: dict[str, tuple[Any, Any, Any]] = {
+    "age": (18, 90, "any"),
+    "count": (1, COUNT_LIMIT, 1),
+    "steps": (1, 100, 1),
+    "kappa": (0, 10, "any"),
+    "guidance": (0, 10, "any"),
+    "seed": (0, LARGEST_SEED, 1),
+    "phantom_seed": (0, PHANTOM_LIMIT, 1),
+}
+
+
+def _modalities(model: Any) -> list[str]:
+    return list(model.recipe.get("modalities") or ["CT"])
+
+
+class DecisionForm(forms.Form):
+    """Accept or reject one result."""
+
+    decision = forms.ChoiceField(choices=Result.Decision.choices, required=False)
+    note = forms.CharField(
+        label=_("Why"),
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
+class GalleryFilter(forms.Form):
+    """What the gallery shows."""
+
+    class Judged(TextChoices):
+        """By decision."""
+
+        ALL = "", _("All results")
+        OPEN = "open", _("Not decided")
+        ACCEPTED = "accepted", _("Accepted")
+        REJECTED = "rejected", _("Rejected")
+
+    decision = forms.ChoiceField(label=_("Decision"), choices=Judged.choices, required=False)
+    modality = forms.ChoiceField(
+        label=_("Modality"), choices=[("", _("Any modality")), *MODALITY_WORDS.items()], required=False
+    )
+    severity = forms.ChoiceField(
+        label=_("Cirrhosis"), choices=[("", _("Any severity")), *SEVERITY_WORDS.items()], required=False
+    )

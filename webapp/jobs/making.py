@@ -1,0 +1,41 @@
+"""What DICOM says about how a job's images were made; the same for the image and for its SEG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+from synthesis.imaging.dicom_write import Making
+from webapp.jobs.models import Job, SynthesisRequest
+
+SEVERITY_TERMS = {
+    "none": "no cirrhosis",
+    "low": "low-grade cirrhosis",
+    "mild": "mild cirrhosis",
+    "severe": "severe cirrhosis",
+}
+
+
+def making_of(job: Job, request: SynthesisRequest, recipe: Mapping[str, Any]) -> Making:
+    """Model, method and condition of the images that `job` makes for `request`."""
+    model = recipe.get("model", {})
+    return Making(
+        job=str(job.pk),
+        made_at=job.created_at.astimezone(UTC),
+        model_name=str(model.get("name") or request.model.name),
+        model_version=str(model.get("version") or request.model.version),
+        method=str(model.get("method") or request.model.method),
+        weights_sha256=str(model.get("weights_sha256") or request.model.weights_sha256),
+        description=f"Synthetic {condition_terms(request)}, drawn by a generative model from a label map.",
+        software_version=str(recipe.get("versions", {}).get("semblance", "")) or "1",
+    )
+
+
+def condition_terms(request: SynthesisRequest) -> str:
+    """The condition in English, for headers: "CT, severe cirrhosis, steatosis grade 2"."""
+    condition = request.parameters.get("condition", {})
+    words = [str(condition.get("modality", "")), SEVERITY_TERMS.get(str(condition.get("severity")), "")]
+    if condition.get("steatosis"):
+        words.append(f"steatosis grade {condition['steatosis']}")
+    return ", ".join(word for word in words if word)

@@ -1,0 +1,231 @@
+"""Synthesis: a request becomes images, DICOM and records; and a result is made again and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from synthesis.checkpoints import LoadedModel
+from synthesis.errors import SynthesisError
+from synthesis.generate import generate
+from synthesis.imaging.dicom_write import invented_subject, synthetic_series, to_bytes
+from synthesis.imaging.plane import flat_plane
+from synthesis.imaging.storage import to_stored
+from synthesis.reproduction import differences
+from synthesis.request import Condition, OnStep, SamplerOptions, Step, SynthesisResult
+from synthesis.request import SynthesisRequest as Wish
+from webapp.cases.selectors import case_slice
+from webapp.jobs.estimates import DRAWING
+from webapp.jobs.making import condition_terms, making_of
+from webapp.jobs.models import Job, Result, SynthesisRequest
+from webapp.jobs.pictures import preview_png
+from webapp.jobs.requests import labels_of
+from webapp.jobs.selectors import job_for_worker, result_for_worker
+from webapp.jobs.services import Made, results_store
+from workers.lease import Work, handler_outcome
+from workers.models import device_choose, warm
+
+LOADING_SECONDS = 300.0
+IMAGE_SECONDS = 60.0  # for one image, plus STEP_SECONDS for each of its steps
+STEP_SECONDS = 20.0
+SAVING_SECONDS = 120.0
+
+
+def synthesise(work: Work) -> None:
+    """Make the images that a request asks for and keep them as personal cases with their masks."""
+    job = job_for_worker(work.job_id)
+    if job.request is None:
+        raise SynthesisError("This job has lost its request, so nothing can be made.")
+    request = job.request
+    work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
+    model = warm.get(request.model, device=device_choose())
+    wish = wish_of(request)
+    previews = Previews(work)
+    try:
+        with plain_memory_errors():
+            result = generate(model, wish, on_step=previews.reporter(wish.sampler.steps))
+        work.stage("saving", seconds=SAVING_SECONDS, message="Writing DICOM")
+        made = [make_one(job, request, wish, result, index) for index in range(wish.count)]
+        with work.closing():
+            outcome = handler_outcome(work, {"images": wish.count})
+            results_store(job_id=work.job_id, token=work.token, made=made, outcome=outcome)
+            work.finished = True
+    finally:
+        previews.clear()
+
+
+def wish_of(request: SynthesisRequest) -> Wish:
+    """The stored request as the mathematics takes it."""
+    row, column = request.grid["spacing_mm"]
+    return Wish(
+        labels=labels_of(request),
+        spacing_mm=(float(row), float(column)),
+        condition=Condition.from_json(request.parameters["condition"]),
+        sampler=SamplerOptions.from_json(request.parameters["sampler"]),
+        seed=request.seed,
+        count=request.count,
+    )
+
+
+def make_one(job: Job, request: SynthesisRequest, wish: Wish, result: SynthesisResult, index: int) -> Made:
+    """One image with its DICOM file, mask, recipe and quality, ready to be kept.
+
+    It lies around the origin of a frame of reference of its own, whatever the source's place was.
+    """
+    condition = wish.condition
+    recipe = {**result.recipe, "seed": result.seeds[index], "request_seed": wish.seed, "image_index": index}
+    rows, columns = wish.labels.shape
+    series = synthetic_series(
+        to_stored(result.images[index], condition.modality)[None],
+        [flat_plane((rows, columns), wish.spacing_mm)],
+        modality=condition.modality,
+        making=making_of(job, request, recipe),
+        subject=invented_subject(str(job.pk), sex=condition.sex, age=condition.age),
+        image=index + 1,
+        description=condition_terms(request),
+    )
+    return Made(
+        index=index,
+        seed=result.seeds[index],
+        name=f"Synthetic {condition_terms(request)}, seed {result.seeds[index]}",
+        files=[to_bytes(dataset) for dataset in series],
+        mask=wish.labels.astype(np.uint16)[None],
+        labels=[label for label in request.model.label_set if int(label["value"]) != 0],
+        recipe=recipe,
+        pixel_sha256=result.pixel_sha256[index],
+        attributes={key: value for key, value in condition.to_json().items() if value is not None},
+        quality=result.quality[index],
+    )
+
+
+class Previews:
+    """Progress of a drawing job, with a picture now and then; each picture replaces the one before."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._image = 0
+        self._stored = ""
+
+    def reporter(self, steps: int) -> OnStep:
+        """What `generate` calls after each step. Every image is a stage, so a hang shows in time."""
+        limit = IMAGE_SECONDS + STEP_SECONDS * steps
+        self._work.stage(DRAWING, seconds=limit, message="Drawing")
+
+        def on_step(step: Step) -> None:
+            if step.image != self._image:
+                self._image = step.image
+                self._work.stage(DRAWING, seconds=limit)
+            done = (step.image - 1) * step.steps + step.step
+            total = step.images * step.steps
+            message = f"Image {step.image} of {step.images}, step {step.step} of {step.steps}"
+            self._work.step(done, total, message=message, preview=self._picture(step, done))
+
+        return on_step
+
+    def _picture(self, step: Step, done: int) -> str | None:
+        if step.preview is None or not self._work.wants_preview:
+            return None
+        before = self._stored
+        name = f"previews/{self._work.job_id}/{self._work.token}-{done}.png"
+        self._stored = default_storage.save(name, ContentFile(preview_png(step.preview)))
+        if before:
+            default_storage.delete(before)
+        return self._stored
+
+    def clear(self) -> None:
+        """Remove the last picture: from now on the result itself is shown, or nothing."""
+        if self._stored:
+            default_storage.delete(self._stored)
+
+
+def reproduce(work: Work) -> dict[str, Any]:
+    """Make a result's image again, as nearly as this worker can under the recorded circumstances."""
+    job = job_for_worker(work.job_id)
+    result = result_for_worker(job.payload["result_id"])
+    request, recipe = result.request, result.recipe
+    numerics = recipe.get("numerics", {})
+    work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
+    model = warm.get(request.model, device=_device_like(numerics))
+    batch = int(numerics.get("batch", 1))
+    whole = wish_of(request)
+    wish = whole if batch > 1 else _only(whole, result)
+    index = result.index if batch > 1 else 0
+    previews = Previews(work)
+    try:
+        with plain_memory_errors(), threads_like(numerics):
+            again = generate(model, wish, batch=batch, on_step=previews.reporter(wish.sampler.steps))
+    finally:
+        previews.clear()
+    work.stage("comparing", seconds=SAVING_SECONDS, message="Comparing the pixels")
+    return compared(result, again, index, model)
+
+
+def compared(result: Result, again: SynthesisResult, index: int, model: LoadedModel) -> dict[str, Any]:
+    """Whether the pixels are the same; where not, by how much, and what is different from then."""
+    modality = result.request.parameters["condition"]["modality"]
+    then = case_slice(result.case, 0).array
+    now = to_stored(again.images[index], modality).astype(np.float32)
+    apart = np.abs(now - then)
+    return {
+        "match": again.pixel_sha256[index] == result.pixel_sha256,
+        "expected": result.pixel_sha256,
+        "got": again.pixel_sha256[index],
+        "differs": differences(result.recipe, again.recipe),
+        "changed_pixels": int((apart > 0).sum()),
+        "changed_percent": round(100.0 * float((apart > 0).mean()), 2),
+        "largest_difference": round(float(apart.max()), 1),
+        "unit": "HU" if modality == "CT" else "units of signal",
+        "weights_sha256": model.weights_sha256,
+    }
+
+
+def _only(whole: Wish, result: Result) -> Wish:
+    """The wish for one image of several: its own seed makes its noise."""
+    return Wish(
+        labels=whole.labels,
+        spacing_mm=whole.spacing_mm,
+        condition=whole.condition,
+        sampler=whole.sampler,
+        seed=result.seed,
+        count=1,
+    )
+
+
+def _device_like(numerics: dict[str, Any]) -> str:
+    """The kind of device that was recorded, where this worker has it; its own otherwise."""
+    own = device_choose()
+    if numerics.get("device") == "cpu":
+        return "cpu"
+    return own
+
+
+@contextmanager
+def threads_like(numerics: dict[str, Any]) -> Iterator[None]:
+    """As many torch threads as were recorded, for a while."""
+    before = torch.get_num_threads()
+    wanted = int(numerics.get("threads") or before)
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def plain_memory_errors() -> Iterator[None]:
+    """A device without enough memory is a matter of settings, not of luck: say so and do not try again."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise SynthesisError(
+            "There was not enough memory on the worker for these images. Nothing was saved. Ask for "
+            "fewer images at a time, or for a smaller model."
+        ) from error
