@@ -45,7 +45,7 @@ def calibrate(
         real = np.stack([model.normalise(c.image, c.condition.modality) for c in questions])
         features = describe(real, judges)
         best: dict[str, Any] = {}
-        for shift in shifts if n <= 8 else (1.0,):
+        for shift in shifts if 1 < n <= 8 else (1.0,):
             kappas, images = match_noise(model, questions, real, n, shift)
             distance = case_mean(case_kernel(describe(images, judges), features))
             bands = band_table(images, real, questions)
@@ -72,12 +72,14 @@ def match_noise(
         members = [i for i, c in enumerate(cases) if c.condition.modality == modality]
         some = [cases[i] for i in members]
         low, high = (log(k) for k in KAPPA_RANGE)
-        middle = log(0.15) if calls <= 8 else log(0.5)
+        middle = log(0.4)
         for _ in range(MAX_TRIALS):
             kappa = 0.0 if calls == 1 else round(exp(middle), 4)
             made = generate(model, some, Setting(sampler="rft", calls=calls, kappa=kappa, shift=shift))
+            if calls == 1:
+                break
             excess = float(np.mean(np.log(band_table(made, real[members], some)[modality][1:])))
-            if calls == 1 or abs(excess) < CLOSE:
+            if abs(excess) < CLOSE:
                 break
             low, high = (low, middle) if excess > 0 else (middle, high)
             middle = (low + high) / 2
@@ -113,7 +115,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8, 30])
-    parser.add_argument("--shifts", type=float, nargs="+", default=[1.0, 0.6, 0.4])
+    parser.add_argument("--shifts", type=float, nargs="+", default=[1.0, 0.5, 0.3])
     parser.add_argument("--cases", type=int, default=64)
     parser.add_argument("--dry-run", action="store_true", help="print what was found, change nothing")
     options = parser.parse_args()
