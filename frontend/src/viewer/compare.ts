@@ -33,17 +33,18 @@ class Pane {
     this.maskShown = config.show_mask ?? true;
   }
 
+  /** Loads the mask where one is to be shown; a hidden one waits until somebody asks for it. */
   async loadMask(): Promise<void> {
     const { mask: reference, case: source } = this.config;
-    if (!reference || !this.view || !hasWebGL()) return;
+    if (!reference || !this.view || this.mask || !this.maskShown || !hasWebGL()) return;
     this.mask = new MaskLayer(this.view, [source.frames.length, source.rows, source.columns], () => undefined);
     await this.mask.load(reference);
-    this.mask.setShown(this.maskShown);
   }
 
-  toggleMask(): void {
-    this.maskShown = !this.maskShown;
-    this.mask?.setShown(this.maskShown);
+  async showMask(shown: boolean): Promise<void> {
+    this.maskShown = shown;
+    if (shown) await this.loadMask();
+    this.mask?.setShown(shown);
   }
 
   get showsMask(): boolean {
@@ -118,19 +119,28 @@ export class ResultViewer {
         this.say(error instanceof Error ? error.message : String(error));
       }
     }
-    const legend = this.root.querySelector<HTMLElement>('[data-mask="legend"]');
-    const first = this.panes.find((pane) => pane.mask);
-    if (legend && first?.mask) {
-      this.dropUnusedLabels(first);
-      drawLegend(legend, first.mask, { paints: false });
-    }
+    this.drawLegend();
     this.showMaskState();
   }
 
-  private dropUnusedLabels(pane: Pane): void {
-    const counts = pane.mask?.counts(pane.config.slice);
-    const legend = this.root.querySelector<HTMLElement>('[data-mask="legend"]');
-    if (legend && counts) legend.dataset['labels'] = String([...counts.values()].filter(Boolean).length);
+  /** Lists the labels that occur on the slice, below the panes or in the cell that they leave free. */
+  private drawLegend(): void {
+    const pane = [...this.panes].reverse().find((one) => one.mask);
+    if (!pane?.mask) return;
+    const counts = pane.mask.counts(pane.config.slice);
+    const only = new Set([...counts].filter(([, count]) => count > 0).map(([value]) => value));
+    const place = this.root.querySelector<HTMLElement>('[data-panes]') ?? this.root;
+    const section = document.createElement('section');
+    section.className = 'pane pane--legend';
+    const title = document.createElement('h3');
+    title.className = 'pane__title';
+    title.textContent = 'Labels';
+    const list = document.createElement('ul');
+    list.className = 'mask-legend';
+    list.dataset['mask'] = 'legend';
+    section.append(title, list);
+    place.append(section);
+    drawLegend(list, pane.mask, { paints: false, only });
   }
 
   /** Carries zoom and pan, and the window among panes of the same modality, to the others. */
@@ -189,8 +199,10 @@ export class ResultViewer {
   }
 
   private toggleMasks(): void {
-    this.panes.forEach((pane) => pane.mask && pane.toggleMask());
-    this.showMaskState();
+    const shown = this.panes.some((pane) => pane.showsMask);
+    void Promise.all(this.panes.map((pane) => pane.showMask(!shown)))
+      .catch((error: unknown) => this.say(error instanceof Error ? error.message : String(error)))
+      .finally(() => this.showMaskState());
   }
 
   private showMaskState(): void {

@@ -18,7 +18,7 @@ function eye(mask: MaskLayer, label: Label, redraw: () => void): HTMLButtonEleme
   const button = document.createElement('button');
   const shown = mask.isVisible(label.value);
   button.type = 'button';
-  button.className = 'legend__eye';
+  button.className = 'mask-legend__eye';
   button.dataset['label'] = String(label.value);
   button.setAttribute('aria-pressed', String(shown));
   button.setAttribute('aria-label', `Show ${label.name}`);
@@ -32,7 +32,7 @@ function eye(mask: MaskLayer, label: Label, redraw: () => void): HTMLButtonEleme
 
 function choice(mask: MaskLayer, label: Label, paints: boolean): HTMLElement {
   const row = document.createElement(paints ? 'label' : 'span');
-  row.className = 'legend__label';
+  row.className = 'mask-legend__label';
   if (paints) {
     const radio = document.createElement('input');
     radio.type = 'radio';
@@ -43,17 +43,24 @@ function choice(mask: MaskLayer, label: Label, paints: boolean): HTMLElement {
     row.append(radio);
   }
   const swatch = document.createElement('span');
-  swatch.className = 'legend__swatch';
+  swatch.className = 'mask-legend__swatch';
   swatch.style.backgroundColor = label.color;
   const name = document.createElement('span');
-  name.className = 'legend__name';
+  name.className = 'mask-legend__name';
   name.textContent = label.name;
   row.append(swatch, name);
   return row;
 }
 
+export interface LegendOptions {
+  /** Whether a label can be chosen for painting. */
+  paints: boolean;
+  /** The values to list; all where it is missing. */
+  only?: ReadonlySet<number>;
+}
+
 /** Draws the legend anew; the focus stays on the control that had it. */
-export function drawLegend(list: HTMLElement, mask: MaskLayer, options: { paints: boolean }): void {
+export function drawLegend(list: HTMLElement, mask: MaskLayer, options: LegendOptions): void {
   const held = document.activeElement instanceof HTMLElement && list.contains(document.activeElement)
     ? document.activeElement
     : null;
@@ -61,9 +68,9 @@ export function drawLegend(list: HTMLElement, mask: MaskLayer, options: { paints
   const heldRadio = held instanceof HTMLInputElement ? held.value : null;
   const redraw = (): void => drawLegend(list, mask, options);
   list.replaceChildren(
-    ...mask.labels.map((label) => {
+    ...mask.labels.filter((label) => options.only?.has(label.value) ?? true).map((label) => {
       const item = document.createElement('li');
-      item.className = 'legend__item';
+      item.className = 'mask-legend__item';
       item.append(choice(mask, label, options.paints), eye(mask, label, redraw));
       return item;
     }),

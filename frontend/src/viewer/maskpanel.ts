@@ -79,6 +79,7 @@ export class MaskPanel {
       if (reference) {
         this.hooks.say(`Loading the mask ${reference.name}…`);
         await this.mask.load(reference);
+        this.mask.selectLabel(this.config.paint_first);
         this.hooks.say(`The mask ${reference.name} is shown.`);
       } else if (id === NEW) {
         await this.begin();
