@@ -13,6 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DIST = HERE / "dist"
+NEXT, LAST = HERE / "dist-next", HERE / "dist-last"
 STAMP = DIST / ".inputs"
 INSTALLED = HERE / "node_modules" / ".installed-lock"
 CONFIGURATION = [
@@ -108,6 +109,15 @@ def install() -> None:
     INSTALLED.write_text(wanted)
 
 
+def swap() -> None:
+    """Put the finished build in place of the last one, so that a running site never sees half a build."""
+    shutil.rmtree(LAST, ignore_errors=True)
+    if DIST.is_dir():
+        DIST.rename(LAST)
+    NEXT.rename(DIST)
+    shutil.rmtree(LAST, ignore_errors=True)
+
+
 def main(arguments: list[str]) -> int:
     """Build, check, or run one of package.json's scripts (`types`, `test`)."""
     if arguments == ["--check"]:
@@ -121,8 +131,9 @@ def main(arguments: list[str]) -> int:
         return 0
     wanted = inputs_hash()
     install()
-    run("node_modules/vite/bin/vite.js", "build")
-    STAMP.write_text(wanted)
+    run("node_modules/vite/bin/vite.js", "build", "--outDir", NEXT.name, "--emptyOutDir")
+    (NEXT / STAMP.name).write_text(wanted)
+    swap()
     return 0
 
 
