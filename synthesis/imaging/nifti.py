@@ -326,3 +326,26 @@ _TEXT_FIELDS = {
     True: (("description", 240, 80), ("auxiliary file", 320, 24), ("intent name", 508, 16)),
 }
 """NIfTI-1 and NIfTI-2 header fields that hold free text: name, first byte, length."""
+
+
+def aligned(file: NiftiFile, target: Geometry) -> npt.NDArray[Any] | None:
+    """The voxels laid out like another stack, [slices, rows, columns], or None where the grids differ.
+
+    Axes are permuted and turned round as needed; nothing is resampled.
+    """
+    if same_grid(file.geometry, target):
+        return file.voxels
+    stored = file.layout.undo(file.voxels)
+    ras = ras_affine_of(file.geometry, file.layout)
+    own = (LPS_TO_RAS @ ras)[:3, :3]
+    own = own / np.linalg.norm(own, axis=0)
+    wanted = target.affine[:3, :3] / np.linalg.norm(target.affine[:3, :3], axis=0)
+    cosines = wanted.T @ own  # [target axis, stored axis]
+    axes = tuple(int(a) for a in np.argmax(np.abs(cosines), axis=1))
+    if len(set(axes)) != 3:
+        return None
+    flips = tuple(bool(cosines[place, axis] < 0) for place, axis in enumerate(axes))
+    layout = Layout(axes=(axes[0], axes[1], axes[2]), flips=(flips[0], flips[1], flips[2]))
+    if not same_grid(_geometry(ras, layout, stored.shape), target):
+        return None
+    return layout.apply(stored)

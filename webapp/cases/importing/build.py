@@ -36,8 +36,7 @@ class CaseFacts:
     is_synthetic: bool = False
     original: Path | None = None
     original_name: str = ""
-    study_uid: str = ""
-    series_uid: str = ""
+    geometry_extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +82,14 @@ def case_create(
         modality=first.image.modality,
         source_format=facts.source_format,
         attributes=facts.attributes,
-        study_uid=facts.study_uid or _uid(first, "0020000D"),
-        series_uid=facts.series_uid or _uid(first, "0020000E"),
+        study_uid=_uid(first, "0020000D"),
+        series_uid=_uid(first, "0020000E"),
         frame_of_reference_uid=_uid(first, "00200052"),
         series_description=_uid(first, "0008103E")[:200],
         is_synthetic=facts.is_synthetic,
     )
     order = _lay_out(case, members)
+    case.geometry |= facts.geometry_extra
     folder = case_folder(case.id)
     on_open(case.id)
     try:

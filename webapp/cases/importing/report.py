@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.db.models import Count
 
@@ -25,7 +26,7 @@ class Report:
         """Read which files are reported already."""
         self.run = run
         self._on_step = on_step
-        self._known = set(run.entries.values_list("path", flat=True))
+        self._known: dict[str, Any] = dict(run.entries.values_list("path", "case_id"))
         self._written = 0.0
 
     def knows(self, path: str) -> bool:
@@ -48,11 +49,20 @@ class Report:
             if path not in self._known
         ]
         ImportEntry.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
-        self._known.update(row.path for row in rows)
+        self._known.update({row.path: row.case_id for row in rows})
+
+    def case_of(self, path: str) -> Any:
+        """The id of the case that a file became or was found in, or None."""
+        return self._known.get(path)
+
+    def has_case(self, case_id: Any) -> bool:
+        """Whether one of this run's files belongs to the case."""
+        return case_id in self._known.values()
 
     def forget(self, paths: Iterable[str]) -> None:
         """Let go of entries whose transaction was rolled back."""
-        self._known.difference_update(paths)
+        for path in paths:
+            self._known.pop(path, None)
 
     def step(self, done: int, total: int, message: str) -> None:
         """Tell the job and, now and then, the page.

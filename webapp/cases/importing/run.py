@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,16 @@ from django.utils import timezone
 from synthesis.imaging.errors import UnreadableFile
 from webapp.cases.files import case_folder, remove_folder, scratch_folder
 from webapp.cases.importing import sniff
+from webapp.cases.importing.deidentify import Pseudonyms
 from webapp.cases.importing.images import Looked, StackImport, look, stacks_of
 from webapp.cases.importing.incoming import quiet
-from webapp.cases.importing.masks import MaskImport
+from webapp.cases.importing.masks import LabelMapImport, MaskImport
+from webapp.cases.importing.pairing import looks_like_mask
 from webapp.cases.importing.report import UNEXPECTED, Report, Stopped
 from webapp.cases.importing.sources import Source, gather
 from webapp.cases.importing.staging import unique_name
+from webapp.cases.importing.tables import Tables, read_tables
+from webapp.cases.importing.volumes import VolumeImport
 from webapp.cases.models import Case, Dataset, ImportRun, ImportState, Outcome
 from webapp.core.services import audit_record
 
@@ -94,6 +98,9 @@ class _Import:
     def __init__(self, run: ImportRun, report: Report, scratch: Path, stack: ExitStack) -> None:
         self.run, self.report, self.scratch, self.stack = run, report, scratch, stack
         self.done, self.total = 0, 1
+        self.tables = Tables()
+        self.masks: list[Source] = []
+        self.image_names: list[str] = []
 
     def go(self) -> None:
         sources = gather(
@@ -111,7 +118,9 @@ class _Import:
             if source.problem:
                 self.report.refuse(source.shown, source.problem)
         self._images([item for item in looked if not item.is_segmentation])
+        self._volumes(sources)
         self._segmentations([item for item in looked if item.is_segmentation])
+        self._label_maps()
         self.report.step(self.total, self.total, "Finishing")
 
     def _step(self, shown: str, doing: str) -> None:
@@ -160,6 +169,33 @@ class _Import:
             worker = StackImport(self.run, self.report, folder, lambda shown: self._step(shown, "Storing"))
             self._guarded(partial(worker.take, stack), [item.source for item in stack.members])
 
+    def _volumes(self, sources: list[Source]) -> None:
+        """NIfTI volumes and pictures that are no masks, with what the tables say of them."""
+        named = {source.shown for source in sources if not source.problem}
+        self.tables, said = read_tables(sources, named, Pseudonyms(self.run.dataset.pseudonym_key))
+        for source, sentence in said:
+            self.report.add(source.shown, Outcome.TAKEN, sentence)
+        pictures = [s for s in sources if not s.problem and s.kind in (sniff.NIFTI, sniff.PNG, sniff.JPEG)]
+        self.masks = [s for s in pictures if s.shown in self.tables.masks or looks_like_mask(s.shown)]
+        images = [s for s in pictures if s not in self.masks]
+        self.image_names = [s.shown for s in images]
+        worker = VolumeImport(self.run, self.report, self.scratch, self.tables)
+        for source in images:
+            self._step(source.shown, "Storing")
+            if not self.report.knows(source.shown):
+                self._guarded(partial(worker.take, source), [source])
+        for source in sources:
+            if source.problem and not self.report.knows(source.shown):
+                self.report.refuse(source.shown, source.problem)
+
+    def _label_maps(self) -> None:
+        worker = LabelMapImport(MaskImport(self.run, self.report), self.tables, self.image_names)
+        for group in worker.groups(self.masks):
+            for source in group:
+                self._step(source.shown, "Reading the mask")
+            if not all(self.report.knows(source.shown) for source in group):
+                self._guarded(partial(worker.take, group), group)
+
     def _segmentations(self, items: list[Looked]) -> None:
         worker = MaskImport(self.run, self.report)
         for item in items:
@@ -167,7 +203,7 @@ class _Import:
             if not self.report.knows(item.source.shown):
                 self._guarded(partial(worker.take_segmentation, item), [item.source])
 
-    def _guarded(self, work: Callable[[], None], sources: list[Source]) -> None:
+    def _guarded(self, work: Callable[[], None], sources: Sequence[Source]) -> None:
         """Do one piece of work; whatever goes wrong with it costs only its own files."""
         try:
             work()
