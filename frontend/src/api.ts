@@ -47,14 +47,23 @@ function csrfToken(): string {
   return meta?.content || cookieValue(document.cookie, 'csrftoken');
 }
 
-async function failure(response: Response): Promise<ApiError> {
-  const type = response.headers.get('Content-Type') ?? '';
+function failureOf(status: number, type: string, text: string): ApiError {
   if (type.includes('json')) {
-    const body = (await response.json().catch(() => ({}))) as Record<string, unknown>;
+    let body: Record<string, unknown> = {};
+    try {
+      body = JSON.parse(text) as Record<string, unknown>;
+    } catch {
+      return new ApiError(sentenceFor(status), status);
+    }
     const message = body['detail'] ?? body['title'] ?? body['message'];
-    if (typeof message === 'string' && message) return new ApiError(message, response.status, body);
+    if (typeof message === 'string' && message) return new ApiError(message, status, body);
   }
-  return new ApiError(sentenceFor(response.status), response.status);
+  return new ApiError(sentenceFor(status), status);
+}
+
+async function failure(response: Response): Promise<ApiError> {
+  const text = await response.text().catch(() => '');
+  return failureOf(response.status, response.headers.get('Content-Type') ?? '', text);
 }
 
 /** Calls the server; resolves with a successful response or rejects with an `ApiError`. */
@@ -93,4 +102,35 @@ export async function postForm<T>(url: string, form: FormData): Promise<T> {
     headers: { Accept: 'application/json' },
   });
   return (await response.json()) as T;
+}
+
+/**
+ * POSTs a form with files and reads the JSON answer; `onSent` hears the share sent, 0 to 1.
+ *
+ * Aborting the signal ends it and rejects with an `AbortError`. (fetch cannot tell how much it has sent.)
+ */
+export function sendFiles<T>(
+  url: string,
+  form: FormData,
+  onSent: (share: number) => void,
+  signal: AbortSignal,
+): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const call = new XMLHttpRequest();
+    call.open('POST', url);
+    call.setRequestHeader('Accept', 'application/json');
+    call.setRequestHeader('X-CSRFToken', csrfToken());
+    call.upload.addEventListener('progress', (event) => {
+      if (event.lengthComputable) onSent(event.loaded / event.total);
+    });
+    call.addEventListener('load', () => {
+      const type = call.getResponseHeader('Content-Type') ?? '';
+      if (call.status >= 200 && call.status < 300) resolve(JSON.parse(call.responseText) as T);
+      else reject(failureOf(call.status, type, call.responseText));
+    });
+    call.addEventListener('error', () => reject(new ApiError(sentenceFor(0), 0)));
+    call.addEventListener('abort', () => reject(new DOMException('The upload was stopped.', 'AbortError')));
+    signal.addEventListener('abort', () => call.abort());
+    call.send(form);
+  });
 }

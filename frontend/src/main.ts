@@ -10,6 +10,7 @@ export type Mount = (element: HTMLElement, config: unknown) => void | Promise<vo
 /** What a page may ask for by `data-mount="name"`; each is loaded only where it is used. */
 const MOUNTS: Readonly<Record<string, () => Promise<Mount>>> = {
   'case-viewer': async () => (await import('./viewer/mount')).caseViewer,
+  upload: async () => (await import('./cases/upload')).upload,
   'result-viewer': async () => (await import('./viewer/mount')).resultViewer,
 };
 
