@@ -129,7 +129,8 @@ def _environment(home: Path) -> dict[str, str]:
     """This environment, the home, and threads that do not spin while they wait."""
     environment = dict(os.environ)
     environment["SEMBLANCE_HOME"] = str(home)
-    environment.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings.development")
+    if not environment.get("DJANGO_SETTINGS_MODULE"):
+        environment["DJANGO_SETTINGS_MODULE"] = "webapp.settings.development"
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
