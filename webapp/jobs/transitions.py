@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from synthesis.errors import Cancelled
+from webapp.cases.services import import_stop
 from webapp.jobs.clock import database_now
 from webapp.jobs.models import Job, JobEvent
 
@@ -74,4 +77,9 @@ def move(job: Job, to: str, *, note: str = "", at: datetime | None = None, **cha
     for name, value in changes.items():
         setattr(job, name, value)
     JobEvent.objects.create(job=job, sequence=job.sequence, state=to, note=note[:300], at=at)
+    if job.kind == "import_cases" and to in (State.FAILED, State.CANCELLED):
+        message = (
+            job.error_message if to == State.FAILED else _("The import was stopped; what was taken stays.")
+        )
+        transaction.on_commit(partial(import_stop, run_id=job.payload["run_id"], message=message))
     return job

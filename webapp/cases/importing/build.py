@@ -11,7 +11,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
+from django.core.files.storage import default_storage
 from django.db import transaction
+from django.db.models import F
 from pydicom import Dataset as DicomDataset
 
 from synthesis.imaging.dicom_read import FrameHeader, frame_headers, stack_geometry
@@ -127,7 +129,7 @@ def case_extend(
     added: list[str] = []
     try:
         with transaction.atomic():
-            case.instances.update(number=_number_plus(_SHIFT))
+            case.instances.update(number=F("number") + _SHIFT)
             new_rows = []
             for number, i in enumerate(order, start=1):
                 member = members[i]
@@ -145,15 +147,7 @@ def case_extend(
     return [before.get((i["sop"], f)) for i, f in _places(case)]
 
 
-def _number_plus(shift: int) -> Any:
-    from django.db.models import F
-
-    return F("number") + shift
-
-
 def _forget(names: list[str]) -> None:
-    from django.core.files.storage import default_storage
-
     for name in names:
         default_storage.delete(name)
 

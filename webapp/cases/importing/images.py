@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from django.db import DatabaseError
+from pydicom import Dataset as DicomDataset
 
 from synthesis.imaging.dicom_file import opened_file
 from synthesis.imaging.dicom_pixels import LOSSLESS_SYNTAXES
@@ -23,6 +24,7 @@ from webapp.cases.importing.report import UNEXPECTED, Report
 from webapp.cases.importing.sources import Source
 from webapp.cases.importing.store import StoredInstance, write_instance
 from webapp.cases.models import Case, Dataset, ImportRun, Instance, Outcome, SourceFormat
+from webapp.cases.services_masks import case_masks_relay
 
 logger = logging.getLogger(__name__)
 
@@ -158,8 +160,6 @@ class StackImport:
                 return uid, None
             instance = case.instances.first()
             if instance is not None and (case.rows, case.columns, case.is_colour) == stack.size:
-                from pydicom import Dataset as DicomDataset
-
                 header = DicomDataset.from_json(instance.metadata)
                 if same_grid(frame_headers(header, instance.frame_count)[0], stack.first):
                     return uid, case
@@ -208,8 +208,6 @@ class StackImport:
             if case is None:
                 self._create(kept, entries)
             else:
-                from webapp.cases.services import case_masks_relay
-
                 has_masks = case.masks.exists()
                 places = case_extend(
                     case=case, stored=stored_items, within=lambda c: self.report.add_all(entries, c)
@@ -252,6 +250,7 @@ class StackImport:
         ImportRun.objects.filter(pk=self.run.pk).update(open_case_id=case_id)
 
     def _close(self, case: Case, entries: list[tuple[str, str, str]]) -> None:
+        self.report.confirm()
         self.report.add_all(entries, case)
         ImportRun.objects.filter(pk=self.run.pk).update(open_case_id=None)
 

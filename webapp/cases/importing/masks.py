@@ -25,6 +25,7 @@ from webapp.cases.importing.tables import Tables
 from webapp.cases.importing.volumes import mask_values
 from webapp.cases.models import Case, ImportRun, Instance, Mask, MaskOrigin, Outcome
 from webapp.cases.selectors import case_geometry
+from webapp.cases.services_masks import mask_save, mask_sha256
 
 
 class MaskImport:
@@ -102,8 +103,6 @@ class MaskImport:
         notes: Sequence[str] = (),
     ) -> Mask | None:
         """Save a mask and the entries of the files that it came from; None where it is here already."""
-        from webapp.cases.services import mask_save, mask_sha256
-
         same = case.masks.filter(replaced_by__isnull=True, content_sha256=mask_sha256(array)).first()
         if same is not None:
             reason = f"The same mask is here already (“{same.name}” of {case.name})."

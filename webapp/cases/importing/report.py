@@ -28,6 +28,7 @@ class Report:
         self._on_step = on_step
         self._known: dict[str, Any] = dict(run.entries.values_list("path", "case_id"))
         self._written = 0.0
+        self._last = (0, 1, "")
 
     def knows(self, path: str) -> bool:
         """Whether the file has its entry."""
@@ -70,6 +71,7 @@ class Report:
         Raises:
             Stopped: when the job raised to stop the work.
         """
+        self._last = (done, total, message)
         try:
             self._on_step(done, total, message)
         except Exception as error:
@@ -81,6 +83,16 @@ class Report:
             ImportRun.objects.filter(pk=self.run.pk).update(
                 done=done, total=total, message=message[:500], **counts
             )
+
+    def confirm(self) -> None:
+        """Ask the job once more, inside the transaction that keeps something, whether to go on.
+
+        A worker that lost its lease must not commit what its successor is about to do.
+
+        Raises:
+            Stopped: when the job says no.
+        """
+        self.step(*self._last)
 
     def counts(self) -> dict[str, int]:
         """How many files had which outcome."""

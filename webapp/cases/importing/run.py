@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import DatabaseError
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from synthesis.imaging.errors import UnreadableFile
 from webapp.cases.files import case_folder, remove_folder, scratch_folder
@@ -28,6 +29,7 @@ from webapp.cases.importing.staging import unique_name
 from webapp.cases.importing.tables import Tables, read_tables
 from webapp.cases.importing.volumes import VolumeImport
 from webapp.cases.models import Case, Dataset, ImportRun, ImportState, Outcome
+from webapp.core.errors import ApplicationError
 from webapp.core.services import audit_record
 
 logger = logging.getLogger(__name__)
@@ -36,8 +38,13 @@ logger = logging.getLogger(__name__)
 def execute(*, run_id: UUID | str, on_step: Callable[[int, int, str], None]) -> ImportRun:
     """Do the import `run_id`; see `webapp.cases.services.import_execute`."""
     run = ImportRun.objects.select_related("dataset", "owner").get(pk=run_id)
-    if run.state in (ImportState.FINISHED, ImportState.FAILED):
+    if run.state == ImportState.FINISHED:
         return run
+    if run.state == ImportState.FAILED and not Path(run.staged_path).is_absolute():
+        raise ApplicationError(
+            _("The uploaded files were removed when this import stopped. Upload them once more."),
+            code="files_gone",
+        )
     _clear_half_written(run)
     ImportRun.objects.filter(pk=run.pk).update(state=ImportState.RUNNING)
     stopped = True

@@ -200,6 +200,7 @@ class VolumeImport:
         ImportRun.objects.filter(pk=self.run.pk).update(open_case_id=case_id)
 
     def _close(self, case: Case, entry: tuple[str, str, str]) -> None:
+        self.report.confirm()
         self.report.add_all([entry], case)
         ImportRun.objects.filter(pk=self.run.pk).update(open_case_id=None)
 
