@@ -77,9 +77,9 @@ def move(job: Job, to: str, *, note: str = "", at: datetime | None = None, **cha
     for name, value in changes.items():
         setattr(job, name, value)
     JobEvent.objects.create(job=job, sequence=job.sequence, state=to, note=note[:300], at=at)
-    if job.kind == "import_cases" and to in (State.FAILED, State.CANCELLED):
-        message = (
-            job.error_message if to == State.FAILED else _("The import was stopped; what was taken stays.")
-        )
-        transaction.on_commit(partial(import_stop, run_id=job.payload["run_id"], message=message))
+    run_id = job.payload.get("run_id") if job.kind == "import_cases" else None
+    if run_id and to in (State.FAILED, State.CANCELLED):
+        stopped = _("The import was stopped; what was taken stays.")
+        message = job.error_message if to == State.FAILED else stopped
+        transaction.on_commit(partial(import_stop, run_id=run_id, message=message))
     return job
