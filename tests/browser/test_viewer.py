@@ -183,7 +183,6 @@ def test_a_painted_mask_is_saved_and_comes_back_equal(page, site, sign_in, paint
     drag(page, (x - 80, y - 30), (x + 60, y + 20))
     workspace(page, "unsaved")
     page.get_by_label("spleen", exact=True).check()
-    page.keyboard.press("ArrowDown")
     page.locator("[data-viewport]").focus()
     page.keyboard.press("ArrowDown")
     wait_for(page.locator(VIEWER), "slice", 3)

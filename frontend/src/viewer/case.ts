@@ -225,7 +225,10 @@ export class CaseViewer {
     const slice = view.index;
     const changed = this.root.dataset['slice'] !== String(slice + 1);
     this.root.dataset['slice'] = String(slice + 1);
-    if (view.hasImage()) this.overlay.clearError();
+    if (view.hasImage()) {
+      this.overlay.clearError();
+      if (this.root.dataset['state'] === 'error') this.root.dataset['state'] = 'ready';
+    }
     if (changed) {
       const slider = this.root.querySelector<HTMLInputElement>('[data-slider]');
       const position = config.case.frames[slice]?.position_mm;
@@ -266,6 +269,7 @@ export class CaseViewer {
 
   private async retry(): Promise<void> {
     this.overlay.clearError();
+    this.host.focus({ preventScroll: true }); // the button that was pressed is gone
     await this.view?.retry();
     if (this.view?.hasImage()) {
       this.root.dataset['state'] = 'ready';

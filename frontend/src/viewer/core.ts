@@ -20,7 +20,13 @@ type DicomJson = Record<string, { vr: string; Value?: unknown[] }>;
 
 let started: Promise<void> | null = null;
 
+/** The loader leaves a second, unhandled rejection behind each failed request that it has reported. */
+function dropReported(event: PromiseRejectionEvent): void {
+  if (event.reason instanceof XMLHttpRequest) event.preventDefault();
+}
+
 async function start(): Promise<void> {
+  addEventListener('unhandledrejection', dropReported);
   coreInit({ rendering: { webGlContextCount: 1 }, debug: {} });
   loaderInit({ maxWebWorkers: Math.min(4, Math.max(1, (navigator.hardwareConcurrency || 2) - 1)) });
   toolsInit();

@@ -3,6 +3,7 @@ import {
   Enums,
   type RenderingEngine,
   type StackViewport,
+  type Types,
   cache,
   imageLoader,
   utilities,
@@ -177,8 +178,10 @@ export class StackView {
   /** Screen pixels per millimetre (or per image pixel where the spacing is unknown). */
   get scale(): number {
     if (!this.hasImage()) return 0;
-    const a = this.viewport.canvasToWorld([0, 0]);
-    const b = this.viewport.canvasToWorld([100, 0]);
+    // Without WebGL there is no answer until the first image is on the canvas.
+    const a = this.viewport.canvasToWorld([0, 0]) as Types.Point3 | undefined;
+    const b = this.viewport.canvasToWorld([100, 0]) as Types.Point3 | undefined;
+    if (!a || !b) return 0;
     const length = Math.hypot(b[0] - a[0], b[1] - a[1], b[2] - a[2]);
     return length > 0 ? 100 / length : 0;
   }

@@ -1,0 +1,151 @@
+"""`make screenshots`: every page in dark and light into docs/screenshots, from a site of its own.
+
+Nothing in the pictures is drawn for them: Semblance is started on an empty home, images are asked for
+over its own API, and Debian's Chromium looks at the pages.
+"""
+
+import io
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tests.bench.site import Api
+from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.running import Launched, semblance
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
+SIZE = {"width": 1280, "height": 800}
+THEMES = ("dark", "light")
+VIEWER = "[data-mount=case-viewer][data-state=ready]"
+COLOURS = 256
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One page as one person sees it, and what must be there before the picture is taken."""
+
+    name: str
+    person: str
+    path: str
+    wait: str = "main"
+    full: bool = False
+
+
+def main() -> int:
+    """Start, fill, look, end."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="semblance-screenshots-") as folder,
+        semblance(Path(folder)) as site,
+    ):
+        shots = _fill(site)
+        _take(site, shots)
+    print(f"{len(shots) * len(THEMES)} pictures are in {FOLDER}")
+    return 0
+
+
+def _fill(site: Launched) -> list[Shot]:
+    """Ask for some images of a demo case and of phantoms; the pages to look at."""
+    clinician = Api(site, site.manage("create_api_token", "clinician"))
+    model = clinician.get("/api/v1/models/")["results"][0]
+    dataset = clinician.get("/api/v1/datasets/")["results"][0]
+    cases = clinician.get(f"/api/v1/cases/?dataset={dataset['id']}")["results"]
+    healthy = next(case for case in cases if "CT healthy" in case["name"])
+    mask = clinician.get(f"/api/v1/masks/?case={healthy['id']}")[0]
+    source = {"case": healthy["id"], "mask": mask["id"], "slice_index": healthy["slice_count"] // 2}
+    last: Any = None
+    for severity in ("none", "mild", "severe"):
+        condition = {"modality": "CT", "severity": severity, "age": 61, "sex": "F"}
+        last = clinician.wait(_ask(clinician, model, condition, source, seed=7, count=1))
+    running = _ask(clinician, model, {"modality": "T2"}, {"phantom_seed": 5}, seed=1, count=16, steps=60)
+    result = clinician.get(last["results"][0])
+    query = f"?case={healthy['id']}&mask={mask['id']}&slice={source['slice_index']}"
+    return [
+        Shot("login", "", "/login/", "form"),
+        Shot("dashboard", "clinician", "/"),
+        Shot("datasets", "clinician", "/datasets/"),
+        Shot("dataset", "clinician", f"/datasets/{dataset['id']}/", full=True),
+        Shot("dataset-manage", "data_manager", f"/datasets/{dataset['id']}/", full=True),
+        Shot("import", "data_manager", f"/datasets/{dataset['id']}/import/"),
+        Shot("case", "clinician", f"/cases/{healthy['id']}/", VIEWER),
+        Shot("synthesise", "clinician", f"/synthesise/{query}"),
+        Shot("job", "clinician", f"/jobs/{running.rstrip('/').rpartition('/')[2]}/"),
+        Shot("jobs", "clinician", "/jobs/"),
+        Shot("results", "clinician", "/results/", full=True),
+        Shot("result", "clinician", f"/results/{result['id']}/", full=True),
+        Shot("models", "clinician", "/models/"),
+        Shot("model", "clinician", f"/models/{model['name']}/", full=True),
+        Shot("model-install", "data_manager", "/models/new/"),
+        Shot("profile", "researcher", "/profile/", full=True),
+        Shot("api", "researcher", "/api/docs/"),
+        Shot("people", "administrator", "/people/"),
+        Shot("audit", "administrator", "/audit/"),
+    ]
+
+
+def _ask(
+    api: Api,
+    model: Any,
+    condition: dict[str, Any],
+    anatomy: dict[str, Any],
+    *,
+    seed: int,
+    count: int,
+    steps: int = 4,
+) -> str:
+    """Hand in a request; the path of its job."""
+    parameters: dict[str, Any] = {"condition": condition, "sampler": {"steps": steps}}
+    if "phantom_seed" in anatomy:
+        parameters["phantom_seed"] = anatomy["phantom_seed"]
+        anatomy = {}
+    body = {"model": model["id"], "parameters": parameters, "seed": seed, "count": count, **anatomy}
+    status, answer = api.ask("POST", "/api/v1/requests/", body)
+    if status != 202:
+        raise RuntimeError(f"the request was answered {status}: {answer.decode()[:400]}")
+    return str(json.loads(answer)["jobs"][0])
+
+
+def _take(site: Launched, shots: list[Shot]) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for person in dict.fromkeys(shot.person for shot in shots):
+            context = browser.new_context(viewport=SIZE, device_scale_factor=1)
+            context.set_default_timeout(120_000)
+            page = context.new_page()
+            if person:
+                _sign_in(page, site, person)
+            for shot in shots:
+                if shot.person == person:
+                    _picture(page, site, shot, context)
+            context.close()
+        browser.close()
+
+
+def _sign_in(page: Any, site: Launched, person: str) -> None:
+    page.goto(f"{site.address}/login/")
+    page.fill("[name=username]", person)
+    page.fill("[name=password]", site.passwords[person])
+    page.click("main [type=submit]")
+    page.wait_for_url(f"{site.address}/")
+
+
+def _picture(page: Any, site: Launched, shot: Shot, context: Any) -> None:
+    for theme in THEMES:
+        context.add_cookies([{"name": "theme", "value": theme, "url": site.address}])
+        page.goto(site.address + shot.path)
+        page.locator(shot.wait).first.wait_for()
+        page.wait_for_function("() => [...document.images].every((one) => one.complete)")
+        image = Image.open(io.BytesIO(page.screenshot(full_page=shot.full)))
+        reduced = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
+        reduced.save(FOLDER / f"{shot.name}-{theme}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
