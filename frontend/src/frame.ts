@@ -58,8 +58,15 @@ function clicked(target: Element): void {
   if (find('[data-back]')) window.history.back();
 }
 
+/** Lets the server write times as this computer's clock shows them. */
+function timeZoneTell(): void {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) document.cookie = `timezone=${zone}; path=/; max-age=${YEAR_S}; samesite=lax`;
+}
+
 /** Starts the frame. */
 export function frameInit(): void {
+  timeZoneTell();
   document.addEventListener('click', (event) => {
     if (event.target instanceof Element) clicked(event.target);
   });

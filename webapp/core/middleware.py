@@ -1,8 +1,10 @@
 """Headers on every response, and plain pages for errors that are sentences for the person."""
 
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from webapp.core.errors import ApplicationError
 from webapp.core.problems import problem_response
@@ -48,4 +50,26 @@ class ApplicationErrorMiddleware:
             return problem_response(
                 request, exception.status, exception.message, code=exception.code, field=exception.field
             )
+        return None
+
+
+class LocalTimeMiddleware:
+    """Writes times as the person's own clock shows them: the front end keeps their time zone in a cookie."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer in the person's time zone; in the site's where it is unknown."""
+        with timezone.override(_zone(request.COOKIES.get("timezone", ""))):
+            return self.get_response(request)
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    """The time zone of that name, or None: the cookie can hold anything."""
+    if not name or len(name) > 64:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
         return None

@@ -40,6 +40,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "webapp.core.middleware.LocalTimeMiddleware",
     "webapp.accounts.middleware.PasswordChangeMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -92,6 +93,9 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the time that the locko
 AXES_LOCKOUT_CALLABLE = "webapp.accounts.views.locked_out"
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]  # one line per translation that exists: never a page in two languages
+LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["webapp.core.formats"]
 TIME_ZONE = env.text("TIME_ZONE", "UTC")
 USE_I18N = True
 USE_TZ = True
@@ -134,7 +138,7 @@ WORKER_PULSE_FILE = env.text("WORKER_PULSE_FILE")  # touched while alive; the su
 WORKER_PARENT = env.number("WORKER_PARENT", 0)  # process id of the supervisor; ends with it
 JOB_HANDLERS: dict[str, str] = {}  # kinds of work beyond those in workers.tasks: {"kind": "module:function"}
 
-_broker = env.text("BROKER_URL", "filesystem://")
+_broker = env.text("BROKER_URL", "filesystem://localhost")
 CELERY_BROKER_URL = _broker
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False  # the database row is the truth; a message is only a wake-up

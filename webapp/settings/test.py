@@ -1,4 +1,4 @@
-"""What the tests run under: fast hashing, a throw-away home, the real broker and database named by the environment."""
+"""What the tests run under: fast hashing, a throw-away home, the environment's own broker and database."""
 
 import os
 import tempfile
@@ -17,3 +17,4 @@ STORAGES = {
 }
 # Work of no other use than to be cancelled, killed and hung by tests.
 JOB_HANDLERS = {"probe": "tests.integration.jobs.handlers:probe"}
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405  WhiteNoise warns where it is missing

@@ -20,7 +20,7 @@ class Pane {
     readonly config: PaneConfig,
     figure: HTMLElement,
   ) {
-    const title = document.createElement('h3');
+    const title = document.createElement('h2');
     title.className = 'pane__title';
     title.textContent = config.title;
     this.host = document.createElement('div');
@@ -132,7 +132,7 @@ export class ResultViewer {
     const place = this.root.querySelector<HTMLElement>('[data-panes]') ?? this.root;
     const section = document.createElement('section');
     section.className = 'pane pane--legend';
-    const title = document.createElement('h3');
+    const title = document.createElement('h2');
     title.className = 'pane__title';
     title.textContent = 'Labels';
     const list = document.createElement('ul');
