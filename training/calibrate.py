@@ -43,11 +43,11 @@ def calibrate(
     for n in calls:
         questions = held_out("validation", cases if n <= 8 else max(16, cases // 2), _shape(model))
         real = np.stack([model.normalise(c.image, c.condition.modality) for c in questions])
-        features = describe(real, judges)
+        features = describe(real, questions, judges)
         best: dict[str, Any] = {}
         for shift in shifts if 1 < n <= 8 else (1.0,):
             kappas, images = match_noise(model, questions, real, n, shift)
-            distance = case_mean(case_kernel(describe(images, judges), features))
+            distance = case_mean(case_kernel(describe(images, questions, judges), features))
             bands = band_table(images, real, questions)
             trial = {"shift": shift, "kappa": kappas, "kid": distance, "bands": bands}
             print(f"calls {n}: {json.dumps(trial)}", flush=True)

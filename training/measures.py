@@ -57,14 +57,14 @@ def truth_of(cases: Sequence[Case], model: LoadedModel, judges: Judges) -> Truth
     blurred = np.stack(
         [model.normalise(ndimage.gaussian_filter(c.image, 1.0), c.condition.modality) for c in cases]
     )
-    features = describe(images, judges)
+    features = describe(images, cases, judges)
     return Truth(
         cases=cases,
         images=images,
         features=features,
         dice=dice_per_label(segment(images, cases, judges), [c.labels for c in cases], STRUCTURES),
         severity_accuracy=severity_accuracy(images, cases, judges),
-        k_ref=case_interval(case_kernel(describe(blurred, judges), features)),
+        k_ref=case_interval(case_kernel(describe(blurred, cases, judges), features)),
     )
 
 
@@ -81,7 +81,7 @@ def measure(
     organs = ORGANS if whole else (names.LIVER,)
     structures = STRUCTURES if whole else (names.LIVER, names.LESION)
     dice = dice_per_label(segment(images, cases, judges), [c.labels for c in cases], structures)
-    features = describe(images, judges)
+    features = describe(images, cases, judges)
     figures: dict[str, Any] = {
         "dice": {names.label_name(k): v for k, v in dice.items()},
         "dice_share": _mean(dice) / _mean({k: truth.dice[k] for k in structures}),
@@ -184,10 +184,13 @@ def severity_accuracy(images: Images, cases: Sequence[Case], judges: Judges) -> 
     return float(np.mean(right))
 
 
-def describe(images: Images, judges: Judges) -> npt.NDArray[np.float32]:
+def describe(images: Images, cases: Sequence[Case], judges: Judges) -> npt.NDArray[np.float32]:
     """KID features [n, d]."""
     return np.concatenate(
-        [judges.describe(torch.from_numpy(images[p])[:, None]) for p in _parts(len(images))]
+        [
+            judges.describe(torch.from_numpy(images[p])[:, None], _modality(cases, p))
+            for p in _parts(len(images))
+        ]
     )
 
 

@@ -57,14 +57,18 @@ class Segmenter(nn.Module):
         self.up = nn.ModuleList(conv_block(a + b, b) for a, b in zip(w[:0:-1], w[-2::-1], strict=False))
         self.leave = nn.Conv2d(w[0], 4 * LABELS, 3, padding=1)
 
-    def forward(self, image: Tensor, modality: Tensor) -> Tensor:
+    def encode(self, image: Tensor, modality: Tensor) -> list[Tensor]:
+        """Activations from H / 2 down to H / 16, finest first."""
         h = F.pixel_unshuffle(image, 2)
         planes = modality[:, :, None, None].expand(-1, -1, *h.shape[2:])
         h = self.enter(torch.cat([h, planes], 1).contiguous(memory_format=torch.channels_last))
-        skips = []
+        levels = [h]
         for block in self.down:
-            skips.append(h)
-            h = block(h)
+            levels.append(block(levels[-1]))
+        return levels
+
+    def forward(self, image: Tensor, modality: Tensor) -> Tensor:
+        *skips, h = self.encode(image, modality)
         for block in self.up:
             h = block(torch.cat([F.interpolate(h, scale_factor=2.0), skips.pop()], 1))
         return F.pixel_shuffle(self.leave(h), 2)
@@ -94,33 +98,22 @@ class SeverityReader(nn.Module):
         return self.head(torch.cat([mean, (spread + 1e-6).sqrt()], 1))
 
 
-class FeatureNet(nn.Module):
-    """Image [B, 1, H, W] to features [B, 96] and guesses of what it shows [B, 19].
+class FeatureNet(Segmenter):
+    """A second segmenter, trained from another seed, for what its encoder sees: the features of KID.
 
-    Guesses: modality 3, texture 4, shape 4, steatosis 4, sex 2, age 1, lesions 1.
+    To name every structure the encoder must know edges, grey values, noise and anatomy; its
+    activations at four scales, averaged over the image, describe it without saying where.
     """
 
-    widths = (32, 64, 96, 96)
+    @property
+    def width(self) -> int:
+        """Length of a feature vector."""
+        return 2 * sum(self.widths)
 
-    def __init__(self) -> None:
-        super().__init__()
-        w = self.widths
-        layers: list[nn.Module] = [conv_block(4, w[0]), conv_block(w[0], w[0])]
-        for a, b in itertools.pairwise(w):
-            layers += [conv_block(a, b, 2), conv_block(b, b)]
-        self.body = nn.Sequential(*layers)
-        self.squeeze = nn.Linear(2 * w[-1], 96)
-        self.head = nn.Linear(96, 19)
-
-    def features(self, image: Tensor) -> Tensor:
-        h = self.body(F.pixel_unshuffle(image, 2).contiguous(memory_format=torch.channels_last))
-        pooled = torch.cat([h.mean((2, 3)), h.std((2, 3))], 1)
-        out: Tensor = F.silu(self.squeeze(pooled))
-        return out
-
-    def forward(self, image: Tensor) -> Tensor:
-        out: Tensor = self.head(self.features(image))
-        return out
+    def features(self, image: Tensor, modality: Tensor) -> Tensor:
+        """Mean and standard deviation of every channel at every scale: [B, width]."""
+        pooled = [torch.cat([h.mean((2, 3)), h.std((2, 3))], 1) for h in self.encode(image, modality)]
+        return torch.cat(pooled, 1)
 
 
 KINDS: dict[str, type[nn.Module]] = {
@@ -152,9 +145,9 @@ class Judges:
         return self.severity(crops, F.one_hot(modality.long(), 3).float()).argmax(1).numpy()
 
     @torch.no_grad()
-    def describe(self, images: Tensor) -> npt.NDArray[np.float32]:
-        """KID features [B, 96] of images [B, 1, H, W]."""
-        return self.features.features(images).numpy()
+    def describe(self, images: Tensor, modality: Tensor) -> npt.NDArray[np.float32]:
+        """KID features [B, width] of images [B, 1, H, W] on the network's scale; modality: indices [B]."""
+        return self.features.features(images, F.one_hot(modality.long(), 3).float()).numpy()
 
 
 class MaskJudge:

@@ -63,7 +63,8 @@ def test_shapes():
     modality = torch.eye(3)[:2]
     image = torch.zeros(2, 1, 64, 64)
     assert Segmenter()(image, modality).shape == (2, 20, 64, 64)
-    assert FeatureNet().features(image).shape == (2, 96)
+    net = FeatureNet()
+    assert net.features(image, modality).shape == (2, net.width) == (2, 640)
     assert KINDS["severity"]()(torch.zeros(2, 2, CROP, CROP), modality).shape == (2, 4)
 
 
@@ -74,7 +75,7 @@ def test_saved_judges_come_back_and_answer(judges_folder):
     modality = torch.tensor([0, 1, 2])
     assert judges.segment(images, modality).shape == (3, 128, 128)
     assert set(judges.grade(images, np.stack([labels] * 3), modality)) <= {0, 1, 2, 3}
-    assert judges.describe(images).shape == (3, 96)
+    assert judges.describe(images, modality).shape == (3, 640)
     assert judges.about["severity"]["score_held_back"] == 0.5
 
 
