@@ -5,7 +5,7 @@ import tempfile
 
 os.environ.setdefault("SEMBLANCE_HOME", tempfile.mkdtemp(prefix="semblance-test-"))
 
-from webapp.settings.base import *  # noqa: E402,F403
+from webapp.settings.base import *  # noqa: F403
 
 DEBUG = False
 SECRET_KEY = "for tests only"
