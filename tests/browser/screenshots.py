@@ -1,5 +1,7 @@
 """`make screenshots`: every page in dark and light into docs/screenshots, from a site of its own.
 
+`python -m tests.browser.screenshots case model` takes only those named.
+
 Nothing in the pictures is drawn for them: Semblance is started on an empty home, images are asked for
 over its own API, and Debian's Chromium looks at the pages.
 """
@@ -23,6 +25,7 @@ SIZE = {"width": 1280, "height": 800}
 THEMES = ("dark", "light")
 VIEWER = "[data-mount=case-viewer][data-state=ready]"
 COLOURS = 256
+PATIENCE_MS = 300_000
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,11 @@ class Shot:
     full: bool = False
 
 
-def main() -> int:
+def main(wanted: list[str]) -> int:
     """Start, fill, look, end."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="semblance-screenshots-") as folder,
-        semblance(Path(folder)) as site,
-    ):
-        shots = _fill(site)
+    with tempfile.TemporaryDirectory(prefix="semblance-") as folder, semblance(Path(folder)) as site:
+        shots = [shot for shot in _fill(site) if not wanted or shot.name in wanted]
         _take(site, shots)
     print(f"{len(shots) * len(THEMES)} pictures are in {FOLDER}")
     return 0
@@ -62,7 +62,7 @@ def _fill(site: Launched) -> list[Shot]:
     for severity in ("none", "mild", "severe"):
         condition = {"modality": "CT", "severity": severity, "age": 61, "sex": "F"}
         last = clinician.wait(_ask(clinician, model, condition, source, seed=7, count=1))
-    running = _ask(clinician, model, {"modality": "T2"}, {"phantom_seed": 5}, seed=1, count=16, steps=60)
+    running = _ask(clinician, model, {"modality": "T2"}, {"phantom_seed": 5}, seed=1, count=8, steps=30)
     result = clinician.get(last["results"][0])
     query = f"?case={healthy['id']}&mask={mask['id']}&slice={source['slice_index']}"
     return [
@@ -117,7 +117,7 @@ def _take(site: Launched, shots: list[Shot]) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for person in dict.fromkeys(shot.person for shot in shots):
             context = browser.new_context(viewport=SIZE, device_scale_factor=1)
-            context.set_default_timeout(120_000)
+            context.set_default_timeout(PATIENCE_MS)
             page = context.new_page()
             if person:
                 _sign_in(page, site, person)
@@ -148,4 +148,4 @@ def _picture(page: Any, site: Launched, shot: Shot, context: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
