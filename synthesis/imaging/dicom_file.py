@@ -20,6 +20,7 @@ from typing import BinaryIO
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -114,7 +115,10 @@ def _guarded_parse(path: Path, scratch: Path, limits: Limits) -> ParsedFile:
 
 
 # What pydicom raises from deep inside for files that break the encoding rules.
-_BROKEN = (ValueError, TypeError, AttributeError, LookupError, NotImplementedError, struct.error)
+_BROKEN = (
+    *(ValueError, TypeError, AttributeError, LookupError, NotImplementedError, ArithmeticError, EOFError),
+    *(struct.error, BytesLengthException, InvalidDicomError),
+)
 _TOO_DEEP = "The header nests sequences more than {} deep, which no real image does; it was not read."
 
 

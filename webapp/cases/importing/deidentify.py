@@ -310,8 +310,12 @@ def _cleaned(source: Dataset, pseudonyms: Pseudonyms, words: re.Pattern[str] | N
         if element.keyword in DROPPED or not element.keyword:
             continue
         value = _kept_value(element, pseudonyms, words)
-        if value is not None:
+        if value is None:
+            continue
+        try:
             result.add(DataElement(tag, element.VR, value))
+        except (ValueError, TypeError, OverflowError):  # text where a number belongs: not worth keeping
+            continue
     return result
 
 
