@@ -15,10 +15,10 @@ from torch import Tensor, nn
 class Options:
     """Shape of the network; a checkpoint's recipe carries these values under `backbone`."""
 
-    planes: int = 28  # painted condition planes, see synthesis/control/painting.py
+    planes: int = 30  # painted condition planes, see synthesis/control/painting.py
     attributes: int = 7  # entries of the attribute vector
     patch: int = 2  # PixelUnshuffle factor
-    plane_embedding: int = 8  # channels a pixel's condition is squeezed to before patchifying
+    plane_embedding: int = 10  # channels a pixel's condition is squeezed to before patchifying
     channels: tuple[int, ...] = (64, 96, 160, 224)  # per level, finest first
     blocks: tuple[int, ...] = (1, 2, 2, 2)  # residual blocks per level and direction
     attention: tuple[int, ...] = (2, 3)  # levels with self-attention

@@ -14,10 +14,12 @@ from synthesis.request import MODALITIES, SEVERITIES, SEXES, STEATOSIS_GRADES, C
 
 LABEL_COUNT = 20  # values 0..19, see synthesis/phantoms/labels.py
 LIVER = 6  # the label inside which severity and steatosis are painted
+AGEING = ((4, 5), (3,))  # bone and ribs, muscle: the labels inside which age is painted, a plane each
 
 SEVERITY_PLANES = slice(LABEL_COUNT, LABEL_COUNT + len(SEVERITIES))
 STEATOSIS_PLANES = slice(SEVERITY_PLANES.stop, SEVERITY_PLANES.stop + len(STEATOSIS_GRADES))
-PLANES = STEATOSIS_PLANES.stop
+AGE_PLANES = slice(STEATOSIS_PLANES.stop, STEATOSIS_PLANES.stop + len(AGEING))
+PLANES = AGE_PLANES.stop
 
 AGE_CENTRE, AGE_SCALE = 60.0, 20.0  # years; ages enter as (age - centre) / scale
 SEX_ENTRIES = slice(len(MODALITIES), len(MODALITIES) + len(SEXES))
@@ -27,7 +29,8 @@ ATTRIBUTES = AGE_VALUE + 1
 
 
 class ConditionTensors(NamedTuple):
-    """planes [B, PLANES, H, W] (one-hot labels, severity and steatosis inside the liver);
+    """planes [B, PLANES, H, W] (one-hot labels, severity and steatosis one-hot inside the
+    liver, scaled age inside bone and inside muscle);
     attributes [B, ATTRIBUTES] (one-hot modality, one-hot sex, age known, age scaled).
     All zeros in a one-hot group mean "not stated"."""
 
@@ -65,13 +68,15 @@ def paint_arrays(
     for where, grade in ((SEVERITY_PLANES, severity), (STEATOSIS_PLANES, steatosis)):
         planes[:, where] = _one_hot(grade, where.stop - where.start)[:, :, None, None] * liver
     known = torch.isfinite(age)
-    scaled = torch.where(known, (age - AGE_CENTRE) / AGE_SCALE, torch.zeros_like(age))
+    scaled = torch.where(known, (age - AGE_CENTRE) / AGE_SCALE, torch.zeros_like(age)).float()
+    for plane, inside in zip(range(AGE_PLANES.start, AGE_PLANES.stop), AGEING, strict=True):
+        planes[:, plane] = scaled[:, None, None] * planes[:, list(inside)].sum(1)
     attributes = torch.cat(
         [
             _one_hot(modality, len(MODALITIES)),
             _one_hot(sex, len(SEXES)),
             known.float()[:, None],
-            scaled.float()[:, None],
+            scaled[:, None],
         ],
         dim=1,
     )
@@ -98,6 +103,7 @@ def unconditional(tensors: ConditionTensors) -> ConditionTensors:
     planes = tensors.planes.clone()
     planes[:, SEVERITY_PLANES] = 0
     planes[:, STEATOSIS_PLANES] = 0
+    planes[:, AGE_PLANES] = 0
     attributes = tensors.attributes.clone()
     attributes[:, SEX_ENTRIES.start :] = 0
     return ConditionTensors(planes, attributes)

@@ -6,6 +6,7 @@ import torch
 
 from synthesis.control.painting import (
     AGE_KNOWN,
+    AGE_PLANES,
     AGE_VALUE,
     ATTRIBUTES,
     LABEL_COUNT,
@@ -93,3 +94,15 @@ def test_words_and_shapes_that_do_not_fit_are_named(labels):
         paint(labels, [Condition(modality="CT")] * 2)
     with pytest.raises(ValueError, match=r"0\.\.19"):
         paint(labels + 20, [Condition(modality="CT")])
+
+
+def test_age_is_painted_inside_bone_and_muscle(labels):
+    labels[0, 6, :3] = [names.BONE, names.RIBS, names.MUSCLE]
+    planes, _ = paint(labels, [Condition(modality="CT", age=80)])
+    bone, muscle = planes[0, AGE_PLANES]
+    assert bone[6, :3].tolist() == [1, 1, 0]
+    assert muscle[6, :3].tolist() == [0, 0, 1]
+    assert bone.sum() == 2
+    assert muscle.sum() == 1
+    unknown, _ = paint(labels, [Condition(modality="CT")])
+    assert unknown[:, AGE_PLANES].abs().sum() == 0
