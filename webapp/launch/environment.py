@@ -17,6 +17,10 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements.txt"
 STAMP = VENV / ".installed"
+CPU_ONLY = (
+    "It may bring CUDA (3 GB); a machine without an NVIDIA GPU can do with 0.2 GB: "
+    "TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make run"
+)
 NO_NETWORK = "If this machine has no network, connect it for the first start: later starts need none."
 
 
@@ -47,8 +51,8 @@ def ensure_environment() -> None:
         say("Making the virtual environment .venv")
         _make_venv()
     STAMP.unlink(missing_ok=True)
-    say("Installing PyTorch (the largest package; a few minutes on a slow line)")
     index = os.environ.get("TORCH_INDEX_URL", "").strip()
+    say("Installing PyTorch, the largest package" + (f", from {index}" if index else f". {CPU_ONLY}"))
     _pip(["install", *(["--index-url", index] if index else []), _torch_pin()])
     say("Installing the other packages of requirements.txt")
     _pip(["install", "--requirement", str(REQUIREMENTS)])
