@@ -15,6 +15,7 @@ import type { CaseConfig } from './types';
 
 const CACHE_BYTES = 1024 ** 3;
 const SOP_INSTANCE_UID = '00080018';
+const MODALITY = '00080060';
 
 type DicomJson = Record<string, { vr: string; Value?: unknown[] }>;
 
@@ -65,6 +66,8 @@ export async function openSeries(config: CaseConfig): Promise<string[]> {
   return config.frames.map(({ sop, frame }) => {
     const item = bySop.get(sop);
     if (!item) throw new Error('The series changed while this page was open; reload the page.');
+    // Cornerstone stumbles over images that do not tell their modality.
+    if (!item[MODALITY]?.Value?.length) item[MODALITY] = { vr: 'CS', Value: [config.modality] };
     const imageId = `wadors:${location.origin}${config.series_url}/instances/${sop}/frames/${frame}`;
     wadors.metaDataManager.add(imageId, item as never);
     return imageId;
