@@ -25,6 +25,7 @@ class FlowSettings:
     time_mean: float = 0.2  # of logit(t)
     time_std: float = 1.2
     time_uniform: float = 0.1  # share of times drawn evenly from 0..1 instead
+    time_start: float = 0.0  # share of times that are exactly 0, where every sampler begins
     region_weights: Mapping[int, float] = field(default_factory=lambda: {6: 2.0, 17: 3.0})
 
 

@@ -30,10 +30,16 @@ def flow(network: nn.Module, batch: Batch, settings: FlowSettings, generator: to
 
 
 def draw_times(count: int, settings: FlowSettings, generator: torch.Generator) -> Tensor:
-    """Logit-normal times in (0, 1), a share of them uniform instead: [count]."""
+    """Logit-normal times in (0, 1), a share uniform and a share exactly 0 instead: [count].
+
+    Every sampler begins at t = 0, which a logit-normal law never visits: an organ that starts with
+    the wrong mean keeps it, for later calls trust what they are given.
+    """
     normal = torch.sigmoid(settings.time_mean + settings.time_std * torch.randn(count, generator=generator))
     uniform = torch.rand(count, generator=generator)
-    return torch.where(torch.rand(count, generator=generator) < settings.time_uniform, uniform, normal)
+    which = torch.rand(count, generator=generator)
+    start, even = settings.time_start, settings.time_start + settings.time_uniform
+    return torch.where(which < start, torch.zeros(count), torch.where(which < even, uniform, normal))
 
 
 def region_weights(labels: Tensor, settings: FlowSettings) -> Tensor:

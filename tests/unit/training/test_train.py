@@ -15,7 +15,8 @@ import torch
 from synthesis.checkpoints import load_model
 from training.ema import PowerEma
 from training.export import export, rewrite
-from training.recipe import OptimiserSettings
+from training.objectives.flow import draw_times
+from training.recipe import FlowSettings, OptimiserSettings
 from training.train import CHECKPOINT, LOG, rate_at, train
 
 ROOT = Path(__file__).parents[3]
@@ -137,3 +138,12 @@ def test_an_average_of_another_network_is_refused():
     ema = PowerEma(torch.nn.Linear(2, 2), exponent=2.0)
     with pytest.raises(ValueError, match="another network"):
         ema.load_state_dict({"weight": torch.zeros(2, 2)})
+
+
+def test_times_visit_the_start_as_often_as_asked():
+    settings = FlowSettings(time_mean=0.0, time_uniform=0.2, time_start=0.15)
+    times = draw_times(20000, settings, torch.Generator().manual_seed(0))
+    assert float((times == 0).float().mean()) == pytest.approx(0.15, abs=0.01)
+    assert float(((times > 0) & (times < 0.02)).float().mean()) == pytest.approx(0.2 * 0.02, abs=0.002)
+    assert float(times[times > 0].median()) == pytest.approx(0.5, abs=0.02)
+    assert float(times.max()) < 1
