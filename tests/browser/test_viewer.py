@@ -9,6 +9,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.urls import reverse
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 from tests import factories
 from tests.shared_data import DATA, needs_shared_data
@@ -344,6 +345,19 @@ def test_axe_finds_nothing(page, site, sign_in, painter, case, check_accessibili
     check_accessibility(page)
     page.keyboard.press("?")
     check_accessibility(page)
+
+
+def test_colour_images_without_a_modality_are_shown(page, site, sign_in, painter, tmp_path):
+    image = pydicom.dcmread(get_testdata_file("examples_rgb_color.dcm"))
+    del image.Modality
+    image.save_as(tmp_path / "colour.dcm")
+    case = case_create_from_dicom(
+        files=[tmp_path / "colour.dcm"], name="Colour", dataset=factories.dataset(shares={painter: "view"})
+    )
+    sign_in(page, painter)
+    open_case(page, site, case)
+    page.mouse.move(*middle(page))
+    assert page.locator(".overlay__readout").inner_text().startswith("colour · column")
 
 
 @needs_shared_data
