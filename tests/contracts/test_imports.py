@@ -11,6 +11,7 @@ from tests.contracts.source import ROOT, Source, sources, within
 
 HEAVY = ("torch", "diffusers", "monai", "transformers", "accelerate", "peft", "safetensors")
 APPS = ("core", "accounts", "cases", "registry", "jobs", "readings", "api")
+PACKAGE_ITSELF = {"synthesis", "synthesis.__version__"}  # its version; what lies in it is judged by name
 SHELVES = (
     "synthesis.samplers",
     "synthesis.backbones",
@@ -83,6 +84,8 @@ def broken(direction: Direction, source: Source) -> Iterator[str]:
     if not within(source.module, *direction.where) or within(source.module, *direction.but_not):
         return
     for name, line in source.imports:
+        if name in PACKAGE_ITSELF:
+            continue
         if within(name, *direction.never) and not within(name, *direction.save):
             yield f"{source.name}:{line} imports {name}"
 
@@ -208,4 +211,4 @@ def test_the_environment_is_read_in_one_place() -> None:
 
 def test_the_walk_sees_imports_inside_functions() -> None:
     source = Source(ROOT / "webapp" / "registry" / "apps.py")
-    assert ("webapp.registry.rules", 15) in source.imports
+    assert "webapp.registry.rules" in {name for name, _ in source.imports}

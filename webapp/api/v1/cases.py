@@ -7,7 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, serializers
 
-from webapp.api.v1.common import LinkField, link, problems
+from webapp.api.v1.answers import LinkField, link, problems
 from webapp.cases.models import Case
 from webapp.cases.selectors import case_get_for, case_list_for, dataset_get_for
 from webapp.core.permissions import require

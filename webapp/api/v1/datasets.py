@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from webapp.api.v1.common import LOCATION, LinkField, accepted, link, problems
+from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
 from webapp.cases.models import Dataset, ImportEntry, ImportRun
 from webapp.cases.selectors import dataset_get_for, dataset_list_for, import_get_for
 from webapp.cases.services import dataset_create, import_start

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from webapp.api.v1.common import LOCATION, LinkField, accepted, link, problems
+from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
 from webapp.core.permissions import require
 from webapp.jobs.estimates import job_eta
 from webapp.jobs.models import Job

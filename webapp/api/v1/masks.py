@@ -15,8 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from webapp.api.v1.answers import LinkField, problems
 from webapp.api.v1.cases import uuid_of
-from webapp.api.v1.common import LinkField, problems
 from webapp.cases.models import Mask, MaskOrigin
 from webapp.cases.nifti import mask_from_nifti, mask_to_nifti
 from webapp.cases.selectors import case_get_for, mask_get_for, mask_list_for_case

@@ -8,7 +8,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from webapp.api.v1.common import LOCATION, LinkField, accepted, problems
+from webapp.api.v1.answers import LOCATION, LinkField, accepted, problems
 from webapp.api.v1.jobs import JobSerializer
 from webapp.core.permissions import require
 from webapp.jobs.selectors import job_get_for

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from synthesis.catalog import SAMPLERS
 from synthesis.request import MODALITIES, SEVERITIES, SEXES, STEATOSIS_GRADES
-from webapp.api.v1.common import LOCATION, LinkField, accepted, link, problems
+from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
 from webapp.cases.selectors import case_get_for, mask_get_for
 from webapp.core.permissions import require
 from webapp.jobs.models import SynthesisRequest

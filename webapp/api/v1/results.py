@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from webapp.api.v1.common import LOCATION, LinkField, accepted, link, problems
+from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
 from webapp.api.v1.jobs import JobSerializer
 from webapp.core.permissions import require
 from webapp.jobs.downloads import FORMS, result_download
