@@ -116,3 +116,33 @@ def zip_of(members: dict[str, bytes], *, flags: int = 0) -> bytes:
                 data[place + at] |= flags
                 place = data.find(mark, place + 1)
     return bytes(data)
+
+
+def enhanced(path: Path, pixels: np.ndarray, order: list[int]) -> Path:
+    """An enhanced multi-frame CT: frame k lies at place `order[k]` and has a slope of k + 1."""
+    shared, groups = Dataset(), []
+    measures, plane = Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.5, 0.75], 2.0
+    plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    for number, place in enumerate(order):
+        group, position, meaning = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, 2.0 * place]
+        meaning.RescaleSlope, meaning.RescaleIntercept, meaning.RescaleType = number + 1, -100, "HU"
+        group.PlanePositionSequence, group.PixelValueTransformationSequence = [position], [meaning]
+        groups.append(group)
+    removed = dict.fromkeys(
+        [
+            *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
+            *("RescaleSlope", "RescaleIntercept"),
+        ]
+    )
+    return ct(
+        path,
+        pixels=pixels[0],
+        PixelData=np.ascontiguousarray(pixels, dtype="<i2").tobytes(),
+        NumberOfFrames=len(pixels),
+        SharedFunctionalGroupsSequence=[shared],
+        PerFrameFunctionalGroupsSequence=groups,
+        **removed,
+    )

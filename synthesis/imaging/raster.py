@@ -123,7 +123,7 @@ def _clean_png(path: Path, target: Path) -> list[str]:
                 removed.append(head[4:].decode("ascii", "replace"))
             if head[4:] == b"IEND":
                 break
-    return [f"{', '.join(sorted(set(removed)))} data removed"] if removed else []
+    return [f"removed from the file: {', '.join(sorted(set(removed)))}"] if removed else []
 
 
 def _clean_jpeg(path: Path, target: Path) -> list[str]:
