@@ -107,6 +107,7 @@ class RequestForm(forms.Form):
         names = list(dict.fromkeys(name for model in self.models.values() for name in _modalities(model)))
         fields["modality"].choices = [(name, MODALITY_WORDS.get(name, name)) for name in names]
         fields["age"].unit = _("years")
+        fields["phantom_seed"].required = case is None
         if case is not None:
             fields["mask"].widget = forms.Select(choices=[(k, str(m)) for k, m in self.masks.items()])
             fields["slice_number"].help_text = _("1 to %(count)d.") % {"count": case.slice_count}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import fit
 from synthesis.imaging.labelmaps import label_map
 from synthesis.imaging.plane import flat_plane
-from synthesis.imaging.preflight import Draft, Problem, preflight, preflight_settings
+from synthesis.imaging.preflight import Draft, Problem, preflight
 from synthesis.phantoms import Attributes, abdomen, phantom_seed
-from synthesis.request import SEVERITIES, Condition, SamplerOptions
+from synthesis.request import SEVERITIES, STEATOSIS_GRADES, Condition, SamplerOptions
 from webapp.cases.selectors import case_slice, mask_array
 from webapp.core.errors import ApplicationError
 
@@ -60,10 +61,9 @@ def prepare(
     """
     condition, sampler = settings_of(parameters)
     recipe = model.recipe
-    settings_problems = preflight_settings(condition, sampler, recipe, seed=seed, count=count)
     if case is None:
         number = _whole(parameters.get("phantom_seed", 0), "phantom_seed", PHANTOM_LIMIT)
-        labels, image, grid, notes = _from_phantom(number, condition, recipe, bool(settings_problems))
+        labels, image, grid, notes = _from_phantom(number, condition, recipe)
         extra: dict[str, Any] = {"phantom_seed": number}
     else:
         labels, image, grid, notes = _from_case(case, mask, slice_index, recipe)
@@ -109,12 +109,12 @@ def settings_of(parameters: Mapping[str, Any]) -> tuple[Condition, SamplerOption
 
 
 def _from_phantom(
-    number: int, condition: Condition, recipe: Mapping[str, Any], has_problems: bool
+    number: int, condition: Condition, recipe: Mapping[str, Any]
 ) -> tuple[npt.NDArray[np.uint8], None, dict[str, Any], dict[str, Any]]:
     """A demo anatomy whose shape (surface, spleen, ascites) goes with the severity that was asked for."""
     shape = (int(recipe["image"]["rows"]), int(recipe["image"]["columns"]))
-    attributes = Attributes() if has_problems else _attributes(condition)
-    phantom = abdomen(phantom_seed("test", PHANTOMS_FROM + number), shape=shape, attributes=attributes)
+    seed = phantom_seed("test", PHANTOMS_FROM + number)
+    phantom = abdomen(seed, shape=shape, attributes=_attributes(condition))
     row, column = (float(value) for value in phantom.spacing_mm)
     plane = flat_plane(shape, (row, column))
     notes = {
@@ -133,12 +133,17 @@ def _from_phantom(
 
 
 def _attributes(condition: Condition) -> Attributes:
-    grade = SEVERITIES.index(condition.severity)
+    """The person of the condition; what the preflight will refuse anyway is left as in health."""
+    grade = SEVERITIES.index(condition.severity) if condition.severity in SEVERITIES else 0
+    try:
+        age = min(90.0, max(18.0, 55.0 if condition.age is None else float(condition.age)))
+    except (TypeError, ValueError):
+        age = 55.0
     return Attributes(
         severity_texture=grade,
         severity_shape=grade,
-        steatosis=condition.steatosis,
-        age=55.0 if condition.age is None else float(condition.age),
+        steatosis=condition.steatosis if condition.steatosis in STEATOSIS_GRADES else 0,
+        age=55.0 if isnan(age) else age,
         sex="M" if condition.sex == "M" else "F",
     )
 
