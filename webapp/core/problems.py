@@ -147,14 +147,17 @@ def _flatten(detail: Any, field: str = "") -> Iterator[dict[str, str]]:
     """DRF's nested error detail as (field, message) pairs; nested fields are joined with dots."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
-            inner_field = field if name == "non_field_errors" else f"{field}.{name}" if field else str(name)
-            yield from _flatten(inner, inner_field)
+            yield from _flatten(inner, field if name == "non_field_errors" else _within(field, name))
     elif isinstance(detail, list):
         for position, inner in enumerate(detail):
             nested = isinstance(inner, dict | list)
-            yield from _flatten(inner, f"{field}.{position}" if nested else field)
+            yield from _flatten(inner, _within(field, position) if nested else field)
     else:
         yield {"field": field, "message": str(detail)}
+
+
+def _within(field: str, name: object) -> str:
+    return f"{field}.{name}" if field else str(name)
 
 
 def _answer(

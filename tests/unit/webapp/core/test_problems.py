@@ -43,6 +43,9 @@ def page(request, name: str) -> HttpResponse:
 def api(request, name: str):
     if name == "serializer":
         Nested(data={"seed": "x", "parameters": [1, "y"]}).is_valid(raise_exception=True)
+    if name == "many":
+        several = [{"seed": 1, "parameters": []}, {"seed": "x", "parameters": []}]
+        Nested(data=several, many=True).is_valid(raise_exception=True)
     raise ERRORS[name]
 
 
@@ -128,6 +131,11 @@ def test_the_field_is_named(client: Client) -> None:
 def test_nested_fields_are_joined(client: Client) -> None:
     body = client.get("/api/v1/serializer/").json()
     assert {error["field"] for error in body["errors"]} == {"seed", "parameters.1"}
+
+
+def test_the_place_in_a_list_is_named(client: Client) -> None:
+    body = client.get("/api/v1/many/").json()
+    assert [error["field"] for error in body["errors"]] == ["1.seed"]
 
 
 def test_django_validation_is_a_bad_request(client: Client) -> None:

@@ -1,15 +1,25 @@
 """`manage.py make_accounts` makes one account per role and prints their passwords, this once."""
 
 import json
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
 from webapp.accounts.models import Role, User
 from webapp.accounts.services import password_reset, person_create, roles_set
 
-RESET_COMMAND = "manage.py make_accounts --reset"
+
+def reset_command() -> str:
+    """The whole line to type for new passwords, from any folder."""
+    manage = Path(settings.BASE_DIR) / "manage.py"
+    is_moved = Path(settings.SEMBLANCE_HOME) != Path(settings.BASE_DIR) / "var"
+    home = f"SEMBLANCE_HOME={shlex.quote(str(settings.SEMBLANCE_HOME))} " if is_moved else ""
+    return home + shlex.join([sys.executable, str(manage), "make_accounts", "--reset"])
 
 
 class Command(BaseCommand):
@@ -50,14 +60,14 @@ class Command(BaseCommand):
 
     def _print_json(self, fresh: dict[Role, str]) -> None:
         accounts = [{"role": str(role), "username": str(role), "password": fresh.get(role)} for role in Role]
-        self.stdout.write(json.dumps({"fresh": bool(fresh), "accounts": accounts, "reset": RESET_COMMAND}))
+        self.stdout.write(json.dumps({"fresh": bool(fresh), "accounts": accounts, "reset": reset_command()}))
 
     def _print_table(self, fresh: dict[Role, str]) -> None:
         if not fresh:
             names = ", ".join(str(role) for role in Role)
             self.stdout.write(
                 f"The accounts exist: {names}. Their passwords are stored only hashed; "
-                f"for new ones run {RESET_COMMAND}"
+                f"for new ones run\n  {reset_command()}"
             )
             return
         self.stdout.write("Accounts (shown this once):")
