@@ -42,6 +42,7 @@ CHECKS = (
             "webapp.settings.test",
         ),
     ),
+    Check("lint", "import directions", (*PYTHON, "-m", "pytest", "-q", "tests/contracts/test_imports.py")),
     Check("lint", "TypeScript", (*PYTHON, "frontend/build.py", "types")),
     Check("types", "mypy", (*PYTHON, "-m", "mypy", *CHECKED)),
     Check("contracts", "contracts", (*PYTEST, "tests/contracts")),

@@ -1,9 +1,13 @@
 """What the tests run under: fast hashing, a throw-away home, the environment's own broker and database."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
-os.environ.setdefault("SEMBLANCE_HOME", tempfile.mkdtemp(prefix="semblance-test-"))
+if not os.environ.get("SEMBLANCE_HOME"):
+    os.environ["SEMBLANCE_HOME"] = tempfile.mkdtemp(prefix="semblance-test-")
+    atexit.register(shutil.rmtree, os.environ["SEMBLANCE_HOME"], ignore_errors=True)
 
 from webapp.settings.base import *  # noqa: F403
 
