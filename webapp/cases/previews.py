@@ -1,6 +1,7 @@
 """Small pictures of one slice with a mask laid over it, for forms and lists."""
 
 import zlib
+from typing import Any
 
 import numpy as np
 from django.core.files.storage import default_storage
@@ -45,7 +46,7 @@ def _rgb(color: str) -> tuple[int, int, int]:
 
 
 def painted(
-    image: Image.Image, plane: np.ndarray, labels: list[dict], opacity: float = OPACITY
+    image: Image.Image, plane: np.ndarray, labels: list[dict[str, Any]], opacity: float = OPACITY
 ) -> Image.Image:
     """The picture in colour with the labels of a plane of the same size laid over it."""
     ground = np.asarray(image.convert("RGB"), np.float32)

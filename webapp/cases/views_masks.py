@@ -9,7 +9,6 @@ from uuid import UUID
 
 import numpy as np
 from django.core.files.storage import default_storage
-from django.core.files.uploadedfile import UploadedFile
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
@@ -51,18 +50,18 @@ def mask_list(request: HttpRequest, case_id: UUID) -> HttpResponseBase:
     ``expected_version``: 409 where somebody has saved a newer one.
     """
     if request.method == "POST":
-        return _save(request, visible_case(request, case_id, "annotate"))
+        return _save(request.user, request, visible_case(request, case_id, "annotate"))
     case = visible_case(request, case_id)
     current = case.masks.filter(replaced_by__isnull=True).order_by("name")
     return JsonResponse({"masks": [mask_config(mask) for mask in current]})
 
 
-def _save(request: HttpRequest, case: Case) -> HttpResponse:
+def _save(user: Any, request: HttpRequest, case: Case) -> HttpResponse:
     expected = request.POST.get("expected_version", "")
     if expected and not expected.isdecimal():
         raise ApplicationError(_("The version must be a whole number."), field="expected_version")
     mask = mask_save(
-        user=request.user,
+        user=user,
         case=case,
         name=request.POST.get("name", "").strip(),
         array=_voxels(request.FILES.get("voxels"), case),
@@ -73,8 +72,10 @@ def _save(request: HttpRequest, case: Case) -> HttpResponse:
     return JsonResponse(mask_config(mask), status=201)
 
 
-def _voxels(upload: UploadedFile | None, case: Case) -> np.ndarray:
-    """The painted array, uint16 [slices, rows, columns]; never more is unpacked than the case has voxels.
+def _voxels(upload: Any, case: Case) -> np.ndarray:
+    """The painted array, uint16 [slices, rows, columns], out of the uploaded file.
+
+    Never more is unpacked than the case has voxels.
 
     Raises:
         ApplicationError: when it is missing, damaged, or not of the case's size.

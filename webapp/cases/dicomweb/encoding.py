@@ -5,21 +5,24 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.files.storage import default_storage
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.request import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags, quote_etag
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian
 from rest_framework.exceptions import NotAcceptable
 
 from webapp.cases.dicomweb.accept import DICOM_JSON, Form
 from webapp.cases.models import Instance
 
 CHUNK = 256 * 1024
+Response = TypeVar("Response", bound=HttpResponseBase)
 FRAME_LIFETIME_S = 3600
 
 
@@ -36,7 +39,7 @@ def not_modified(request: HttpRequest, etag: str) -> HttpResponse | None:
     return None
 
 
-def private(response: Any, etag: str, *, lifetime_s: int = 0) -> Any:
+def private(response: Response, etag: str, *, lifetime_s: int = 0) -> Response:
     """Mark an answer as this person's own: kept by their browser only, and asked for again after its time."""
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = (
@@ -113,7 +116,7 @@ def explicit_little_file(instance: Instance) -> bytes:
         if "PixelData" in dataset and not dataset.original_encoding[1]:
             _swap_pixels(dataset)
         buffer = BytesIO()
-        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.save_as(buffer, implicit_vr=False, little_endian=True, enforce_file_format=True)
     except (NotImplementedError, RuntimeError, ValueError, AttributeError, InvalidDicomError) as error:
         raise NotAcceptable(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
@@ -156,7 +156,7 @@ def _one_instance(instance: Instance, form: Form) -> HttpResponseBase:
     chunks = encoding.instance_chunks(instance, form)
     if form.multipart:
         return encoding.multipart_response([(encoding.part_type(form), chunks)], DICOM)
-    response = encoding.StreamingHttpResponse(chunks, content_type=DICOM)
+    response = StreamingHttpResponse(chunks, content_type=DICOM)
     response.headers["Content-Disposition"] = f'inline; filename="{instance.sop_instance_uid}.dcm"'
     return response
 
