@@ -40,10 +40,9 @@ class LoadedModel:
         """The network's scale to HU (CT) or signal (MR)."""
         return self._map(modality).inverse(image)
 
-    def times(self, steps: int) -> list[float]:
+    def times(self, steps: int, modality: str | None = None) -> list[float]:
         """The time grid 0..1 this model was calibrated with for that many network calls."""
-        shift = _at_steps(self.recipe.get("calibration", {}).get("shift", {}), steps, default=1.0)
-        return shifted_grid(steps, shift)
+        return shifted_grid(steps, _at_steps(self._calibrated("shift", modality), steps, default=1.0))
 
     def kappa(self, steps: int, modality: str | None = None) -> float:
         """The calibrated strength of the Tweedie correction for that many network calls.
@@ -51,10 +50,14 @@ class LoadedModel:
         Between calibrated numbers of calls: interpolated in log(calls). 1 where the model was
         never calibrated, which is right for an exact velocity (math.md section 3).
         """
-        table = self.recipe.get("calibration", {}).get("kappa", {})
+        return _at_steps(self._calibrated("kappa", modality), steps, default=1.0)
+
+    def _calibrated(self, name: str, modality: str | None) -> dict[str, float]:
+        """Number of calls -> value, the modality's own table where there is one."""
+        table = self.recipe.get("calibration", {}).get(name, {})
         if modality in table:
             table = table[modality]
-        return _at_steps({k: v for k, v in table.items() if k.isdigit()}, steps, default=1.0)
+        return {key: value for key, value in table.items() if key.isdigit()}
 
     def _map(self, modality: str) -> Normalisation:
         if modality not in self.normalisation:
@@ -137,8 +140,8 @@ def shifted_grid(steps: int, shift: float) -> list[float]:
     """
     if steps < 1 or shift <= 0:
         raise ValueError(f"expected steps >= 1 and shift > 0, got {steps} and {shift}")
-    sigmas = [1 - k / steps for k in range(steps + 1)]
-    return [1 - shift * sigma / (1 + (shift - 1) * sigma) for sigma in sigmas]
+    inner = [1 - k / steps for k in range(1, steps)]
+    return [0.0, *(1 - shift * sigma / (1 + (shift - 1) * sigma) for sigma in inner), 1.0]
 
 
 def file_sha256(path: Path) -> str:

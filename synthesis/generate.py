@@ -98,7 +98,7 @@ def _sampler_settings(model: LoadedModel, request: SynthesisRequest) -> dict[str
     settings = asdict(request.sampler)
     if settings["kappa"] is None:
         settings["kappa"] = model.kappa(request.sampler.steps, request.condition.modality)
-    return {**settings, "times": model.times(request.sampler.steps)}
+    return {**settings, "times": model.times(request.sampler.steps, request.condition.modality)}
 
 
 def _device(model: LoadedModel) -> tuple[torch.device, torch.dtype]:

@@ -41,10 +41,10 @@ Labels = npt.NDArray[np.uint8]
 class MaskDropout:
     """How often a training mask is given whole, or with what left to "unknown inside the body"."""
 
-    whole: float = 0.35
-    random_labels: float = 0.2
-    seldom_labelled: float = 0.25
-    liver_alone: float = 0.2
+    whole: float = 0.5
+    random_labels: float = 0.15
+    seldom_labelled: float = 0.2
+    liver_alone: float = 0.15
     attribute: float = 0.1  # chance that severity, steatosis, age and sex go unstated, each
 
     def __post_init__(self) -> None:

@@ -101,9 +101,9 @@ def make(model: LoadedModel, cases: Sequence[Case], setting: Setting, numbers: S
         with torch.autocast("cpu", torch.bfloat16):
             return model.network(x, t, *condition)
 
-    times = grid(model, setting)
+    modality = cases[0].condition.modality
+    times = grid(model, setting, modality)
     if setting.sampler == "rft":
-        modality = cases[0].condition.modality
         kappa = model.kappa(setting.calls, modality) if setting.kappa is None else setting.kappa
         made = SAMPLERS["rft"].load()(
             velocity, x_0, times, options=RftOptions(kappa=kappa), generator=streams
@@ -113,9 +113,11 @@ def make(model: LoadedModel, cases: Sequence[Case], setting: Setting, numbers: S
     return made[:, 0].numpy()
 
 
-def grid(model: LoadedModel, setting: Setting) -> list[float]:
-    """The time grid of a setting."""
-    return model.times(setting.calls) if setting.shift is None else shifted_grid(setting.calls, setting.shift)
+def grid(model: LoadedModel, setting: Setting, modality: str) -> list[float]:
+    """The time grid of a setting: the model's own for that modality unless a shift is set."""
+    if setting.shift is None:
+        return model.times(setting.calls, modality)
+    return shifted_grid(setting.calls, setting.shift)
 
 
 def content_key(model: LoadedModel) -> str:

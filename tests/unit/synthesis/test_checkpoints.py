@@ -88,6 +88,10 @@ def test_shifted_grids():
     assert shifted_grid(4, 1.0) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     half = shifted_grid(2, 0.5)
     assert half == pytest.approx([0, 1 - 0.25 / 0.75, 1])  # sigma' = .5 * .5 / (1 - .5 * .5) = 1/3
+    for shift in (0.1, 0.2, 0.3, 0.7, 3.0):
+        grid = shifted_grid(7, shift)
+        assert (grid[0], grid[-1]) == (0.0, 1.0)
+        assert grid == sorted(grid)
     with pytest.raises(ValueError, match="shift"):
         shifted_grid(4, 0.0)
 
