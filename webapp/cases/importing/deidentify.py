@@ -25,186 +25,18 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-KEPT_TEXT = frozenset(
-    [
-        "SeriesDescription",
-        "StudyDescription",
-        "ProtocolName",
-        "Manufacturer",
-        "ManufacturerModelName",
-        "SoftwareVersions",
-        "ConvolutionKernel",
-        "SequenceName",
-        "ContrastBolusAgent",
-        "RescaleType",
-        "CodeValue",
-        "LongCodeValue",
-        "CodeMeaning",
-        "CodingSchemeDesignator",
-        "CodingSchemeVersion",
-        "SegmentLabel",
-        "SegmentDescription",
-        "SegmentAlgorithmName",
-        "TrackingID",
-        "ReceiveCoilName",
-        "TransmitCoilName",
-        "ReceiveCoilManufacturerName",
-        "PulseSequenceName",
-        "WindowCenterWidthExplanation",
-        "DerivationDescription",
-        "LUTExplanation",
-        "LUTLabel",
-        "StackID",
-        "DimensionDescriptionLabel",
-        "Radiopharmaceutical",
-        "PixelSpacingCalibrationDescription",
-        "ImagedNucleus",
-        "AcquisitionDeviceProcessingDescription",
-        "FilterMaterial",
-        "ContentLabel",
-        "AngioFlag",
-        "MRAcquisitionType",
-        "CoilManufacturer",
-        "UnitsName",
-        "ReconstructionAlgorithm",
-        "KVPGeneratorCurveID",
-        "PhysicalUnitsXDirection",
-    ]
-)
-"""Texts (LO, SH, LT, ST, UT, UC) that describe the image; all other texts are dropped."""
-
-CLEANED_TEXT = frozenset(
-    [
-        "SeriesDescription",
-        "StudyDescription",
-        "ProtocolName",
-        "SegmentLabel",
-        "SegmentDescription",
-        "DerivationDescription",
-        "ContrastBolusAgent",
-        "TrackingID",
-        "ContentLabel",
-        "WindowCenterWidthExplanation",
-        "LUTExplanation",
-        "SequenceName",
-    ]
-)
-"""Texts that people type: the patient's names and numbers are cut out of them."""
-
-DROPPED = frozenset(
-    [
-        "OtherPatientIDsSequence",
-        "ReferencedPatientSequence",
-        "ReferencedPatientPhotoSequence",
-        "RequestAttributesSequence",
-        "OriginalAttributesSequence",
-        "ModifiedAttributesSequence",
-        "EncryptedAttributesSequence",
-        "DigitalSignaturesSequence",
-        "MACParametersSequence",
-        "ReferringPhysicianIdentificationSequence",
-        "PerformingPhysicianIdentificationSequence",
-        "PhysiciansOfRecordIdentificationSequence",
-        "PhysiciansReadingStudyIdentificationSequence",
-        "OperatorIdentificationSequence",
-        "InstitutionCodeSequence",
-        "InstitutionalDepartmentTypeCodeSequence",
-        "ConsultingPhysicianIdentificationSequence",
-        "RequestingPhysicianIdentificationSequence",
-        "PersonIdentificationCodeSequence",
-        "AuthorObserverSequence",
-        "VerifyingObserverSequence",
-        "ParticipantSequence",
-        "CustodialOrganizationSequence",
-        "ContentSequence",
-        "ReferencedRequestSequence",
-        "PatientPrimaryLanguageCodeSequence",
-        "ResponsibleOrganizationSequence",
-        "IssuerOfPatientIDQualifiersSequence",
-        "IssuerOfAccessionNumberSequence",
-        "IssuerOfServiceEpisodeIDSequence",
-        "IssuerOfAdmissionIDSequence",
-        "GraphicAnnotationSequence",
-        "TextObjectSequence",
-        "PatientInsurancePlanCodeSequence",
-        "AdmittingDiagnosesCodeSequence",
-        "PatientBreedCodeSequence",
-        "ClinicalTrialTimePointTypeCodeSequence",
-        "IconImageSequence",
-        "SourcePatientGroupIdentificationSequence",
-        "PatientSpeciesCodeSequence",
-        "CountryOfResidence",
-        "RegionOfResidence",
-        "PatientReligiousPreference",
-        "TransducerIdentificationSequence",
-        "ContainerComponentSequence",
-        "SpecimenDescriptionSequence",
-        "RequestedProcedureCodeSequence",
-        "PerformedProtocolCodeSequence",
-        "ReferencedPerformedProcedureStepSequence",
-        "PatientSexNeutered",
-        "SpecificCharacterSet",
-        "TimezoneOffsetFromUTC",
-        "DataSetTrailingPadding",
-        "ContributingEquipmentSequence",
-    ]
+from webapp.cases.importing.profile import (
+    BINARY_VRS,
+    DROPPED,
+    DROPPED_VRS,
+    KEPT_BINARY,
+    KEPT_TEXT,
+    NAMES,
+    NEUTRAL,
+    NUMBERS,
+    TEXT_VRS,
 )
 
-NEUTRAL = frozenset(
-    [
-        "abdomen",
-        "anonymous",
-        "anonymized",
-        "anon",
-        "body",
-        "brain",
-        "breast",
-        "case",
-        "chest",
-        "control",
-        "head",
-        "heart",
-        "hip",
-        "image",
-        "kidney",
-        "knee",
-        "liver",
-        "lung",
-        "neck",
-        "none",
-        "patient",
-        "pelvis",
-        "phantom",
-        "prostate",
-        "removed",
-        "spine",
-        "spleen",
-        "subject",
-        "test",
-        "thorax",
-        "unknown",
-        "volunteer",
-    ]
-)
-"""Words that stand in name fields of anonymised data, and that no description can do without."""
-
-_TEXT_VRS = {"LO", "SH", "LT", "ST", "UT", "UC"}
-_DROPPED_VRS = {"PN", "DA", "TM", "DT", "AE", "UR", "UN"}
-_BINARY_VRS = {"OB", "OW", "OF", "OD", "OL", "OV"}
-_KEPT_BINARY = re.compile(r"^(Red|Green|Blue|Alpha)PaletteColorLookupTableData$|^ICCProfile$|^LUTData$")
-_NAMES = (
-    "PatientName",
-    "OtherPatientNames",
-    "PatientBirthName",
-    "PatientMotherBirthName",
-    "ReferringPhysicianName",
-    "PerformingPhysicianName",
-    "OperatorsName",
-    "NameOfPhysiciansReadingStudy",
-    "RequestingPhysician",
-    "ResponsiblePerson",
-)
-_NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber", "AdmissionID", "StudyID", "IssuerOfPatientID")
 _MARK = "…"
 
 
@@ -291,7 +123,7 @@ def _removed(header: Dataset) -> Iterable[str]:
         yield "birth date removed"
     if any(element.VR in {"DA", "DT", "TM"} and element.value for element in header):
         yield "dates removed"
-    others = (*_NAMES[4:], "InstitutionName", "InstitutionAddress", "StationName", "DeviceSerialNumber")
+    others = (*NAMES[4:], "InstitutionName", "InstitutionAddress", "StationName", "DeviceSerialNumber")
     if any(_text_of(header, keyword) for keyword in others):
         yield "people, institution and device numbers removed"
 
@@ -324,16 +156,16 @@ def _kept_value(element: DataElement, pseudonyms: Pseudonyms, words: re.Pattern[
     vr, keyword = element.VR, element.keyword
     if vr == "SQ":
         return DicomSequence([_cleaned(item, pseudonyms, words) for item in element.value])
-    if vr in _DROPPED_VRS:
+    if vr in DROPPED_VRS:
         return None
-    if vr in _TEXT_VRS:
+    if vr in TEXT_VRS:
         if keyword not in KEPT_TEXT:
             return None
-        return _each(element.value, lambda text: clean_text(text, words if keyword in CLEANED_TEXT else None))
+        return _each(element.value, lambda text: clean_text(text, words))
     if vr == "UI":
         return _each(element.value, lambda uid: pseudonyms.uid(str(uid)) if uid else "")
-    if vr in _BINARY_VRS:
-        return element.value if _KEPT_BINARY.match(keyword) else None
+    if vr in BINARY_VRS:
+        return element.value if KEPT_BINARY.match(keyword) else None
     if vr in {"CS", "AS"}:
         return _each(element.value, lambda text: clean_text(text, None)) if keyword != "PatientAge" else None
     return element.value if _finite(element.value) else None
@@ -371,9 +203,9 @@ def clean_text(text: Any, words: re.Pattern[str] | None) -> str:
 def forbidden_words(header: Dataset) -> re.Pattern[str] | None:
     """A pattern that matches the names and numbers of the header wherever they stand as words."""
     found: set[str] = set()
-    for keyword in _NAMES:
+    for keyword in NAMES:
         found.update(re.split(r"[\^=,\s_\\/.\-]+", _text_of(header, keyword)))
-    for keyword in _NUMBERS:
+    for keyword in NUMBERS:
         found.add(_text_of(header, keyword))
     birth = _text_of(header, "PatientBirthDate")
     found.add(birth)
