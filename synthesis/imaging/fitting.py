@@ -106,8 +106,9 @@ def fit(
     filled, derived = _fill(mapped, inside, image if derive and modality == "CT" else None, plane)
     labels = resample_labels(filled, plane, target, outside=L.AIR)
     if "fat" in derived:
-        skin = bodies.skin_of(labels != L.AIR) & np.isin(labels, (L.BODY, L.FAT))
-        labels[skin] = L.SKIN
+        unstated = resample_labels((mapped == UNLABELLED).astype(np.uint8), plane, target, outside=1) == 1
+        whole = np.asarray(ndimage.binary_fill_holes(labels != L.AIR))
+        labels[bodies.skin_of(whole) & (labels != L.AIR) & unstated] = L.SKIN
         derived = (*derived, "skin")
     on_grid = None
     if image is not None:

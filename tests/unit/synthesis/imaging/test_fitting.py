@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import BODY_FILL, fit
@@ -231,6 +232,11 @@ def test_a_totalsegmentator_ct_fits(index):
     assert {L.AIR, L.BODY, L.FAT, L.MUSCLE, L.BONE, L.LIVER, L.SPLEEN, L.AORTA, L.SKIN} <= set(
         np.unique(fitted.labels)
     )
+    # Skin lies on the outside only, and all around: none beside the gas of the bowel.
+    body = ndimage.binary_fill_holes(fitted.labels != L.AIR)
+    ring = body & ~ndimage.binary_erosion(body, border_value=1)
+    assert (ring[fitted.labels == L.SKIN]).all()
+    assert np.isin(fitted.labels[ring], (L.SKIN, L.RIBS, L.LIVER, L.BONE, L.LUNG)).mean() > 0.95
     # The liver lies at the patient's right: on the left of the picture.
     assert (
         np.nonzero(fitted.labels == L.LIVER)[1].mean() < 64 < np.nonzero(fitted.labels == L.SPLEEN)[1].mean()
