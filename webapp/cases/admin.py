@@ -10,22 +10,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from webapp.cases.models import Case, Dataset, DatasetShare, ImportEntry, ImportRun, Instance, Mask
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """May be looked at, and nothing else."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody adds one by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody edits one by hand."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Deleting belongs to the pages, which remove the files as well."""
-        return False
+from webapp.core.admin import AuditedAdmin, ReadOnlyAdmin
 
 
 class ShareInline(admin.TabularInline):
@@ -37,7 +22,7 @@ class ShareInline(admin.TabularInline):
 
 
 @admin.register(Dataset)
-class DatasetAdmin(admin.ModelAdmin):
+class DatasetAdmin(AuditedAdmin):
     """A dataset's description, owner and shares."""
 
     list_display = ("name", "owner", "licence", "version", "created_at")
@@ -101,7 +86,7 @@ class ImportEntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(DatasetShare)
-class DatasetShareAdmin(admin.ModelAdmin):
+class DatasetShareAdmin(AuditedAdmin):
     """Who sees which dataset."""
 
     list_display = ("dataset", "user", "level")

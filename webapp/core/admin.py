@@ -36,13 +36,16 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Changed by hand; which fields, not their values."""
-        fields = [
-            name
-            for entry in message
-            if isinstance(entry, dict)
-            for name in entry.get("changed", {}).get("fields", [])
+        entries = [entry for entry in message if isinstance(entry, dict)]
+        fields = [name for entry in entries for name in entry.get("changed", {}).get("fields", [])]
+        parts = [
+            f"{deed} {part['name']} {part['object']}"
+            for entry in entries
+            for deed, part in entry.items()
+            if "object" in part
         ]
-        audit_record(actor=request.user, action="record.changed", obj=obj, detail={"fields": fields})
+        detail = {"fields": ", ".join(fields), "parts": ", ".join(parts)}
+        audit_record(actor=request.user, action="record.changed", obj=obj, detail=detail)
         return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
