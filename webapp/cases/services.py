@@ -165,6 +165,30 @@ def dataset_delete(*, user: User, dataset: Dataset) -> None:
 
 
 @transaction.atomic
+def case_update(*, user: User, case: Case, name: str, modality: str, attributes: Mapping[str, Any]) -> Case:
+    """Change what a case is called, its modality and its attributes; pixels and UIDs stay.
+
+    Raises:
+        ApplicationError: without a name or modality, or with attributes that are not plain values.
+    """
+    name, modality = " ".join(name.split()), modality.strip().upper()
+    if not name or len(name) > 120:
+        raise ApplicationError(_("A case needs a name of at most 120 characters."), field="name")
+    if not modality.isalnum() or len(modality) > 16:
+        raise ApplicationError(_("The modality is a short code such as CT or MR."), field="modality")
+    plain = (str, int, float, bool, type(None))
+    if not all(isinstance(value, plain) and 0 < len(str(key)) <= 60 for key, value in attributes.items()):
+        raise ApplicationError(_("Attributes are names with one plain value each."), field="attributes")
+    before = {"name": case.name, "modality": case.modality, "attributes": case.attributes}
+    case.name, case.modality, case.attributes = name, modality, dict(attributes)
+    case.save(update_fields=["name", "modality", "attributes", "updated_at"])
+    if case.dataset is not None:
+        _dataset_touch(case.dataset)
+    audit_record(actor=user, action="case.changed", obj=case, detail={"before": before})
+    return case
+
+
+@transaction.atomic
 def case_delete(*, user: User, case: Case) -> None:
     """Delete one case with its masks and every file of theirs."""
     folder, dataset = case_folder(case.pk), case.dataset
@@ -284,7 +308,7 @@ def import_start(
     """
     if (files is None) == (path is None):
         raise ValueError("expected either files or path.")
-    run = ImportRun(dataset=dataset, owner=user, source_name=source_name.strip()[:300] or _("upload"))
+    run = ImportRun(dataset=dataset, owner=user, source_name=_plain(source_name) or _("upload"))
     if files is not None:
         run.staged_path = import_folder(run.pk)
         try:
@@ -312,6 +336,11 @@ def import_start(
             run.job_id = job.pk
             run.save(update_fields=["job_id", "updated_at"])
     return run
+
+
+def _plain(text: str) -> str:
+    """A name to show: printable characters only, at most 300."""
+    return "".join(c for c in text if c.isprintable()).strip()[-300:]
 
 
 def import_execute(*, run_id: UUID | str, on_step: OnStep = lambda done, total, message: None) -> ImportRun:

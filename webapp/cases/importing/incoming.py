@@ -92,6 +92,11 @@ def refuse_kind(header: Dataset, *, has_pixels: bool = True) -> None:
             raise UnreadableFile(f"This is {words}; it is not taken.")
     if modality in REFUSED_KINDS:  # before the pixels: a dose grid has some
         raise UnreadableFile(f"This is {REFUSED_KINDS[modality]}; it is not taken.")
+    if str(header.get("BurnedInAnnotation", "") or "").strip().upper() == "YES":
+        raise UnreadableFile(
+            "The header says that text is burned into the pixels, which may name the patient; "
+            "it is not taken."
+        )
     if not has_pixels:
         raise UnreadableFile("This DICOM file has no pixels; it is not taken.")
 

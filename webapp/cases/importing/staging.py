@@ -40,11 +40,12 @@ def stage_files(folder: str, files: Iterable[tuple[str, Any]]) -> int:
 
 
 def unique_name(name: str, taken: set[str]) -> str:
-    """The name, or the name with a number where it is taken already; remembered in `taken`."""
+    """The end of the name, with a number where it is taken already; remembered in `taken`."""
+    name = name[-490:]
     candidate, number = name, 1
     while candidate in taken:
         number += 1
-        candidate = f"{name[:490]} ({number})"
+        candidate = f"{name} ({number})"
     taken.add(candidate)
     return candidate
 
