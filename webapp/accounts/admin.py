@@ -11,7 +11,7 @@ from webapp.accounts.models import ApiToken, RoleGrant, User
 from webapp.core.admin import AuditedAdmin, ReadOnlyAdmin
 
 
-class RoleGrantInline(admin.TabularInline):  # type: ignore[type-arg]
+class RoleGrantInline(admin.TabularInline):
     """The roles that a person holds, to read."""
 
     model = RoleGrant
