@@ -106,7 +106,7 @@ def goals(report: dict[str, Any]) -> list[dict[str, Any]]:
             ("(KID(4) - KID(30)) / K_ref", gap["value"] / k_ref, "<= 0.1", gap["value"] <= 0.1 * k_ref),
             ("KID(30) / K_ref", many["kid"]["value"] / k_ref, "<= 0.3", many["kid"]["value"] <= 0.3 * k_ref),
         ]
-    return [{"measure": m, "figure": f, "goal": g, "reached": bool(r)} for m, f, g, r in rows]
+    return [{"measure": m, "value": f, "goal": g, "reached": bool(r)} for m, f, g, r in rows]
 
 
 def table(report: dict[str, Any]) -> str:
@@ -114,8 +114,7 @@ def table(report: dict[str, Any]) -> str:
     lines = ["| goal at 4 calls (rft, whole masks) | figure | asked | reached |", "|---|---|---|---|"]
     for row in report["goals"]:
         lines.append(
-            f"| {row['measure']} | {row['figure']:.3g} | {row['goal']} "
-            f"| {'yes' if row['reached'] else 'NO'} |"
+            f"| {row['measure']} | {row['value']:.3g} | {row['goal']} | {'yes' if row['reached'] else 'NO'} |"
         )
     lines += [
         "",

@@ -86,7 +86,10 @@ def main() -> None:
     folder = options.out or Path("weights") / recipe.name
     if options.measures:
         report = json.loads(options.measures.read_text(encoding="utf-8"))
-        print(rewrite(folder, measures={"goals": report["goals"], "kid": report["kid"]}))
+        measures = {
+            row["measure"]: {k: row[k] for k in ("value", "goal", "reached")} for row in report["goals"]
+        }
+        print(rewrite(folder, measures=measures))
         return
     print(export(recipe, options.run or recipe.run_folder, options.data or recipe.data_folder, folder))
 
