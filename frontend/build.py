@@ -16,6 +16,8 @@ DIST = HERE / "dist"
 NEXT, LAST = HERE / "dist-next", HERE / "dist-last"
 STAMP = DIST / ".inputs"
 INSTALLED = HERE / "node_modules" / ".installed-lock"
+# Where systems keep the authorities they trust (Debian, Fedora): Node brings its own list and ignores these.
+SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 CONFIGURATION = [
     "package.json",
     "package-lock.json",
@@ -50,8 +52,8 @@ def node_environment() -> dict[str, str]:
     environment = dict(os.environ)
     folder = node_program().parent
     environment["PATH"] = os.pathsep.join([str(folder), environment.get("PATH", os.defpath)])
-    for name in ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        certificates = environment.get(name)
+    named = [environment.get(name) for name in ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")]
+    for certificates in [*named, *SYSTEM_CERTIFICATES]:
         if certificates and Path(certificates).is_file():
             environment["NODE_EXTRA_CA_CERTS"] = certificates
             break
