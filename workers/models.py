@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from functools import lru_cache
+from pathlib import Path
 
 import torch
 from django.conf import settings
 
 from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.errors import SynthesisError
+from synthesis.metrics.judges import JUDGES_FILE, Judges, MaskJudge, load_judges
+from synthesis.phantoms.labels import LABEL_SET
 from webapp.registry.models import GenerativeModel
 from webapp.registry.selectors import model_folder
 
@@ -68,6 +72,29 @@ class WarmModels:
         """The models in memory, for the heartbeat."""
         with self._lock:
             return [name for name, _ in self._loaded.values()]
+
+
+@lru_cache(maxsize=1)
+def _judges(folder: Path) -> Judges:
+    return load_judges(folder)
+
+
+def judge_for(model: LoadedModel) -> MaskJudge | None:
+    """The shipped segmenter for the quality checks; None for other label sets, or where it is not installed.
+
+    Judges that are there but damaged are left out with a word in the log: they must not cost a result.
+    """
+    folder = settings.WEIGHTS_DIR / "judges"
+    if not (folder / JUDGES_FILE).is_file():
+        return None
+    names = {int(label["value"]): str(label["name"]) for label in model.recipe.get("label_set", [])}
+    if names != {label.value: label.name for label in LABEL_SET}:
+        return None
+    try:
+        return MaskJudge(_judges(folder), model)
+    except SynthesisError as error:
+        logger.warning("quality checks go without the segmenter: %s", error)
+        return None
 
 
 warm = WarmModels()

@@ -29,7 +29,7 @@ from webapp.jobs.requests import labels_of
 from webapp.jobs.selectors import job_for_worker, result_for_worker
 from webapp.jobs.services import Made, results_store
 from workers.lease import Work, handler_outcome
-from workers.models import device_choose, warm
+from workers.models import device_choose, judge_for, warm
 
 LOADING_SECONDS = 300.0
 IMAGE_SECONDS = 60.0  # for one image, plus STEP_SECONDS for each of its steps
@@ -49,7 +49,8 @@ def synthesise(work: Work) -> None:
     previews = Previews(work)
     try:
         with plain_memory_errors():
-            result = generate(model, wish, on_step=previews.reporter(wish.sampler.steps))
+            reporter = previews.reporter(wish.sampler.steps)
+            result = generate(model, wish, on_step=reporter, judge=judge_for(model))
         work.stage("saving", seconds=SAVING_SECONDS, message="Writing DICOM")
         made = [make_one(job, request, wish, result, index) for index in range(wish.count)]
         with work.closing():

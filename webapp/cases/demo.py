@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+from pydicom import Dataset as DicomDataset
 
 import synthesis
 from synthesis.imaging.dicom_write import Making, Subject, derived_uid, synthetic_series, to_bytes
@@ -84,9 +85,10 @@ def _series_uid(plan: SeriesPlan) -> str:
     return derived_uid(_job(plan), 1, "series")
 
 
-def _case(dataset: Dataset, series: PhantomSeries) -> Case:
+def series_files(series: PhantomSeries) -> list[DicomDataset]:
+    """A phantom series as DICOM datasets, one per slice; the same plan gives the same files."""
     plan = series.plan
-    files = synthetic_series(
+    return synthetic_series(
         series.stored,
         _planes(series),
         modality=plan.modality,
@@ -108,9 +110,12 @@ def _case(dataset: Dataset, series: PhantomSeries) -> Case:
         thickness_mm=series.phantom.spacing_mm[0],
         description=series.description,
     )
+
+
+def _case(dataset: Dataset, series: PhantomSeries) -> Case:
     return case_create_from_dicom(
-        files=[to_bytes(file) for file in files],
-        name=plan.name,
+        files=[to_bytes(file) for file in series_files(series)],
+        name=series.plan.name,
         attributes=series.facts,
         is_synthetic=True,
         dataset=dataset,
