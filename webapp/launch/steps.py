@@ -1,5 +1,6 @@
 """Running one program after another, and saying in plain words what is done and what went wrong."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -50,17 +51,30 @@ def run_step(
         Failed: with `failure` when it ends badly.
         Interrupted: passed on, after the program has ended too.
     """
-    process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, pass_fds=pass_fds)
+    # A group of its own, so that an interruption ends the program's own children too (npm, pip's builds).
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
     try:
         status = process.wait()
     except BaseException:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end_group(process)
         raise
     if status:
         sys.stdout.flush()
         raise Failed(failure)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a program and whatever it started: politely, then by force."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(10)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
