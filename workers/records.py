@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthesis.errors import SynthesisError
+from webapp.cases.models import ImportState
 from webapp.cases.services import import_execute
 from webapp.jobs.downloads import results_export
 from webapp.jobs.selectors import job_for_worker
@@ -28,6 +29,8 @@ def import_cases(work: Work) -> dict[str, Any]:
         work.step(min(done, total), total, message=message)
 
     run = import_execute(run_id=job.payload["run_id"], on_step=on_step)
+    if run.state == ImportState.FAILED:
+        raise SynthesisError(run.message)
     return {
         "taken": run.taken,
         "changed": run.changed,
