@@ -26,6 +26,7 @@ THEMES = ("dark", "light")
 VIEWER = "[data-mount=case-viewer][data-state=ready]"
 COLOURS = 256
 PATIENCE_MS = 300_000
+SETTLING = 6
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,24 @@ def _sign_in(page: Any, site: Launched, person: str) -> None:
     page.wait_for_url(f"{site.address}/")
 
 
+def _settled(page: Any, shot: Shot) -> bytes:
+    """The page when two pictures in a row are the same (a page that never rests: the last one)."""
+    before, now = b"", page.screenshot(full_page=shot.full)
+    for _ in range(SETTLING):
+        page.wait_for_timeout(400)
+        before, now = now, page.screenshot(full_page=shot.full)
+        if before == now:
+            break
+    return now
+
+
 def _picture(page: Any, site: Launched, shot: Shot, context: Any) -> None:
     for theme in THEMES:
         context.add_cookies([{"name": "theme", "value": theme, "url": site.address}])
         page.goto(site.address + shot.path)
         page.locator(shot.wait).first.wait_for()
         page.wait_for_function("() => [...document.images].every((one) => one.complete)")
-        image = Image.open(io.BytesIO(page.screenshot(full_page=shot.full)))
+        image = Image.open(io.BytesIO(_settled(page, shot)))
         reduced = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
         reduced.save(FOLDER / f"{shot.name}-{theme}.png", optimize=True)
 
