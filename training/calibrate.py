@@ -39,7 +39,8 @@ def calibrate(
     table: dict[str, Any] = {"kappa": {}, "shift": {}, "found": {}}
     for n in calls:
         questions = held_out("validation", cases if n <= 8 else max(16, cases // 2), _shape(model))
-        table["found"][str(n)] = best = {}
+        best: dict[str, Any] = {}
+        table["found"][str(n)] = best
         for modality in dict.fromkeys(c.condition.modality for c in questions):
             some = [c for c in questions if c.condition.modality == modality]
             for shift in shifts if 1 < n <= 8 else (1.0,):
@@ -95,7 +96,9 @@ def band_table(made: Images, real: Images, cases: Sequence[Case]) -> dict[str, l
     table = {}
     for modality in dict.fromkeys(c.condition.modality for c in cases):
         members = [i for i, c in enumerate(cases) if c.condition.modality == modality]
-        ratios = band_ratio(made[members], real[members], [cases[i].labels for i in members], NOISE_REGIONS)
+        ratios = band_ratio(
+            list(made[members]), list(real[members]), [cases[i].labels for i in members], NOISE_REGIONS
+        )
         table[modality] = [round(float(r), 4) for r in ratios]
     return table
 

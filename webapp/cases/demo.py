@@ -85,7 +85,7 @@ def _series_uid(plan: SeriesPlan) -> str:
     return derived_uid(_job(plan), 1, "series")
 
 
-def series_files(series: PhantomSeries) -> list[DicomDataset]:
+def series_files(series: PhantomSeries) -> Sequence[DicomDataset]:
     """A phantom series as DICOM datasets, one per slice; the same plan gives the same files."""
     plan = series.plan
     return synthetic_series(

@@ -28,7 +28,7 @@ class DatasetForm(forms.ModelForm):
 
     def _get_validation_exclusions(self) -> set[str]:
         # The service answers for the name (its sentence says more than "already exists").
-        return super()._get_validation_exclusions() | {"name"}
+        return super()._get_validation_exclusions() | {"name"}  # type: ignore[misc]  # the stubs omit it
 
 
 class ShareForm(forms.Form):
@@ -78,7 +78,9 @@ class UploadField(forms.FileField):
 class UploadForm(forms.Form):
     """Files to import. `paths` (JSON, optional) has the place of each in its folder, in the same order."""
 
-    files = UploadField(label=_("Files"), help_text=_("DICOM, NIfTI, PNG or JPEG, CSV tables, or a zip."))
+    files = UploadField(  # type: ignore[assignment]  # a form has `files` too; the class takes it as a field
+        label=_("Files"), help_text=_("DICOM, NIfTI, PNG or JPEG, CSV tables, or a zip.")
+    )
     paths = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def named_files(self) -> list[tuple[str, UploadedFile]]:

@@ -47,7 +47,7 @@ def mask_from_nifti(case: Case, file: BinaryIO) -> npt.NDArray[np.uint16]:
         raise _refused(_("it has %(axes)d axes instead of three") % {"axes": values.ndim})
     order, flips = _placing(case, np.asarray(image.affine, dtype=np.float64), values.shape)
     array = values.transpose(order)
-    array = np.flip(array, [axis for axis, flip in enumerate(flips) if flip])
+    array = np.flip(array, tuple(axis for axis, flip in enumerate(flips) if flip))
     if not np.all(np.isfinite(array)) or np.any(array != np.round(array)):
         raise _refused(_("its values are not whole numbers"))
     if array.min() < 0 or array.max() > 65535:
@@ -83,10 +83,9 @@ def _placing(
     wanted = (case.slice_count, case.rows, case.columns)
     geometry = case_geometry(case)
     if not geometry.is_known:
-        order = (2, 1, 0)
-        if tuple(shape[axis] for axis in order) != wanted:
+        if tuple(reversed(shape)) != wanted:
             raise _wrong_grid(case)
-        return order, (False, False, False)
+        return (2, 1, 0), (False, False, False)
     try:
         steps = np.linalg.inv(geometry.ras_affine()) @ affine
     except np.linalg.LinAlgError as error:

@@ -1,6 +1,6 @@
 """What the nouns share: links, answers to work that has been handed in, and errors in the schema."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
@@ -8,6 +8,8 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
+
+from webapp.accounts.models import User
 
 
 @extend_schema_field(OpenApiTypes.URI)
@@ -29,6 +31,11 @@ def link(request: Request, view: str, *arguments: Any) -> str:
     return request.build_absolute_uri(reverse(f"api:{view}", args=arguments))
 
 
+def caller(request: Request) -> User:
+    """Who asks; the permission classes have let nobody in who is not signed in."""
+    return cast(User, request.user)
+
+
 def accepted(request: Request, job: Any, data: Any) -> Response:
     """202: the work is handed in; Location and `job` say where to follow it."""
     return Response(
@@ -45,7 +52,7 @@ class ProblemSerializer(serializers.Serializer):
     code = serializers.CharField(help_text="A short stable word for programs.")
     detail = serializers.CharField(help_text="What happened and what to do, in plain words.")
     instance = serializers.CharField(required=False)
-    errors = serializers.ListField(
+    errors = serializers.ListField(  # type: ignore[assignment]  # the field's name is RFC 9457's habit
         child=serializers.DictField(child=serializers.CharField()), required=False, help_text="By field."
     )
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
+from webapp.api.v1.answers import LOCATION, LinkField, accepted, caller, link, problems
 from webapp.cases.models import Dataset, ImportEntry, ImportRun
 from webapp.cases.selectors import dataset_get_for, dataset_list_for, import_get_for
 from webapp.cases.services import dataset_create, import_start
@@ -84,7 +84,7 @@ class DatasetList(generics.ListAPIView):
         require(request.user, "create", Dataset)
         form = self.get_serializer(data=request.data)
         form.is_valid(raise_exception=True)
-        made = dataset_create(user=request.user, **form.validated_data)
+        made = dataset_create(user=caller(request), **form.validated_data)
         body = self.get_serializer(dataset_get_for(user=request.user, id=made.pk)).data
         return Response(body, status=status.HTTP_201_CREATED, headers={"Location": body["url"]})
 
@@ -118,9 +118,9 @@ class DatasetImports(APIView):
         files = form.validated_data["files"]
         name = form.validated_data.get("source_name") or files[0].name
         brought = [(file.name, file) for file in files]
-        run = import_start(user=request.user, dataset=dataset, files=brought, source_name=name)
+        run = import_start(user=caller(request), dataset=dataset, files=brought, source_name=name)
         run = import_get_for(user=request.user, id=run.pk)
-        job = job_get_for(user=request.user, id=run.job_id)
+        job = job_get_for(user=request.user, id=UUID(str(run.job_id)))
         return accepted(request, job, ImportSerializer(run, context={"request": request}).data)
 
 

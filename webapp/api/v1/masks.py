@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from webapp.api.v1.answers import LinkField, problems
+from webapp.api.v1.answers import LinkField, caller, problems
 from webapp.api.v1.cases import uuid_of
 from webapp.cases.models import Mask, MaskOrigin
 from webapp.cases.nifti import mask_from_nifti, mask_to_nifti
@@ -99,7 +99,7 @@ class MaskList(APIView):
         case = case_get_for(user=request.user, id=given["case"])
         require(request.user, "annotate", case)
         mask = mask_save(
-            user=request.user,
+            user=caller(request),
             case=case,
             name=given["name"],
             array=mask_from_nifti(case, given["file"]),

@@ -97,7 +97,7 @@ class AgainSerializer(serializers.Serializer):
 
 def _handed_in(request: Request, item: SynthesisRequest) -> Response:
     item = request_get_for(user=request.user, id=item.pk)
-    job = job_get_for(user=request.user, id=item.jobs.order_by("created_at").first().pk)
+    job = job_get_for(user=request.user, id=item.jobs.earliest("created_at").pk)
     return accepted(request, job, RequestSerializer(item, context={"request": request}).data)
 
 
