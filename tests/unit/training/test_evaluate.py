@@ -54,6 +54,7 @@ def test_a_shift_of_ten_hu_is_an_organ_error_of_ten_hu(truth, model, judges):
     shifted = np.stack([model.normalise(c.image + 10, c.condition.modality) for c in truth.cases])
     figures, _ = measure(shifted, truth, model, judges, RFT)
     assert figures["organ_error_hu"] == pytest.approx(10, rel=0.01)
+    assert figures["organ_case_error_hu"] == pytest.approx(10, rel=0.01)
     assert figures["organ_errors"]["CT"]["signed"]["liver"] == pytest.approx(10, rel=0.01)
 
 
