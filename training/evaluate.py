@@ -120,7 +120,8 @@ def table(report: dict[str, Any]) -> str:
     lines += [
         "",
         "| setting | organ error HU | case by case HU | MR case by case % | Dice share "
-        "| CT spectrum | T1 spectrum | T2 spectrum | severity accuracy | lesion contrast CT/T1/T2 | KID / K_ref [95 %] |",
+        "| CT spectrum | T1 spectrum | T2 spectrum | severity accuracy "
+        "| lesion contrast CT/T1/T2 | KID / K_ref [95 %] |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     k_ref = report["kid"]["k_ref"]
