@@ -1,18 +1,30 @@
 import { describe, expect, it } from 'vitest';
-import { automaticWindow, presetOf, presetsFor } from '../src/viewer/presets';
+import { automaticWindow, firstPreset, presetOf, presetsFor } from '../src/viewer/presets';
+
+const ct = { modality: 'CT', is_colour: false, window: null };
 
 describe('presets', () => {
+  it('begins with the stored window where there is one', () => {
+    expect(firstPreset(presetsFor(ct))?.id).toBe('soft-tissue');
+    expect(firstPreset(presetsFor({ ...ct, window: { center: 1, width: 2 } }))?.id).toBe('stored');
+  });
+
+  it('offers no window for colours', () => {
+    expect(presetsFor({ ...ct, is_colour: true })).toEqual([]);
+    expect(firstPreset([])).toBeUndefined();
+  });
+
   it('offers the four CT windows before the automatic and the stored one', () => {
-    const labels = presetsFor('CT', true).map((preset) => preset.label);
+    const labels = presetsFor({ ...ct, window: { center: 1, width: 2 } }).map((preset) => preset.label);
     expect(labels).toEqual(['Soft tissue', 'Liver', 'Lung', 'Bone', 'Automatic', 'As stored']);
   });
 
   it('offers no Hounsfield windows for MR', () => {
-    expect(presetsFor('MR', false).map((preset) => preset.id)).toEqual(['auto']);
+    expect(presetsFor({ ...ct, modality: 'MR' }).map((preset) => preset.id)).toEqual(['auto']);
   });
 
   it('finds the preset of a window within half a unit, and only then', () => {
-    const presets = presetsFor('CT', false);
+    const presets = presetsFor(ct);
     expect(presetOf(presets, { center: 40.4, width: 400 })?.id).toBe('soft-tissue');
     expect(presetOf(presets, { center: 41, width: 400 })).toBeUndefined();
   });

@@ -30,10 +30,15 @@ def _frames(case: Case) -> list[Config]:
     ]
 
 
+def _spacing_is_known(case: Case) -> bool:
+    """Whether the spacing was told: a photograph, which has no place either, is held at 1 mm by 1 mm."""
+    told = bool(case.spacing_mm) and all(case.spacing_mm[:2])
+    return told and (bool(case.geometry.get("is_known")) or list(case.spacing_mm[:2]) != [1.0, 1.0])
+
+
 def case_config(case: Case) -> Config:
     """One case for a viewport."""
     has_window = case.window_center is not None and case.window_width is not None
-    known = bool(case.spacing_mm) and all(value for value in case.spacing_mm[:2])
     return {
         "id": str(case.pk),
         "name": case.name,
@@ -41,9 +46,10 @@ def case_config(case: Case) -> Config:
         "units": case.units,
         "description": case.series_description,
         "is_synthetic": case.is_synthetic,
+        "is_colour": case.is_colour,
         "rows": case.rows,
         "columns": case.columns,
-        "spacing_mm": case.spacing_mm if known else None,
+        "spacing_mm": case.spacing_mm if _spacing_is_known(case) else None,
         "window": {"center": case.window_center, "width": case.window_width} if has_window else None,
         "series_url": series_url(case),
         "frames": _frames(case),

@@ -1,10 +1,12 @@
 """The case page: the viewer with its tools, the masks and the attributes."""
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from webapp.cases.models import Case, Mask
@@ -70,6 +72,14 @@ def _attributes(case: Case) -> list[tuple[str, str]]:
     for name, value in case.attributes.items():
         if value in (None, "", [], {}):
             continue
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        rows.append((str(name).replace("_", " ").capitalize(), text))
+        text = ", ".join(map(_plain, value)) if isinstance(value, list) else _plain(value)
+        label = str(name).removesuffix("_mm").replace("_", " ").capitalize()
+        rows.append((label, f"{text} mm" if str(name).endswith("_mm") else text))
     return rows
+
+
+def _plain(value: Any) -> str:
+    """A value as people write it: four digits of a fraction, yes and no for true and false."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ import { MaskLayer } from './mask';
 import { voxels, type Shape } from './maskcodec';
 import { MaskPanel } from './maskpanel';
 import { Overlay } from './overlay';
-import { type Preset, presetOf, presetsFor } from './presets';
+import { type Preset, firstPreset, presetOf, presetsFor } from './presets';
 import { StackView } from './stack';
 import { type Primary, ToolBelt, removeMeasurements } from './tools';
 import type { CaseViewerConfig, MaskRef } from './types';
@@ -33,7 +33,7 @@ export class CaseViewer {
   ) {
     this.host = root.querySelector<HTMLDivElement>('[data-viewport]') as HTMLDivElement;
     this.overlay = new Overlay(this.host, config.case, () => this.view);
-    this.presets = presetsFor(config.case.modality, config.case.window !== null);
+    this.presets = presetsFor(config.case);
   }
 
   async start(): Promise<void> {
@@ -74,8 +74,7 @@ export class CaseViewer {
     });
     this.view = view;
     this.belt = new ToolBelt('case-tools', this.engine.id, ['case'], { masks: hasWebGL() });
-    const first = this.presets.find((one) => one.window === 'stored') ?? (this.presets[0] as Preset);
-    await view.open(imageIds, config.slice, config.case.window, first);
+    await view.open(imageIds, config.slice, config.case.window, firstPreset(this.presets));
     this.overlay.ready();
     if (hasWebGL()) {
       const shape: Shape = [imageIds.length, config.case.rows, config.case.columns];
@@ -171,7 +170,7 @@ export class CaseViewer {
   private reset(): void {
     if (this.inverted) this.invert();
     this.view?.fit();
-    const first = this.presets.find((one) => one.window === 'stored') ?? this.presets[0];
+    const first = firstPreset(this.presets);
     if (first) this.view?.applyPreset(first);
   }
 

@@ -4,7 +4,7 @@ import { type Action, bindButtons, bindKeys } from './keyboard';
 import { drawLegend } from './legend';
 import { MaskLayer } from './mask';
 import { Overlay } from './overlay';
-import { type Preset, presetsFor } from './presets';
+import { firstPreset, presetsFor } from './presets';
 import { StackView } from './stack';
 import { type Primary, ToolBelt } from './tools';
 import type { PaneConfig, ResultViewerConfig } from './types';
@@ -99,9 +99,7 @@ export class ResultViewer {
           });
         },
       });
-      const presets = presetsFor(source.modality, source.window !== null);
-      const first = presets.find((one) => one.window === 'stored') ?? (presets[0] as Preset);
-      await pane.view.open(imageIds, pane.config.slice, source.window, first);
+      await pane.view.open(imageIds, pane.config.slice, source.window, firstPreset(presetsFor(source)));
     } catch (error) {
       this.root.dataset['state'] = 'error';
       const reason = error instanceof Error ? error.message : String(error);

@@ -27,6 +27,27 @@ function clearHistory(): void {
   DefaultHistoryMemo.size = size; // setting the size empties the history
 }
 
+const DRAWN_WITHIN_MS = 5000;
+
+/**
+ * Resolves when a mask is drawn for the first time, while it is still empty: its voxels are filled
+ * in afterwards, for until then Cornerstone would show them opaque and without their colours.
+ */
+function firstDrawing(segmentationId: string): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      clearTimeout(timer);
+      eventTarget.removeEventListener(Enums.Events.SEGMENTATION_RENDERED, listener);
+      resolve();
+    };
+    const listener = (event: Event): void => {
+      if ((event as CustomEvent<{ segmentationId: string }>).detail.segmentationId === segmentationId) finish();
+    };
+    const timer = setTimeout(finish, DRAWN_WITHIN_MS);
+    eventTarget.addEventListener(Enums.Events.SEGMENTATION_RENDERED, listener);
+  });
+}
+
 export class MaskLayer {
   private segmentationId: string | null = null;
   private labelImages: string[] = [];
@@ -124,6 +145,7 @@ export class MaskLayer {
         config: { label: reference?.name ?? 'New mask', segments: this.segments() },
       },
     ]);
+    const drawn = firstDrawing(id);
     await segmentation.addSegmentationRepresentations(this.view.viewportId, [
       { segmentationId: id, type: LABELMAP, config: { colorLUTOrIndex: this.colors() } },
     ]);
@@ -131,6 +153,7 @@ export class MaskLayer {
     segmentation.activeSegmentation.setActiveSegmentation(this.view.viewportId, id);
     segmentation.segmentIndex.setActiveSegmentIndex(id, 1);
     this.style();
+    await drawn;
     this.onChange();
   }
 

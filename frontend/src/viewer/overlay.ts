@@ -125,7 +125,7 @@ export class Overlay {
     this.write('top-left', [config.name, [config.modality, config.description].filter(Boolean).join(' · ')]);
     this.write('top-right', [slice.join(' · ')]);
     this.write('bottom-left', [
-      window ? `W ${figure(Math.round(window.width))}  L ${figure(Math.round(window.center))}` : '',
+      window && !config.is_colour ? `W ${figure(Math.round(window.width))}  L ${figure(Math.round(window.center))}` : '',
       `Zoom ${figure(Math.round(view.scale * (config.spacing_mm?.[1] ?? 1) * 100))} %`,
     ]);
     this.write('bottom-right', [`${config.columns} × ${config.rows}`, spacingText(config)]);

@@ -23,10 +23,23 @@ const CT_PRESETS: readonly Preset[] = [
 const STORED: Preset = { id: 'stored', label: 'As stored', window: 'stored' };
 const AUTOMATIC: Preset = { id: 'auto', label: 'Automatic', window: 'auto' };
 
-/** The presets offered for a modality, in the order of their number keys. */
-export function presetsFor(modality: string, hasStored: boolean): Preset[] {
+/** What decides which windows are offered. */
+interface Source {
+  modality: string;
+  is_colour: boolean;
+  window: Window | null;
+}
+
+/** The presets offered for a case, in the order of their number keys; none for colours. */
+export function presetsFor({ modality, is_colour, window }: Source): Preset[] {
+  if (is_colour) return [];
   const fixed = modality === 'CT' ? CT_PRESETS : [];
-  return [...fixed, AUTOMATIC, ...(hasStored ? [STORED] : [])];
+  return [...fixed, AUTOMATIC, ...(window ? [STORED] : [])];
+}
+
+/** The preset to begin with: the stored window, else the first of the list. */
+export function firstPreset(presets: readonly Preset[]): Preset | undefined {
+  return presets.find((one) => one.window === 'stored') ?? presets[0];
 }
 
 /** The preset whose window this is (within half a unit), if it is one of the fixed ones. */

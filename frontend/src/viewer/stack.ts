@@ -78,11 +78,11 @@ export class StackView {
   }
 
   /** Shows a stack at a slice (from 0); resolves when that image is drawn or has failed. */
-  async open(imageIds: string[], index: number, stored: Window | null, first: Preset): Promise<void> {
+  async open(imageIds: string[], index: number, stored: Window | null, first?: Preset): Promise<void> {
     this.imageIds = imageIds;
     this.stored = stored;
     await this.viewport.setStack(imageIds, Math.min(Math.max(index, 0), imageIds.length - 1));
-    if (this.hasImage()) this.applyPreset(first);
+    if (first && this.hasImage()) this.applyPreset(first);
     this.viewport.render();
     void this.loadAhead();
   }

@@ -17,6 +17,8 @@ export interface CaseConfig {
   units: string;
   description: string;
   is_synthetic: boolean;
+  /** Colours are shown as they are, without a window. */
+  is_colour: boolean;
   rows: number;
   columns: number;
   /** Between rows, between columns, between slices; null where unknown. */
