@@ -143,32 +143,15 @@ class VolumeImport:
             self.report.add(source.shown, Outcome.DUPLICATE, reason, known)
             return
         title = title_of(source.shown, self.run.source_name)
-        identity = StackIdentity(
-            study_uid=self.pseudonyms.uid("voxels:" + digest, "study"),
-            series_uid=series_uid,
-            frame_of_reference_uid=self.pseudonyms.uid("voxels:" + digest, "frame"),
-            sop_uids=tuple(self.pseudonyms.uid("voxels:" + digest, f"slice {k}") for k in range(len(voxels))),
-            patient=row.patient,
-            modality=modality,
-            description=title,
-        )
-        stored: list[StoredInstance] = []
-        out = folder / "out"
-        out.mkdir()
-        for path in write_stack(
+        stored = self._written(
             folder,
-            voxels,
+            voxels=voxels,
+            meaning=meaning,
             geometry=geometry,
-            identity=identity,
             encoding=encoding,
-            slope=meaning[0],
-            intercept=meaning[1],
+            identity=self._identity(digest, len(voxels), row.patient, modality, title),
             spacing_known=geometry.is_known or row.spacing_mm is not None,
-            window=_window(voxels, meaning, modality),
-        ):
-            with opened_file(path) as parsed:
-                stored.append(clean_instance(parsed, out / path.name, None)[0])
-            path.unlink()
+        )
         facts = CaseFacts(
             name=title,
             source_format=source_format,
@@ -195,6 +178,53 @@ class VolumeImport:
         except BaseException:
             self.report.forget([source.shown])
             raise
+
+    def _identity(self, digest: str, slices: int, patient: str, modality: str, title: str) -> StackIdentity:
+        """UIDs that the voxels and the dataset's key decide, so that a second import is recognised."""
+
+        def uid(part: str) -> str:
+            return self.pseudonyms.uid("voxels:" + digest, part)
+
+        return StackIdentity(
+            study_uid=uid("study"),
+            series_uid=uid("series"),
+            frame_of_reference_uid=uid("frame"),
+            sop_uids=tuple(uid(f"slice {k}") for k in range(slices)),
+            patient=patient,
+            modality=modality,
+            description=title,
+        )
+
+    def _written(
+        self,
+        folder: Path,
+        *,
+        voxels: npt.NDArray[Any],
+        meaning: tuple[float, float],
+        geometry: Geometry,
+        encoding: Encoding,
+        identity: StackIdentity,
+        spacing_known: bool,
+    ) -> list[StoredInstance]:
+        """The DICOM files for the viewer, one slice at a time."""
+        stored: list[StoredInstance] = []
+        out = folder / "out"
+        out.mkdir()
+        for path in write_stack(
+            folder,
+            voxels,
+            geometry=geometry,
+            identity=identity,
+            encoding=encoding,
+            slope=meaning[0],
+            intercept=meaning[1],
+            spacing_known=spacing_known,
+            window=_window(voxels, meaning, identity.modality),
+        ):
+            with opened_file(path) as parsed:
+                stored.append(clean_instance(parsed, out / path.name, None)[0])
+            path.unlink()
+        return stored
 
     def _open(self, case_id: object) -> None:
         ImportRun.objects.filter(pk=self.run.pk).update(open_case_id=case_id)

@@ -5,15 +5,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('cases', '0001_initial'),
+        ("cases", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='dataset',
-            name='pseudonym_key',
+            model_name="dataset",
+            name="pseudonym_key",
             field=models.CharField(default=webapp.cases.models.new_key, editable=False, max_length=64),
         ),
     ]
