@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 import urllib.error
@@ -15,7 +16,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
-from webapp.launch.environment import PYTHON, ROOT, ensure_environment
+from webapp.launch.environment import NO_NETWORK, PYTHON, ROOT, ensure_environment
 from webapp.launch.programs import Group, Program
 from webapp.launch.steps import Failed, Interrupted, ignore_signals, interrupt_on_signals, run_step, say
 
@@ -54,7 +55,7 @@ def _run(began: float) -> None:
     with _only_one(home):
         ensure_environment()
         environment = _environment(home)
-        _step(["frontend/build.py"], environment, "The viewer could not be built; the message is above.")
+        _build_viewer(home, environment)
         accounts = _prepare(environment)
         group = Group(_programs(host, port, home, environment))
         try:
@@ -136,8 +137,18 @@ def _environment(home: Path) -> dict[str, str]:
     return environment
 
 
-def _step(arguments: list[str], environment: dict[str, str], failure: str) -> None:
-    run_step([str(PYTHON), *arguments], cwd=ROOT, env=environment, failure=failure)
+def _build_viewer(home: Path, environment: dict[str, str]) -> None:
+    build = [str(PYTHON), "frontend/build.py"]
+    if subprocess.run([*build, "--check"], cwd=ROOT, env=environment, check=False).returncode == 0:
+        return
+    say("Building the viewer")
+    run_step(
+        build,
+        cwd=ROOT,
+        env=environment,
+        failure=f"The viewer could not be built; its last words are above. {NO_NETWORK}",
+        log=home / "logs" / "viewer.log",
+    )
 
 
 def _prepare(environment: dict[str, str]) -> str:

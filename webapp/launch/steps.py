@@ -4,8 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
+
+LAST_LINES = 25
 
 
 class Failed(Exception):
@@ -44,28 +47,35 @@ def run_step(
     failure: str,
     env: dict[str, str] | None = None,
     pass_fds: tuple[int, ...] = (),
+    log: Path | None = None,
 ) -> None:
-    """Run a program to its end; its output goes to the terminal.
+    """Run a program to its end. Its output goes to the terminal, or to `log`, whose end is shown on failure.
 
     Raises:
         Failed: with `failure` when it ends badly.
         Interrupted: passed on, after the program has ended too.
     """
     # A group of its own, so that an interruption ends the program's own children too (npm, pip's builds).
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        pass_fds=pass_fds,
-        start_new_session=True,
-    )
-    try:
-        status = process.wait()
-    except BaseException:
-        _end_group(process)
-        raise
+    with log.open("wb") if log else nullcontext() as output:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait()
+        except BaseException:
+            _end_group(process)
+            raise
     if status:
+        if log:
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            say("\n".join(f"    {line}" for line in lines[-LAST_LINES:]))
         sys.stdout.flush()
         raise Failed(failure)
 
