@@ -236,6 +236,24 @@ def test_a_stroke_is_undone_redone_and_erased(page, site, sign_in, painter, case
     assert 0 < erased < painted
 
 
+def test_leaving_with_unsaved_painting_asks_first(page, site, sign_in, painter, case):
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    sign_in(page, painter)
+    open_case(page, site, case, "?slice=1")
+    x, y = middle(page)
+    page.keyboard.press("b")
+    workspace(page, "saved")
+    open_case(page, site, case, "?slice=1")
+    assert asked == []
+    page.keyboard.press("b")
+    workspace(page, "saved")
+    drag(page, (x - 60, y), (x + 60, y))
+    workspace(page, "unsaved")
+    open_case(page, site, case)
+    assert asked == ["beforeunload"]
+
+
 def test_somebody_elses_newer_version_is_not_overwritten(page, site, sign_in, painter, case):
     mask = factories.mask(case, painter, name="Liver")
     sign_in(page, painter)

@@ -48,13 +48,14 @@ def instances_at(
 
 
 def instance_at(user: Any, *, study: str, series: str, sop: str) -> Instance:
-    """One instance, by its full address.
+    """One instance, by its full address; its attributes are read only when somebody asks for them.
 
     Raises:
         NotFound: when it does not exist or the person may not see it.
     """
     instance = (
         Instance.objects.select_related("case", "case__dataset")
+        .defer("metadata", "case__stack", "case__geometry", "case__attributes")
         .filter(case__study_uid=study, case__series_uid=series, sop_instance_uid=sop)
         .first()
     )
