@@ -106,7 +106,7 @@ def measure(
         figures["organ_errors"][modality] = _organ_errors(made, real, masks, organs)
         figures["noise_std"][modality] = [_region_std(a, masks, names.MUSCLE) for a in (made, real)]
         figures["liver_std"][modality] = _liver_std(made, real, [cases[i] for i in members])
-        figures["lesions"][modality] = lesions = _lesions(made, real, masks)
+        figures["lesions"][modality] = lesions = lesion_figures(made, real, masks)
         if lesions["count"]:
             figures["lesion_contrast_ratio"][modality] = lesions["absolute_ratio"]
     errors = figures["organ_errors"]
@@ -221,7 +221,7 @@ def _organ_errors(
     }
 
 
-def _lesions(made: Sequence[Images], real: Sequence[Images], masks: Sequence[Any]) -> dict[str, Any]:
+def lesion_figures(made: Sequence[Images], real: Sequence[Images], masks: Sequence[Any]) -> dict[str, Any]:
     """Lesions at least 4 pixels across: contrast made and true, ratio of the mean absolute values."""
     pairs = []
     for image, truth, mask in zip(made, real, masks, strict=True):
