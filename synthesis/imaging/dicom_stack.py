@@ -39,6 +39,8 @@ _EMPTY = [
     "Manufacturer",
     "PositionReferenceIndicator",
     "AcquisitionNumber",
+    "Laterality",
+    "PatientPosition",
 ]
 
 
@@ -173,8 +175,9 @@ def _header(identity: StackIdentity, geometry: Geometry, index: int, *, spacing_
     elif identity.modality == "MR":
         header.ScanningSequence, header.SequenceVariant, header.ScanOptions = "RM", "NONE", ""
         header.MRAcquisitionType, header.EchoTime, header.EchoTrainLength = "", None, None
+        header.RepetitionTime = None
     else:
-        header.ConversionType = "WSD"
+        header.ConversionType, header.PatientOrientation = "WSD", ""
     header.file_meta = FileMetaDataset()
     header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID
     header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
