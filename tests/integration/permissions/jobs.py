@@ -50,9 +50,7 @@ OBJECTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "own job": ("jobs.Job", import_job),
     "own cancelled job": (
         "jobs.Job",
-        lambda person: failed(
-            import_job(person if person and person.has_role(*WORKING.split()) else None)
-        ),
+        lambda person: failed(import_job(person if person and person.has_role(*WORKING.split()) else None)),
     ),
     "another's job": ("jobs.Job", lambda _: import_job(None)),
     "results": ("jobs.Result", lambda _: Result),
