@@ -21,7 +21,7 @@ __all__ = ["app", "tasks"]
 _executors: list[Executor] = []
 
 
-@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+@celeryd_after_setup.connect
 def start_executor(sender: str, instance: Any, **_: Any) -> None:
     """Begin to work on the queue that this process was started for.
 
@@ -44,14 +44,14 @@ def executor_for(queue: str) -> Executor:
     return Executor(queue=queue, device=device_choose(), warm_models=warm.names)
 
 
-@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+@worker_shutting_down.connect
 def stop_executor(**_: Any) -> None:
     """A signal to stop: the job in hand goes back to the queue at its next step."""
     for executor in _executors:
         executor.stop()
 
 
-@worker_shutdown.connect  # type: ignore[untyped-decorator]
+@worker_shutdown.connect
 def join_executor(**_: Any) -> None:
     """Leave only when the job in hand has been given back."""
     for executor in _executors:

@@ -1,26 +1,52 @@
-"""Installing models: the checkpoint is opened here, where torch is."""
+"""Installing models: the checkpoint is opened and tried here, where torch is."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from synthesis.checkpoints import load_model
+from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.errors import SynthesisError
+from synthesis.generate import generate
+from synthesis.phantoms import abdomen
+from synthesis.request import Condition, SamplerOptions, SynthesisRequest
 from webapp.jobs.selectors import job_for_worker
 from webapp.registry.selectors import model_folder
 from webapp.registry.services import model_install_execute, model_offer
 from workers.lease import Work
 
+TRYING_SECONDS = 300.0
+
 
 def install_model(work: Work) -> dict[str, Any]:
-    """Check and install one checkpoint, and load it once: a network that cannot be built is not offered."""
+    """Check and install one checkpoint, then draw one image with it; a model that cannot is withdrawn."""
     job = job_for_worker(work.job_id)
     work.stage("installing", message="Checking the weights")
     model = model_install_execute(payload=dict(job.payload), user=job.owner)
-    work.stage("trying", message="Loading the network")
+    work.stage("trying", seconds=TRYING_SECONDS, message="Drawing one image to try the model")
     try:
-        load_model(model_folder(model))
-    except SynthesisError:
+        draw_once(load_model(model_folder(model)))
+    except (SynthesisError, ValueError, RuntimeError) as error:
         model_offer(user=job.owner, model=model, offered=False)
-        raise
+        raise SynthesisError(
+            f"The weights of {model} were stored, but no image can be drawn with them, so the model is not "
+            f"offered: {error}"
+        ) from error
     return {"model": model.name, "version": model.version, "model_id": str(model.pk)}
+
+
+def draw_once(model: LoadedModel) -> None:
+    """One image in one step of a phantom's label map; raises whatever stands in the way of drawing."""
+    image = model.recipe["image"]
+    phantom = abdomen(0, shape=(int(image["rows"]), int(image["columns"])))
+    modality = str((model.recipe.get("modalities") or ["CT"])[0])
+    row, column = (float(value) for value in phantom.spacing_mm)
+    generate(
+        model,
+        SynthesisRequest(
+            labels=phantom.labels,
+            spacing_mm=(row, column),
+            condition=Condition(modality=modality),
+            sampler=SamplerOptions(name="euler", steps=1),
+            seed=0,
+        ),
+    )

@@ -94,7 +94,7 @@ def make_one(job: Job, request: SynthesisRequest, wish: Wish, result: SynthesisR
     return Made(
         index=index,
         seed=result.seeds[index],
-        name=f"Synthetic {condition_terms(request)}, seed {result.seeds[index]}",
+        name=f"{condition_terms(request)} ({index + 1})",
         files=[to_bytes(dataset) for dataset in series],
         mask=wish.labels.astype(np.uint16)[None],
         labels=[label for label in request.model.label_set if int(label["value"]) != 0],
@@ -106,12 +106,12 @@ def make_one(job: Job, request: SynthesisRequest, wish: Wish, result: SynthesisR
 
 
 class Previews:
-    """Progress of a drawing job, with a picture now and then; each picture replaces the one before."""
+    """Progress of a drawing job, with a picture now and then; older pictures are removed."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._image = 0
-        self._stored = ""
+        self._stored: list[str] = []
 
     def reporter(self, steps: int) -> OnStep:
         """What `generate` calls after each step. Every image is a stage, so a hang shows in time."""
@@ -126,23 +126,24 @@ class Previews:
             total = step.images * step.steps
             message = f"Image {step.image} of {step.images}, step {step.step} of {step.steps}"
             self._work.step(done, total, message=message, preview=self._picture(step, done))
+            self._forget_all_but(2)  # a browser may be about to ask for the one before
 
         return on_step
 
     def _picture(self, step: Step, done: int) -> str | None:
         if step.preview is None or not self._work.wants_preview:
             return None
-        before = self._stored
         name = f"previews/{self._work.job_id}/{self._work.token}-{done}.png"
-        self._stored = default_storage.save(name, ContentFile(preview_png(step.preview)))
-        if before:
-            default_storage.delete(before)
-        return self._stored
+        self._stored.append(default_storage.save(name, ContentFile(preview_png(step.preview))))
+        return self._stored[-1]
+
+    def _forget_all_but(self, number: int) -> None:
+        while len(self._stored) > number:
+            default_storage.delete(self._stored.pop(0))
 
     def clear(self) -> None:
-        """Remove the last picture: from now on the result itself is shown, or nothing."""
-        if self._stored:
-            default_storage.delete(self._stored)
+        """Remove the last pictures: from now on the result itself is shown, or nothing."""
+        self._forget_all_but(0)
 
 
 def reproduce(work: Work) -> dict[str, Any]:

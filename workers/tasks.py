@@ -43,7 +43,7 @@ HANDLERS: dict[str, str] = {
 awake = threading.Event()
 
 
-@app.task(name=WAKE_TASK, ignore_result=True)  # type: ignore[untyped-decorator]
+@app.task(name=WAKE_TASK, ignore_result=True)
 def wake(job_id: str) -> None:
     """Look for work now. The id is for the log only: which job runs next is decided by the database."""
     logger.debug("woken for job %s", job_id)

@@ -10,7 +10,7 @@ from webapp.core.admin import AuditedAdmin, ReadOnlyAdmin
 from webapp.jobs.models import Job, JobEvent, Quota, Result, SynthesisRequest, WorkerHeartbeat
 
 
-class JobEventInline(admin.TabularInline):  # type: ignore[type-arg]
+class JobEventInline(admin.TabularInline):
     """A job's history on its page."""
 
     model = JobEvent

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from webapp.core.permissions import can
+from webapp.jobs.descriptions import asked_rows
 from webapp.jobs.estimates import in_words, job_eta
 from webapp.jobs.forms import MODALITY_WORDS, SEVERITY_WORDS
 from webapp.jobs.heartbeats import workers_alive
@@ -27,18 +31,24 @@ TONES = {
 }
 
 
-def request_title(item: SynthesisRequest) -> str:
-    """What was asked for, in a few words: "Severe cirrhosis, CT, 4 images"."""
+def condition_title(item: SynthesisRequest) -> str:
+    """The condition in a few words: "Severe cirrhosis, CT"."""
     condition = item.parameters.get("condition", {})
     severity = SEVERITY_WORDS.get(condition.get("severity", "none"), "")
     modality = MODALITY_WORDS.get(condition.get("modality", ""), condition.get("modality", ""))
+    return f"{severity}, {modality}"
+
+
+def request_title(item: SynthesisRequest) -> str:
+    """What was asked for, in a few words: "Severe cirrhosis, CT, 4 images"."""
     number = ngettext("%(count)d image", "%(count)d images", item.count) % {"count": item.count}
-    return f"{severity}, {modality}, {number}"
+    return f"{condition_title(item)}, {number}"
 
 
 def titled(result: Result) -> Result:
     """The result with what was asked for as its `title`, for tiles."""
-    result.title = request_title(result.request)  # type: ignore[attr-defined]
+    number = _("%(index)d of %(count)d") % {"index": result.index + 1, "count": result.request.count}
+    result.title = f"{condition_title(result.request)} · {number}"  # type: ignore[attr-defined]
     return result
 
 
@@ -93,7 +103,10 @@ class JobCard:
             return job.error_message
         if job.state == Job.State.CANCELLED:
             return _("Cancelled. Nothing of it was kept.")
-        return job.message or _("Done.")
+        if job.started_at is not None and job.finished_at is not None:
+            spent = in_words((job.finished_at - job.started_at).total_seconds())
+            return _("Done in %(time)s.") % {"time": spent}
+        return _("Done.")
 
     def _waiting(self) -> str:
         ahead = queue_position(self.job) or 0
@@ -112,6 +125,19 @@ class JobCard:
         """How long it will still take, where that can be told."""
         words = in_words(job_eta(self.job))
         return _("%(time)s left") % {"time": words} if words else ""
+
+    @property
+    def age(self) -> str:
+        """How long ago it was handed in."""
+        if timezone.now() - self.job.created_at < timedelta(minutes=1):
+            return _("just now")
+        return _("%(time)s ago") % {"time": timesince(self.job.created_at, depth=1)}
+
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        """What was asked for, as names and values."""
+        item = self.job.request
+        return asked_rows(item) if item is not None else []
 
     @property
     def shows_progress(self) -> bool:

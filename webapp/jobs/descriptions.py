@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from synthesis.catalog import SAMPLERS
 from webapp.jobs.forms import MODALITY_WORDS, SEVERITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
-from webapp.jobs.models import Job, Result
+from webapp.jobs.models import Job, Result, SynthesisRequest
 
 FLAGGED_BELOW = 0.8
 
@@ -103,6 +103,24 @@ def _overlap(name: str, share: float) -> QualityRow:
     return QualityRow(name=str(name).capitalize(), value=f"{share:.2f}", sentence=sentence, is_good=is_good)
 
 
+def asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
+    """What a request asks for, before anything came of it."""
+    condition, sampler = item.parameters.get("condition", {}), item.parameters.get("sampler", {})
+    age, name = condition.get("age"), sampler.get("name", "")
+    rows = [
+        (_("Model"), str(item.model)),
+        (_("Anatomy"), anatomy_words(item)),
+        (_("Steatosis"), STEATOSIS_WORDS.get(condition.get("steatosis", 0), "")),
+        (_("Age"), _("%(age)g years") % {"age": age} if age is not None else ""),
+        (_("Sex"), SEX_WORDS.get(condition["sex"], "") if condition.get("sex") else ""),
+        (_("Sampler"), SAMPLERS[name].label if name in SAMPLERS else name),
+        (_("Steps"), str(sampler.get("steps", ""))),
+        (_("First seed"), str(item.seed)),
+        (_("Note"), item.note),
+    ]
+    return [(label, str(value)) for label, value in rows if str(value).strip()]
+
+
 def settings_rows(result: Result) -> list[tuple[str, str]]:
     """The settings and the recipe, as names and values in plain words."""
     recipe, item = result.recipe, result.request
@@ -122,7 +140,7 @@ def settings_rows(result: Result) -> list[tuple[str, str]]:
         (_("Steps"), str(sampler.get("steps", ""))),
         (_("Correction (kappa)"), _number(sampler.get("kappa"))),
         (_("Guidance"), _number(sampler.get("guidance"))),
-        (_("Anatomy"), _anatomy(result)),
+        (_("Anatomy"), anatomy_words(item)),
         (_("Pixel spacing"), " × ".join(f"{value:.3g}" for value in item.grid.get("spacing_mm", [])) + " mm"),
         (_("Device"), _device(numerics)),
         (_("Number format"), str(numerics.get("dtype", ""))),
@@ -144,8 +162,9 @@ def _device(numerics: dict[str, Any]) -> str:
     return ", ".join(word for word in words if word)
 
 
-def _anatomy(result: Result) -> str:
-    notes = result.request.prepared
+def anatomy_words(item: SynthesisRequest) -> str:
+    """Where the label map came from."""
+    notes = item.prepared
     if notes.get("source") == "phantom":
         return _("demo anatomy number %(number)d") % {"number": notes.get("phantom_seed", 0)}
     return _("%(case)s, slice %(slice)d") % {

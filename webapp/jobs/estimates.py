@@ -95,7 +95,7 @@ def _eta_running(job: Job) -> float | None:
         return None
     elapsed = (database_now() - job.started_at).total_seconds()
     known = job_seconds(job)
-    own = elapsed * (1 - job.progress) / job.progress if job.progress > 0.05 else None
+    own = elapsed * (1 - job.progress) / job.progress if job.progress > 0.02 else None
     if known is None:
         return own
     by_history = max(0.0, known - elapsed)

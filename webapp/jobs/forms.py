@@ -126,6 +126,14 @@ class RequestForm(forms.Form):
         """The fields under "More settings"."""
         return [self[name] for name in self.MORE]
 
+    @property
+    def has_more(self) -> bool:
+        """Whether one of the fields under "More settings" is not as it comes, or is wrong."""
+        return any(
+            name in self.errors or str(self[name].value() or "") != str(self.fields[name].initial or "")
+            for name in self.MORE
+        )
+
     def wish(self) -> dict[str, Any]:
         """The cleaned values as `request_submit` and `prepare` take them."""
         values = self.cleaned_data

@@ -159,7 +159,7 @@ def _context(request: HttpRequest, form: RequestForm) -> dict[str, Any]:
         "case": form.case_object,
         "cases": offered.order_by("dataset__name", "name")[:CASES_OFFERED],
         "has_models": bool(form.models),
-        "more_open": any(name in form.errors for name in form.MORE) if form.is_bound else False,
+        "more_open": form.has_more,
     }
 
 
