@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8, 30])
-    parser.add_argument("--shifts", type=float, nargs="+", default=[1.5, 1.0, 0.6, 0.35])
+    parser.add_argument("--shifts", type=float, nargs="+", default=[1.0, 0.75, 0.6, 0.35])
     parser.add_argument("--cases", type=int, default=64)
     parser.add_argument("--dry-run", action="store_true", help="print what was found, change nothing")
     options = parser.parse_args()
