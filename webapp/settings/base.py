@@ -109,7 +109,10 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^.+[.-][0-9A-Za-z_-]{8}\.(js|css|wasm|svg)$|^.+\.[0-9a-f]{12}\..+$"
 MEDIA_ROOT = SEMBLANCE_HOME / "storage"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": MEDIA_ROOT}},
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": MEDIA_ROOT},
+    },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 # Uploads land here before a worker parses them: same disk as the storage, never in memory.
@@ -196,6 +199,5 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"highdicom": {"level": "WARNING"}},
-    "loggers": {"axes": {"level": "WARNING"}},
+    "loggers": {"highdicom": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
 }
