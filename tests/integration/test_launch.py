@@ -40,13 +40,10 @@ def wait_for(what: str, is_so, seconds: float = 60.0) -> None:
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    # As from a terminal: below `make test` this would be a sub-make, which speaks of directories.
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", *arguments],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
+        ["make", *arguments], cwd=ROOT, env=outside | environment, capture_output=True, text=True, timeout=120
     )
 
 
