@@ -153,7 +153,7 @@ def _initial_of(item: SynthesisRequest) -> dict[str, Any]:
 
 
 def _context(request: HttpRequest, form: RequestForm) -> dict[str, Any]:
-    offered = case_list_for(user=request.user, masked=True).filter(is_synthetic=False)
+    offered = case_list_for(user=request.user, masked=True).filter(result__isnull=True)
     return {
         "form": form,
         "case": form.case_object,
