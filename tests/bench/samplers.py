@@ -10,7 +10,7 @@ from tests.bench.table import ROOT, Measure, median
 
 SHIPPED = ROOT / "weights" / "abdomen-2d"
 STEPS = {"euler": (30, 8, 4), "heun": (15, 2), "rft": (30, 8, 4), "victr_literal": (4,)}
-REPEATS = 5
+REPEATS = 3
 REFERENCE = "euler, 30 steps"
 
 
