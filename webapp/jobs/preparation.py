@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import fit
-from synthesis.imaging.labelmaps import label_map
+from synthesis.imaging.labelmaps import concept_of, label_map
 from synthesis.imaging.plane import flat_plane
 from synthesis.imaging.preflight import Draft, Problem, preflight
 from synthesis.phantoms import Attributes, abdomen, phantom_seed
@@ -191,8 +191,13 @@ def _from_case(
 
 
 def best_slice(mask: Any) -> int:
-    """The slice (from 0) on which a mask covers most: where the form opens."""
-    return int(np.count_nonzero(mask_array(mask), axis=(1, 2)).argmax())
+    """The slice (from 0) that shows most of the liver, else most of the mask: where the form opens."""
+    array = mask_array(mask)
+    liver = [int(label["value"]) for label in mask.labels if concept_of(str(label["name"])) == "liver"]
+    area = np.count_nonzero(np.isin(array, liver), axis=(1, 2))
+    if not area.any():
+        area = np.count_nonzero(array, axis=(1, 2))
+    return int(area.argmax())
 
 
 def _whole(value: Any, name: str, limit: int) -> int:
