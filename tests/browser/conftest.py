@@ -31,7 +31,7 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
 ]
 WITHOUT_WEBGL = ["--disable-gpu", "--disable-software-rasterizer", "--disable-3d-apis"]
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 
 # Playwright's synchronous interface runs on an event loop, in which Django refuses its ORM by default.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
