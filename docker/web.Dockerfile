@@ -27,4 +27,5 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", \
     "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 CMD ["python", "-m", "gunicorn", "webapp.wsgi:application", "--bind", "0.0.0.0:8000", \
-     "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--timeout", "120", "--no-control-socket"]
+     "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--timeout", "120", \
+     "--keep-alive", "15", "--no-control-socket"]

@@ -13,12 +13,13 @@ from tests.bench.table import ROOT, Measure, print_table, write_json
 from tests.running import launch
 
 
-def main() -> int:
-    """Measure everything and print it."""
+def main(wanted: list[str]) -> int:
+    """Measure everything, or only `samplers` or `site`, and print it."""
     load = os.getloadavg()[0]
     if load > 0.5 * (os.cpu_count() or 1):
         print(f"The machine is busy (load {load:.1f}): trust the ratios more than the figures.")
-    measures = [*measure_samplers(), *_site()]
+    parts = {"samplers": measure_samplers, "site": _site}
+    measures = [measure for name in wanted or parts for measure in parts[name]()]
     print_table(measures)
     home = Path(os.environ.get("SEMBLANCE_HOME", "").strip() or ROOT / "var")
     print(f"\nKept as {write_json(measures, home / 'bench')}")
@@ -60,4 +61,4 @@ def _site() -> list[Measure]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -35,9 +35,16 @@ class Api:
         """One request; its status and body."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         fields = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **headers}
-        self.connection.request(method, urlsplit(path).path + _query(path), data, fields)
-        answer = self.connection.getresponse()
-        return answer.status, answer.read()
+        for is_last in (False, True):
+            try:
+                self.connection.request(method, urlsplit(path).path + _query(path), data, fields)
+                answer = self.connection.getresponse()
+                return answer.status, answer.read()
+            except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+                self.connection.close()  # the site closes a connection that rests; the next try opens another
+                if is_last:
+                    raise
+        raise RuntimeError("unreachable")
 
     def get(self, path: str) -> Any:
         """A JSON document.

@@ -174,7 +174,18 @@ def _prepare(environment: dict[str, str]) -> str:
 def _programs(host: str, port: int, home: Path, environment: dict[str, str]) -> list[Program]:
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     site = ["-m", "gunicorn", "webapp.wsgi:application", "--bind", bind, "--worker-class", "gthread"]
-    site += ["--workers", "2", "--threads", "8", "--timeout", "120", "--graceful-timeout", "5"]
+    site += [
+        "--workers",
+        "2",
+        "--threads",
+        "8",
+        "--timeout",
+        "120",
+        "--graceful-timeout",
+        "5",
+        "--keep-alive",
+        "15",
+    ]
     site += ["--no-control-socket", "--access-logfile", "-"]
     commands = {
         "site": site,
