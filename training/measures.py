@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -221,7 +221,7 @@ def _organ_errors(
     }
 
 
-def lesion_figures(made: Sequence[Images], real: Sequence[Images], masks: Sequence[Any]) -> dict[str, Any]:
+def lesion_figures(made: Iterable[Images], real: Iterable[Images], masks: Iterable[Any]) -> dict[str, Any]:
     """Lesions at least 4 pixels across: contrast made and true, ratio of the mean absolute values."""
     pairs = []
     for image, truth, mask in zip(made, real, masks, strict=True):
