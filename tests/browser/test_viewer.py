@@ -9,6 +9,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.urls import reverse
 from PIL import Image
+from playwright.sync_api import TimeoutError
 from pydicom.data import get_testdata_file
 
 from tests import factories
@@ -170,8 +171,13 @@ def test_a_length_is_in_millimetres_and_a_region_has_its_mean(page, site, sign_i
 
 
 def workspace(page, state):
-    page.locator(f'.workspace[data-mask-state="{state}"]').wait_for()
-    return page.locator(".workspace")
+    there = page.locator(".workspace")
+    try:
+        page.locator(f'.workspace[data-mask-state="{state}"]').wait_for()
+    except TimeoutError as error:
+        said = page.locator("[data-status]").text_content()
+        raise AssertionError(f"{there.get_attribute('data-mask-state')}, not {state}: {said}") from error
+    return there
 
 
 def test_a_painted_mask_is_saved_and_comes_back_equal(page, site, sign_in, painter, case):
@@ -355,10 +361,10 @@ def test_everything_fits_into_1280_by_800(page, site, sign_in, painter, case):
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_axe_finds_nothing(page, site, sign_in, painter, case, check_accessibility, theme):
-    factories.mask(case, painter)
+    mask = factories.mask(case, painter)
     sign_in(page, painter)
     page.context.add_cookies([{"name": "theme", "value": theme, "url": site}])
-    open_case(page, site, case)
+    open_case(page, site, case, f"?mask={mask.pk}")
     workspace(page, "saved")
     check_accessibility(page)
     page.keyboard.press("?")

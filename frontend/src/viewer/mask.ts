@@ -54,6 +54,7 @@ export class MaskLayer {
   private list: Label[] = [];
   private saved: MaskRef | null = null;
   private dirty = false;
+  private kept: Uint8Array | null = null; // the segments as loaded or last saved; null: all empty
   private quiet = false;
   private alpha = 0.45;
   private readonly hidden = new Set<number>();
@@ -71,7 +72,8 @@ export class MaskLayer {
 
   private readonly onPainted = (event: Event): void => {
     const id = (event as CustomEvent<{ segmentationId: string }>).detail.segmentationId;
-    if (this.quiet || id !== this.segmentationId || this.dirty) return;
+    // Cornerstone also reports a change when it first draws a mask: only other voxels count.
+    if (this.quiet || id !== this.segmentationId || this.dirty || !this.differs()) return;
     this.dirty = true;
     this.onChange();
   };
@@ -122,7 +124,9 @@ export class MaskLayer {
     }
     const values = await decodeMask(await getBytes(reference.url), reference.shape);
     await this.begin(completeLabels(reference.labels, values), reference);
-    this.fill(toSegments(values, this.list));
+    const segments = toSegments(values, this.list);
+    this.fill(segments);
+    this.kept = segments;
   }
 
   private async begin(labels: Label[], reference: MaskRef | null): Promise<void> {
@@ -131,6 +135,7 @@ export class MaskLayer {
     this.list = labels.map((label) => ({ ...label }));
     this.saved = reference;
     this.dirty = false;
+    this.kept = null;
     this.hidden.clear();
     this.active = 1;
     serial += 1;
@@ -206,6 +211,31 @@ export class MaskLayer {
     this.announce();
   }
 
+  private scalarsOf(imageId: string): Uint8Array | undefined {
+    const image = cache.getImage(imageId);
+    return image && ((image.voxelManager?.getScalarData() ?? image.getPixelData()) as Uint8Array);
+  }
+
+  /** Whether any voxel is another than when the mask was loaded or last saved. */
+  private differs(): boolean {
+    const size = this.shape[1] * this.shape[2];
+    return this.labelImages.some((imageId, index) => {
+      const kept = this.kept?.subarray(index * size, (index + 1) * size);
+      return this.scalarsOf(imageId)?.some((segment, place) => segment !== (kept?.[place] ?? 0)) ?? false;
+    });
+  }
+
+  /** The segments as they are now, in the order of the slices. */
+  private segmentsNow(): Uint8Array {
+    const size = this.shape[1] * this.shape[2];
+    const all = new Uint8Array(size * this.labelImages.length);
+    this.labelImages.forEach((imageId, index) => {
+      const scalars = this.scalarsOf(imageId);
+      if (scalars) all.set(scalars, index * size);
+    });
+    return all;
+  }
+
   /** Redraws after the voxels were written directly. */
   private announce(): void {
     if (!this.segmentationId) return;
@@ -246,10 +276,12 @@ export class MaskLayer {
     form.append('shape', JSON.stringify(this.shape));
     // Version 0 says: there is none of this name yet.
     form.append('expected_version', String(this.saved?.name === name ? this.saved.version : 0));
+    const segments = this.segmentsNow();
     const bytes = await encodeMask(this.values());
     form.append('voxels', new Blob([bytes], { type: 'application/octet-stream' }), 'mask.zz');
     const before = this.dirty;
     this.dirty = false;
+    this.kept = segments;
     try {
       this.saved = await postForm<MaskRef>(url, form);
     } catch (error) {
