@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("webapp.cases.urls")),
     path("", include("webapp.registry.urls")),
     path("", include("webapp.jobs.urls")),
+    path("", include("webapp.readings.urls")),
     path("dicomweb/", include("webapp.cases.dicomweb.urls")),
     path("api/", include("webapp.api.urls")),
     path("admin/", admin.site.urls),

@@ -17,7 +17,22 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 ACTIONS = frozenset(
-    {"view", "annotate", "manage", "delete", "create", "request", "decide", "cancel", "retry", "install"}
+    {
+        "view",
+        "annotate",
+        "manage",
+        "delete",
+        "create",
+        "request",
+        "decide",
+        "cancel",
+        "retry",
+        "install",
+        "read",
+        "launch",
+        "unblind",
+        "export",
+    }
 )
 
 Rule = Callable[[Any, Any], bool]

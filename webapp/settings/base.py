@@ -16,6 +16,7 @@ INSTALLED_APPS = [
     "webapp.cases",
     "webapp.registry",
     "webapp.jobs",
+    "webapp.readings",
     "webapp.api",
     "webapp.core.apps.RecordsConfig",  # django.contrib.admin
     "django.contrib.auth",

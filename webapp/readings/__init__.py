@@ -1,0 +1,1 @@
+"""Reader studies: blinded protocols, readers, answers, truth and the report."""

@@ -1,0 +1,15 @@
+"""The readings app."""
+
+from django.apps import AppConfig
+
+
+class ReadingsConfig(AppConfig):
+    """Registers the app under the label `readings`."""
+
+    name = "webapp.readings"
+    label = "readings"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """State the permission rules of reader studies."""
+        from webapp.readings import rules  # noqa: F401
