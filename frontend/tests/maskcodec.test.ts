@@ -4,7 +4,9 @@ import {
   decodeMask,
   encodeMask,
   freeValue,
+  joinSegments,
   rgb,
+  segmentsDiffer,
   spareColor,
   toSegments,
   toValues,
@@ -65,6 +67,29 @@ describe('mask codec', () => {
   it('refuses more labels than can be drawn', () => {
     const values = Uint16Array.from({ length: 300 }, (_, index) => index);
     expect(() => completeLabels([], values)).toThrow('at most 255');
+  });
+});
+
+describe('segments of a stack', () => {
+  const slices = (): Uint8Array[] => [Uint8Array.of(0, 1, 2), Uint8Array.of(0, 0, 3)];
+
+  it('are joined in the order of the slices; a lost slice stays empty', () => {
+    expect([...joinSegments(slices(), 3)]).toEqual([0, 1, 2, 0, 0, 3]);
+    expect([...joinSegments([undefined, Uint8Array.of(4, 5, 6)], 3)]).toEqual([0, 0, 0, 4, 5, 6]);
+  });
+
+  it('differ when a voxel of any slice is another than before', () => {
+    const kept = joinSegments(slices(), 3);
+    expect(segmentsDiffer(slices(), kept)).toBe(false);
+    const [first, last] = slices() as [Uint8Array, Uint8Array];
+    last[0] = 1;
+    expect(segmentsDiffer([first, last], kept)).toBe(true);
+    expect(segmentsDiffer([first, undefined], kept)).toBe(false);
+  });
+
+  it('differ from nothing as soon as a voxel is painted', () => {
+    expect(segmentsDiffer([new Uint8Array(3), new Uint8Array(3)], null)).toBe(false);
+    expect(segmentsDiffer([new Uint8Array(3), Uint8Array.of(0, 1, 0)], null)).toBe(true);
   });
 });
 

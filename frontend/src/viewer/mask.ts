@@ -8,7 +8,9 @@ import {
   completeLabels,
   decodeMask,
   encodeMask,
+  joinSegments,
   rgb,
+  segmentsDiffer,
   toSegments,
   toValues,
   voxels,
@@ -73,7 +75,7 @@ export class MaskLayer {
   private readonly onPainted = (event: Event): void => {
     const id = (event as CustomEvent<{ segmentationId: string }>).detail.segmentationId;
     // Cornerstone also reports a change when it first draws a mask: only other voxels count.
-    if (this.quiet || id !== this.segmentationId || this.dirty || !this.differs()) return;
+    if (this.quiet || id !== this.segmentationId || this.dirty || !segmentsDiffer(this.slices(), this.kept)) return;
     this.dirty = true;
     this.onChange();
   };
@@ -198,15 +200,15 @@ export class MaskLayer {
     return images.map((image) => image.imageId);
   }
 
+  private get sliceSize(): number {
+    return this.shape[1] * this.shape[2];
+  }
+
   private fill(segments: Uint8Array): void {
-    const size = this.shape[1] * this.shape[2];
+    const size = this.sliceSize;
     this.labelImages.forEach((imageId, index) => {
-      const image = cache.getImage(imageId);
       const slice = segments.subarray(index * size, (index + 1) * size);
-      if (image && slice.some((segment) => segment !== 0)) {
-        const scalars = image.voxelManager?.getScalarData() as Uint8Array | undefined;
-        (scalars ?? (image.getPixelData() as Uint8Array)).set(slice);
-      }
+      if (slice.some((segment) => segment !== 0)) this.scalarsOf(imageId)?.set(slice);
     });
     this.announce();
   }
@@ -216,24 +218,9 @@ export class MaskLayer {
     return image && ((image.voxelManager?.getScalarData() ?? image.getPixelData()) as Uint8Array);
   }
 
-  /** Whether any voxel is another than when the mask was loaded or last saved. */
-  private differs(): boolean {
-    const size = this.shape[1] * this.shape[2];
-    return this.labelImages.some((imageId, index) => {
-      const kept = this.kept?.subarray(index * size, (index + 1) * size);
-      return this.scalarsOf(imageId)?.some((segment, place) => segment !== (kept?.[place] ?? 0)) ?? false;
-    });
-  }
-
-  /** The segments as they are now, in the order of the slices. */
-  private segmentsNow(): Uint8Array {
-    const size = this.shape[1] * this.shape[2];
-    const all = new Uint8Array(size * this.labelImages.length);
-    this.labelImages.forEach((imageId, index) => {
-      const scalars = this.scalarsOf(imageId);
-      if (scalars) all.set(scalars, index * size);
-    });
-    return all;
+  /** The segments of every slice as they are now; undefined where a slice was lost from memory. */
+  private slices(): (Uint8Array | undefined)[] {
+    return this.labelImages.map((imageId) => this.scalarsOf(imageId));
   }
 
   /** Redraws after the voxels were written directly. */
@@ -246,12 +233,10 @@ export class MaskLayer {
 
   /** All voxels as label values, in the order [slices, rows, columns]. */
   values(): Uint16Array<ArrayBuffer> {
-    const size = this.shape[1] * this.shape[2];
     const all = new Uint16Array(voxels(this.shape));
-    this.labelImages.forEach((imageId, index) => {
-      const image = cache.getImage(imageId);
-      if (!image) throw new Error('A slice of the mask was lost from memory; reload the page.');
-      toValues(image.getPixelData() as Uint8Array, this.list, all, index * size);
+    this.slices().forEach((slice, index) => {
+      if (!slice) throw new Error('A slice of the mask was lost from memory; reload the page.');
+      toValues(slice, this.list, all, index * this.sliceSize);
     });
     return all;
   }
@@ -260,10 +245,10 @@ export class MaskLayer {
   counts(index: number): Map<number, number> {
     const counts = new Map<number, number>();
     const imageId = this.labelImages[index];
-    const image = imageId ? cache.getImage(imageId) : undefined;
-    if (!image) return counts;
+    const slice = imageId ? this.scalarsOf(imageId) : undefined;
+    if (!slice) return counts;
     const bySegment = new Uint32Array(256);
-    for (const segment of image.getPixelData() as Uint8Array) bySegment[segment] = (bySegment[segment] as number) + 1;
+    for (const segment of slice) bySegment[segment] = (bySegment[segment] as number) + 1;
     this.list.forEach((label, at) => counts.set(label.value, bySegment[at + 1] as number));
     return counts;
   }
@@ -276,7 +261,7 @@ export class MaskLayer {
     form.append('shape', JSON.stringify(this.shape));
     // Version 0 says: there is none of this name yet.
     form.append('expected_version', String(this.saved?.name === name ? this.saved.version : 0));
-    const segments = this.segmentsNow();
+    const segments = joinSegments(this.slices(), this.sliceSize);
     const bytes = await encodeMask(this.values());
     form.append('voxels', new Blob([bytes], { type: 'application/octet-stream' }), 'mask.zz');
     const before = this.dirty;

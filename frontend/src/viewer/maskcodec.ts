@@ -95,6 +95,23 @@ export function toValues(
   }
 }
 
+/** Whether any voxel is another than in `kept` (null: all empty); a slice lost from memory is passed over. */
+export function segmentsDiffer(slices: readonly (Uint8Array | undefined)[], kept: Uint8Array | null): boolean {
+  return slices.some((slice, index) => {
+    const before = kept?.subarray(index * (slice?.length ?? 0));
+    return slice?.some((segment, place) => segment !== (before?.[place] ?? 0)) ?? false;
+  });
+}
+
+/** The segments of all slices in their order, `size` voxels each; a slice lost from memory stays empty. */
+export function joinSegments(slices: readonly (Uint8Array | undefined)[], size: number): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(size * slices.length);
+  slices.forEach((slice, index) => {
+    if (slice) all.set(slice, index * size);
+  });
+  return all;
+}
+
 /** `#rrggbb` as red, green, blue from 0 to 255. */
 export function rgb(color: string): [number, number, number] {
   const parts = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(color);
