@@ -22,8 +22,18 @@ _manifests: dict[Path, tuple[int, dict[str, Any]]] = {}
 
 
 def manifest() -> dict[str, Any]:
-    """Vite's manifest, read again when the file changes; empty where the front end is not built."""
-    path = Path(settings.FRONTEND_DIST) / "manifest.json"
+    """Vite's manifest, read again when the file changes; empty where the front end is not built.
+
+    The collected one comes first: it names the files that the site really serves, so that a build under
+    a running site changes nothing until the next start collects it.
+    """
+    for folder in (settings.STATIC_ROOT, settings.FRONTEND_DIST):
+        if entries := _read(Path(folder) / "manifest.json"):
+            return entries
+    return {}
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         changed = path.stat().st_mtime_ns
     except FileNotFoundError:

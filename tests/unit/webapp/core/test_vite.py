@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 
 import pytest
+from django.contrib.staticfiles import finders
+from django.core.management import call_command
 from django.template import Context, Template, TemplateSyntaxError
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 MANIFEST = {
     "src/main.ts": {"file": "assets/main-1.js", "css": ["assets/main-1.css"], "imports": ["_shared.js"]},
@@ -16,9 +19,12 @@ MANIFEST = {
 
 @pytest.fixture
 def dist(tmp_path, settings):
-    settings.FRONTEND_DIST = tmp_path
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    settings.FRONTEND_DIST = folder
+    settings.STATIC_ROOT = tmp_path / "static"
     settings.STATIC_URL = "/static/"
-    return tmp_path
+    return folder
 
 
 @pytest.fixture
@@ -59,6 +65,34 @@ def test_a_new_build_is_noticed(built):
         "/static/assets/icons-3.svg",
         "/static/assets/icons-4.svg",
     )
+
+
+def test_a_build_under_a_running_site_leaves_its_pages_whole(dist, settings):
+    """The pages go on naming what was collected and is served, whatever the next build is called."""
+    settings.STATICFILES_DIRS = [dist]
+    finders.get_finder.cache_clear()
+    _build(dist, "11111111")
+    call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+    site = Client()
+    assert _served(site, render("{% icon_sprite %}")) == "<!-- 11111111 -->"
+    shutil.rmtree(dist)
+    dist.mkdir()
+    _build(dist, "22222222")
+    assert _served(site, render("{% icon_sprite %}")) == "<!-- 11111111 -->"
+    call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+    assert _served(Client(), render("{% icon_sprite %}")) == "<!-- 22222222 -->"
+    finders.get_finder.cache_clear()
+
+
+def _build(dist, name):
+    (dist / f"icons-{name}.svg").write_text(f"<!-- {name} -->")
+    (dist / "manifest.json").write_text(json.dumps({"icons.svg": {"file": f"icons-{name}.svg"}}))
+
+
+def _served(site, address):
+    answer = site.get(address)
+    assert answer.status_code == 200, address
+    return b"".join(answer.streaming_content).decode()
 
 
 def test_an_icon_is_silent_unless_it_has_a_label(built):
