@@ -21,7 +21,11 @@ def new_token() -> str:
 
 
 class Place(Record):
-    """One reader's place in one study."""
+    """One reader's place in one study.
+
+    `is_auditor` marks the place through which the leak audit looks while the study is prepared: it
+    belongs to the lead, counts as no reader, and is gone when the audit is done.
+    """
 
     class State(models.TextChoices):
         """How far the reader is."""
@@ -40,6 +44,12 @@ class Place(Record):
     invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=10, choices=State, default=State.INVITED)
     seed = models.BigIntegerField(default=0, help_text=_("The order was made from it, once."))
+    is_auditor = models.BooleanField(default=False, editable=False)
+    may_view = models.JSONField(
+        default=list,
+        blank=True,
+        help_text=_("Names of datasets in the study that the reader may look into, confirmed by the lead."),
+    )
     experience = models.JSONField(
         default=dict, blank=True, help_text=_("What the reader said of profession and years of experience.")
     )
@@ -57,6 +67,10 @@ class Place(Record):
             ),
             models.CheckConstraint(
                 condition=~Q(state="finished") | Q(finished_at__isnull=False), name="place_finished_has_time"
+            ),
+            models.CheckConstraint(
+                condition=Q(is_auditor=True, number=0) | Q(is_auditor=False, number__gte=1),
+                name="place_number_from_one",
             ),
         ]
 

@@ -5,6 +5,8 @@ Nothing that serves a reader imports this module (tests/contracts hold that).
 
 from __future__ import annotations
 
+import secrets
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -12,6 +14,11 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.core.models import Record
 from webapp.readings.models.study import Reading, ReadingItem
+
+
+def new_salt() -> str:
+    """256 random bits in hex."""
+    return secrets.token_hex(32)
 
 
 class ItemTruth(Record):
@@ -73,11 +80,13 @@ class Preparation(Record):
     """What harmonising did to both arms, what the leak audit found, and what the lead said to it.
 
     `key` is the digest of items and protocol that this preparation belongs to: when they change,
-    the study has to be prepared anew.
+    the study has to be prepared anew. `salt` goes into the digest of the truth that the protocol
+    carries, so that the digest tells nothing until the salt is published with the truth.
     """
 
     reading = models.OneToOneField(Reading, on_delete=models.CASCADE, related_name="preparation")
     key = models.CharField(max_length=64)
+    salt = models.CharField(max_length=64, default=new_salt, editable=False)
     harmonisation = models.JSONField(default=dict)
     audit = models.JSONField(default=dict)
     is_blocked = models.BooleanField(default=True, help_text=_("A metadata leak blocks the launch."))
