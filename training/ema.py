@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 
@@ -11,12 +13,19 @@ class PowerEma:
 
     After step n the average moves by beta = (1 - 1/n)^(exponent + 1): the memory is a constant
     share of the run so far (exponent 12: about 7 %), so a short run and a long one need no
-    different setting and the start is forgotten on its own.
+    different setting and the start is forgotten on its own. `network` is a copy that carries the
+    averaged weights: the teacher of objectives that learn from themselves.
     """
 
     def __init__(self, network: nn.Module, exponent: float) -> None:
         self.exponent = exponent
-        self.weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        self.network = deepcopy(network).requires_grad_(False)
+        self.weights: dict[str, Tensor] = self.network.state_dict()  # the same storage
+
+    def to(self, device: torch.device) -> None:
+        """Move the average to a device."""
+        self.network.to(device)
+        self.weights = self.network.state_dict()
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:

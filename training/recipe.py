@@ -30,6 +30,25 @@ class FlowSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShortcutSettings(FlowSettings):
+    """The shortcut objective: how the time axis is cut and how much of a batch learns long steps."""
+
+    name: str = "shortcut"
+    segments: int = 8  # finest steps from t = 0 to 1, a power of two
+    shift: float = 0.35  # of their grid (synthesis.checkpoints.shifted_grid)
+    flow_share: float = 0.5  # share of each batch that learns the velocity itself
+
+    def __post_init__(self) -> None:
+        if self.segments < 1 or self.segments & (self.segments - 1):
+            raise ValueError(f"segments: expected a power of two, got {self.segments}")
+        if not 0 < self.flow_share < 1:
+            raise ValueError(f"flow_share: expected a share between 0 and 1, got {self.flow_share}")
+
+
+OBJECTIVE_SETTINGS: Mapping[str, type[FlowSettings]] = {"flow": FlowSettings, "shortcut": ShortcutSettings}
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimiserSettings:
     """AdamW; the rate rises over `warmup` steps, stays, and falls to nothing over the last `decay` share."""
 
@@ -58,6 +77,7 @@ class Recipe:
     refresh_every: int = 200  # steps between looks for new shards
     checkpoint_every: int = 100
     ema_exponent: float = 12.0
+    init_from: str = ""  # a saved model whose weights the training starts from
     backbone: Options = field(default_factory=Options)
     mask_dropout: MaskDropout = field(default_factory=MaskDropout)
     objective: FlowSettings = field(default_factory=FlowSettings)
@@ -98,13 +118,16 @@ def load_recipe(path: Path | str) -> Recipe:
 
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
     """A recipe from plain values, as YAML or JSON gives them."""
+    values = dict(values)
+    objective = values.get("objective", {}).get("name", "flow")
+    if objective not in OBJECTIVE_SETTINGS:
+        raise ValueError(f'objective: there is no "{objective}"; known are {", ".join(OBJECTIVE_SETTINGS)}')
     parts = {
         "backbone": Options,
         "mask_dropout": MaskDropout,
-        "objective": FlowSettings,
+        "objective": OBJECTIVE_SETTINGS[objective],
         "optimiser": OptimiserSettings,
     }
-    values = dict(values)
     for name, kind in parts.items():
         if name in values:
             values[name] = _build(kind, values[name], name)

@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from synthesis.backbones.unet import UNet
+from synthesis.checkpoints import load_model
 from training.data import Batch, PhantomShards, batch_at
 from training.ema import PowerEma
 from training.objectives import OBJECTIVES
@@ -39,6 +40,8 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     )
     torch.manual_seed(recipe.seed)
     network: nn.Module = UNet(recipe.backbone).to(memory_format=torch.channels_last)
+    if recipe.init_from:
+        begin_from(network, Path(recipe.init_from))
     ema = PowerEma(network, recipe.ema_exponent)
     settings = recipe.optimiser
     optimiser = torch.optim.AdamW(
@@ -51,7 +54,8 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     run.mkdir(parents=True, exist_ok=True)
     first = resume(run / CHECKPOINT, network, ema, optimiser)
     network, optimiser = accelerator.prepare(network, optimiser)
-    ema.weights = {name: tensor.to(accelerator.device) for name, tensor in ema.weights.items()}
+    ema.to(accelerator.device)
+    average = accelerator.prepare_model(ema.network, evaluation_mode=True)
 
     shards = PhantomShards(data)
     objective = OBJECTIVES[recipe.objective.name]
@@ -67,7 +71,8 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
             size=recipe.batch, seed=recipe.seed, step=step, rank=rank,
         )  # fmt: skip
         generator = torch.Generator().manual_seed(hash_seed(recipe.seed, step, rank))
-        loss = objective(network, _to(batch, accelerator.device), recipe.objective, generator)
+        batch = _to(batch, accelerator.device)
+        loss = objective(network, batch, recipe.objective, generator, average=average)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(network.parameters(), settings.clip)
         for group in optimiser.param_groups:
@@ -87,6 +92,17 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
                 save_checkpoint(run / CHECKPOINT, accelerator.unwrap_model(network), ema, optimiser, step + 1)
     accelerator.wait_for_everyone()
     return run / CHECKPOINT
+
+
+def begin_from(network: nn.Module, folder: Path) -> None:
+    """Start from the weights of a saved model; only an embedding of spans may be new.
+
+    Raises ValueError that names the weights which do not fit.
+    """
+    found = network.load_state_dict(load_model(folder).network.state_dict(), strict=False)
+    strange = [name for name in found.missing_keys if not name.startswith("embed_span.")]
+    if strange or found.unexpected_keys:
+        raise ValueError(f"{folder} does not fit: {', '.join([*strange, *found.unexpected_keys])}")
 
 
 def rate_at(step: int, steps: int, settings: OptimiserSettings) -> float:

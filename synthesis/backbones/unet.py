@@ -25,6 +25,7 @@ class Options:
     head_width: int = 32  # channels per attention head
     groups: int = 8  # GroupNorm groups
     embedding: int = 256  # width of the time and attribute embedding
+    spans: bool = False  # also takes the length of a step, and answers with the average velocity over it
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.blocks):
@@ -42,7 +43,7 @@ def time_features(t: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def start_at_zero(layer: nn.Conv2d) -> None:
+def start_at_zero(layer: nn.Conv2d | nn.Linear) -> None:
     """Make a layer answer zero, so that a fresh branch adds nothing."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
@@ -113,6 +114,10 @@ class UNet(nn.Module):
     x_t: [B, 1, H, W], normalised; t: [B] or one number for all, in 0..1;
     planes: [B, planes, H, W] painted condition;
     attributes: [B, attributes]. H and W must be divisible by patch * 2**(levels - 1).
+
+    With options.spans it is the average velocity u(x_t, t, t + span) = (x_{t+span} - x_t) / span of
+    math.md section 7, `span` like t; a span of 0, which is what None means, is the velocity. The
+    span's embedding starts at zero: fresh, or on the weights of a velocity, u is the velocity.
     """
 
     def __init__(self, options: Options) -> None:
@@ -130,6 +135,13 @@ class UNet(nn.Module):
             nn.SiLU(),
             nn.Linear(options.embedding, options.embedding),
         )
+        if options.spans:
+            self.embed_span = nn.Sequential(
+                nn.Linear(options.embedding, options.embedding),
+                nn.SiLU(),
+                nn.Linear(options.embedding, options.embedding),
+            )
+            start_at_zero(cast("nn.Linear", self.embed_span[2]))
         self.conv_in = nn.Conv2d(
             patch_channels * (1 + options.plane_embedding), options.channels[0], 3, padding=1
         )
@@ -166,12 +178,11 @@ class UNet(nn.Module):
         self.conv_out = nn.Conv2d(width, patch_channels, 3, padding=1)
         start_at_zero(self.conv_out)
 
-    def forward(self, x_t: Tensor, t: Tensor, planes: Tensor, attributes: Tensor) -> Tensor:
+    def forward(
+        self, x_t: Tensor, t: Tensor, planes: Tensor, attributes: Tensor, span: Tensor | None = None
+    ) -> Tensor:
         self._check(x_t, planes)
-        embedding = F.silu(
-            self.embed_time(time_features(t.expand(x_t.shape[0]), self.options.embedding))
-            + self.embed_attributes(attributes)
-        )  # [B, embedding]
+        embedding = F.silu(self._embed(t.expand(x_t.shape[0]), attributes, span))  # [B, embedding]
         h = F.pixel_unshuffle(torch.cat([x_t, self.squeeze(planes).to(x_t.dtype)], dim=1), self.options.patch)
         h = self.conv_in(h.contiguous(memory_format=torch.channels_last))  # [B, C0, H/p, W/p]
         skips = [h]
@@ -191,6 +202,16 @@ class UNet(nn.Module):
                 h = self.grow[level](F.interpolate(h, scale_factor=2.0, mode="nearest"))
         v = self.conv_out(F.silu(self.norm_out(h)))  # [B, p*p, H/p, W/p]
         return F.pixel_shuffle(v, self.options.patch).float()  # [B, 1, H, W]
+
+    def _embed(self, t: Tensor, attributes: Tensor, span: Tensor | None) -> Tensor:
+        width = self.options.embedding
+        embedding: Tensor = self.embed_time(time_features(t, width)) + self.embed_attributes(attributes)
+        if self.options.spans:
+            span = torch.zeros_like(t) if span is None else span.expand(t.shape[0])
+            return embedding + cast("Tensor", self.embed_span(time_features(span, width)))
+        if span is not None:
+            raise ValueError("span: this network knows the velocity alone (options.spans is off)")
+        return embedding
 
     def _check(self, x_t: Tensor, planes: Tensor) -> None:
         step = self.options.patch * 2 ** (len(self.options.channels) - 1)

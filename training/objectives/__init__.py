@@ -4,5 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from training.objectives.flow import flow
+from training.objectives.shortcut import shortcut
 
-OBJECTIVES: dict[str, Callable[..., Any]] = {"flow": flow}
+# Each is called as objective(network, batch, settings, generator, average=the averaged network).
+OBJECTIVES: dict[str, Callable[..., Any]] = {
+    "flow": flow,
+    "shortcut": shortcut,
+}

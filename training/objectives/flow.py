@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from training.recipe import FlowSettings
 
 
-def flow(network: nn.Module, batch: Batch, settings: FlowSettings, generator: torch.Generator) -> Tensor:
+def flow(
+    network: nn.Module,
+    batch: Batch,
+    settings: FlowSettings,
+    generator: torch.Generator,
+    *,
+    average: nn.Module | None = None,
+) -> Tensor:
     """E w |v(x_t, t, c) - (x_1 - n)|^2 with x_t = (1 - t) n + t x_1, n ~ N(0, I).
 
     p = 2 on purpose: only the squared error makes v a conditional mean, on which every identity of

@@ -1,0 +1,97 @@
+"""Shortcut self-distillation: long steps learn from two half steps (Frans et al. 2024, math.md section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from synthesis.checkpoints import shifted_grid
+from synthesis.paths import interpolate, time_like
+from training.objectives.flow import draw_times, region_weights
+
+if TYPE_CHECKING:
+    from training.data import Batch
+    from training.recipe import ShortcutSettings
+
+AverageVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # u(x, t, span), each time [B]
+
+
+class Steps(NamedTuple):
+    """Steps to learn, [B] each: from `start` over `middle` to `end`; `finest` ones learn from the velocity."""
+
+    start: Tensor
+    middle: Tensor
+    end: Tensor
+    finest: Tensor
+
+
+def shortcut(
+    network: nn.Module,
+    batch: Batch,
+    settings: ShortcutSettings,
+    generator: torch.Generator,
+    *,
+    average: nn.Module,
+) -> Tensor:
+    """E w |u(x_t, t, s) - target|^2: the velocity on the first items of the batch, long steps on the rest.
+
+    The velocity (span 0) has the flow's own target x_1 - n. Long steps start on the path, at the
+    grid's times, and their targets are made by `average` (`step_target`), through which no gradient
+    flows. Weights, noise and times as in the flow objective.
+    """
+    x_1 = batch.images
+    plain = round(settings.flow_share * x_1.shape[0])
+    n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
+    times = draw_times(plain, settings, generator)
+    steps = Steps(*(s.to(x_1.device) for s in draw_steps(x_1.shape[0] - plain, settings, generator)))
+    t = torch.cat([times.to(x_1.device), steps.start])
+    span = torch.cat([torch.zeros(plain, device=x_1.device), steps.end - steps.start])
+    x_t = interpolate(n, x_1, t)
+    condition = [part[plain:] for part in batch.condition]
+
+    def teacher(x: Tensor, time: Tensor, length: Tensor) -> Tensor:
+        u: Tensor = average(x, time, *condition, length)
+        return u.float()
+
+    with torch.no_grad():
+        target = torch.cat([(x_1 - n)[:plain], step_target(teacher, x_t[plain:], steps)])
+    u = network(x_t, t, *batch.condition, span)
+    weights = region_weights(batch.labels, settings)
+    return (weights * (u.float() - target) ** 2).sum() / weights.sum()
+
+
+def step_target(u: AverageVelocity, x: Tensor, steps: Steps) -> Tensor:
+    """The average velocity over each step, from two calls over its halves: [B, ...].
+
+    x_m = x + (m - a) u(x, a, m),   u*(x, a, b) = ((m - a) u(x, a, m) + (b - m) u(x_m, m, b)) / (b - a),
+    which the average velocity of a flow obeys exactly. A finest step has no halves that were
+    learned: there u is the velocity (span 0), and u* = v(x + (m - a) v(x, a), m), the midpoint rule.
+    """
+    a, m, b, finest = steps
+    zero = torch.zeros_like(a)
+    first = u(x, a, torch.where(finest, zero, m - a))
+    x_m = x + time_like(m - a, x) * first
+    second = u(x_m, m, torch.where(finest, zero, b - m))
+    share = time_like(torch.where(finest, zero, (m - a) / (b - a)), x)
+    return share * first + (1 - share) * second
+
+
+def draw_steps(count: int, settings: ShortcutSettings, generator: torch.Generator) -> Steps:
+    """Steps of 1, 2, 4 ... segments, each length equally often, starting at multiples of themselves.
+
+    A chain of steps of one length thus meets only steps that were learned, and the two halves of a
+    step are steps too. The middle of a finest step is halfway in t.
+    """
+    grid = torch.tensor(shifted_grid(settings.segments, settings.shift))
+    levels = settings.segments.bit_length()  # lengths 1, 2, ..., segments
+    level = torch.randint(levels, (count,), generator=generator)
+    length = 2**level
+    place = (torch.rand(count, generator=generator) * (settings.segments // length)).long()
+    start, end = place * length, (place + 1) * length
+    finest = level == 0
+    a, b = grid[start], grid[end]
+    middle = torch.where(finest, (a + b) / 2, grid[(start + end) // 2])
+    return Steps(a, middle, b, finest)
