@@ -6,6 +6,7 @@ from django.urls import reverse
 from tests import factories
 
 VIEWER = "[data-mount=result-viewer]"
+LONG_NAME = "CRLM-CT-1004 abdomen with contrast, portal venous phase, after resection"
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def clinician(site):
 @pytest.fixture
 def result(clinician):
     source = factories.case(
-        dataset=factories.dataset(shares={clinician: "annotate"}), slices=3, name="Source CT"
+        dataset=factories.dataset(shares={clinician: "annotate"}), slices=3, name=LONG_NAME
     )
     request = factories.synthesis_request(clinician)
     # The source is noted afterwards: pydicom's small image is no abdomen that the pre-flight check lets pass.
@@ -69,6 +70,33 @@ def test_zoom_and_window_go_together_while_they_are_linked(viewer, page):
     page.keyboard.press("+")
     corner(viewer, 1, "bottom-left").get_by_text(linked, exact=True).wait_for(state="detached")
     assert corner(viewer, 0, "bottom-left").inner_text() == linked
+
+
+def test_three_panes_and_a_message_fit_the_window(viewer, page):
+    """1280x800 without scrolling: the message takes its room from the panes, not from the footer."""
+    page.locator("button[value=accepted]").click()
+    page.locator("main .notice").wait_for()
+    page.locator(f"{VIEWER}[data-mask=shown]").wait_for()
+    assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
+    bottoms = page.evaluate(
+        "() => [...document.querySelectorAll('.viewer .viewport, .viewer .mask-legend, .viewer')]"
+        ".map((one) => one.getBoundingClientRect().bottom)"
+    )
+    top = page.locator(".footer").bounding_box()["y"]
+    assert max(bottoms) <= top
+    assert len(bottoms) == 5
+
+
+def test_a_long_name_ends_before_the_orientation_letter(viewer, page):
+    """Cut short with an ellipsis; the whole of it is the corner's title."""
+    pane = viewer.locator(".viewport").first
+    name = corner(viewer, 0, "top-left")
+    line, letter = name.locator(".overlay__line").first, pane.locator(".overlay__letter--top")
+    assert letter.inner_text()
+    assert line.evaluate("(one) => one.scrollWidth > one.clientWidth")
+    assert name.get_attribute("title").startswith(LONG_NAME)
+    box, mark = line.bounding_box(), letter.bounding_box()
+    assert box["x"] + box["width"] < mark["x"]
 
 
 def test_axe_finds_nothing_on_the_result_page(viewer, page, check_accessibility):

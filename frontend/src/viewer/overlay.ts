@@ -25,6 +25,7 @@ export function unitWord(units: string): string {
 export class Overlay {
   private readonly layer: HTMLElement;
   private readonly corners: Readonly<Record<Corner, HTMLElement>>;
+  private readonly written: Partial<Record<Corner, string>> = {};
   private readonly letters: Readonly<Record<'top' | 'right' | 'bottom' | 'left', HTMLElement>>;
   private readonly bar: HTMLElement;
   private readonly barLabel: HTMLElement;
@@ -132,9 +133,15 @@ export class Overlay {
   }
 
   private write(corner: Corner, lines: string[]): void {
-    const text = lines.filter(Boolean).join('\n');
+    const shown = lines.filter(Boolean);
+    const text = shown.join('\n');
+    if (this.written[corner] === text) return;
+    this.written[corner] = text;
     const element = this.corners[corner];
-    if (element.textContent !== text) element.textContent = text;
+    element.replaceChildren();
+    for (const line of shown) make('div', 'overlay__line', element).textContent = line;
+    // The name may be cut short: the whole of it shows under the pointer.
+    if (corner === 'top-left') element.title = text;
   }
 
   private writeLetters(view: StackView): void {
