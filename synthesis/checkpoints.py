@@ -40,8 +40,14 @@ class LoadedModel:
         """The network's scale to HU (CT) or signal (MR)."""
         return self._map(modality).inverse(image)
 
-    def times(self, steps: int, modality: str | None = None) -> list[float]:
-        """The time grid 0..1 this model was calibrated with for that many network calls."""
+    def times(self, steps: int, modality: str | None = None, sampler: str = "") -> list[float]:
+        """The time grid 0..1 this model was calibrated with for that many network calls.
+
+        For the sampler "shortcut" the steps that the model learned, if it did. Raises
+        SynthesisError where that is more steps than it learned.
+        """
+        if sampler == "shortcut" and "shortcut" in self.recipe:
+            return learned_grid(steps, **self.recipe["shortcut"])
         return shifted_grid(steps, _at_steps(self._calibrated("shift", modality), steps, default=1.0))
 
     def kappa(self, steps: int, modality: str | None = None) -> float:
@@ -142,6 +148,27 @@ def shifted_grid(steps: int, shift: float) -> list[float]:
         raise ValueError(f"expected steps >= 1 and shift > 0, got {steps} and {shift}")
     inner = [1 - k / steps for k in range(1, steps)]
     return [0.0, *(1 - shift * sigma / (1 + (shift - 1) * sigma) for sigma in inner), 1.0]
+
+
+def learned_grid(steps: int, *, segments: int, shift: float) -> list[float]:
+    """steps + 1 times from 0 to 1 between which only steps lie that a shortcut model learned.
+
+    Learned steps are 1, 2, 4 ... segments of `shifted_grid(segments, shift)` long and start at
+    multiples of their length: the longest step, of equal ones the last, is halved until there are
+    enough. Raises SynthesisError where there are fewer segments than steps.
+    """
+    if not 1 <= steps <= segments:
+        raise SynthesisError(
+            f"This model learned to draw in 1 to {segments} steps, not in {steps}. "
+            f"Ask for at most {segments}, or choose another sampler."
+        )
+    pieces = [(0, segments)]
+    while len(pieces) < steps:
+        start, end = max(pieces, key=lambda piece: (piece[1] - piece[0], piece[0]))
+        pieces.remove((start, end))
+        pieces += [(start, (start + end) // 2), ((start + end) // 2, end)]
+    grid = shifted_grid(segments, shift)
+    return [0.0, *(grid[end] for _, end in sorted(pieces))]
 
 
 def file_sha256(path: Path) -> str:

@@ -24,7 +24,7 @@ from synthesis.metrics.quality import Judge, quality
 from synthesis.phantoms.contrast import WINDOWS
 from synthesis.reproduction import numerics, versions
 from synthesis.request import OnStep, Step, SynthesisRequest, SynthesisResult
-from synthesis.stepping import SamplerStep, Velocity, noise_like
+from synthesis.stepping import SamplerStep, SpanVelocity, Velocity, noise_like
 
 PREVIEW_SIDE = 128
 
@@ -88,6 +88,10 @@ def _check(model: LoadedModel, request: SynthesisRequest) -> None:
         )
     if request.sampler.name not in SAMPLERS:
         raise SynthesisError(f'There is no sampler "{request.sampler.name}"; choose {", ".join(SAMPLERS)}.')
+    only = SAMPLERS[request.sampler.name].steps
+    if only is not None and request.sampler.steps != only:
+        label = SAMPLERS[request.sampler.name].label
+        raise SynthesisError(f"The sampler “{label}” takes {only} step, not {request.sampler.steps}.")
     if request.condition.modality not in model.normalisation:
         known = ", ".join(model.normalisation)
         raise SynthesisError(f"This model draws {known}, not {request.condition.modality}.")
@@ -98,7 +102,8 @@ def _sampler_settings(model: LoadedModel, request: SynthesisRequest) -> dict[str
     settings = asdict(request.sampler)
     if settings["kappa"] is None:
         settings["kappa"] = model.kappa(request.sampler.steps, request.condition.modality)
-    return {**settings, "times": model.times(request.sampler.steps, request.condition.modality)}
+    sampler = request.sampler
+    return {**settings, "times": model.times(sampler.steps, request.condition.modality, sampler.name)}
 
 
 def _device(model: LoadedModel) -> tuple[torch.device, torch.dtype]:
@@ -119,15 +124,15 @@ def _velocity(model: LoadedModel, request: SynthesisRequest, batch: int) -> Velo
     def under(condition: ConditionTensors) -> Velocity:
         planes, attributes = condition.to(device, dtype)
 
-        def velocity(x: Tensor, t: Tensor) -> Tensor:
+        def velocity(x: Tensor, t: Tensor, *span: Tensor) -> Tensor:
             with (
                 torch.inference_mode(),
                 torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
             ):
-                v: Tensor = model.network(x.to(dtype), t.expand(batch), planes, attributes)
+                v: Tensor = model.network(x.to(dtype), t.expand(batch), planes, attributes, *span)
             return v.float()
 
-        return velocity
+        return SpanVelocity(velocity) if model.network.options.spans else velocity
 
     return guided(under(painted), under(unconditional(painted)), request.sampler.guidance)
 

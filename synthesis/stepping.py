@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +15,33 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 Times = Tensor | Sequence[float]
 
 _END_TOLERANCE = 1e-6
+
+
+@runtime_checkable
+class AverageVelocity(Protocol):
+    """A velocity v(x, t) that also knows its average over a step from a to b (math.md section 7)."""
+
+    def __call__(self, x: Tensor, t: Tensor, /) -> Tensor:
+        """The velocity itself, the limit of `average` for b -> a."""
+        ...
+
+    def average(self, x: Tensor, a: Tensor, b: Tensor, /) -> Tensor:
+        """u(x, a, b) = (x_b - x_a) / (b - a) along the flow through x at time a."""
+        ...
+
+
+@dataclass(frozen=True)
+class SpanVelocity:
+    """A network u(x, t, span), span 0 when left out, as an `AverageVelocity`."""
+
+    network: Callable[..., Tensor]
+
+    def __call__(self, x: Tensor, t: Tensor, /) -> Tensor:
+        return self.network(x, t)
+
+    def average(self, x: Tensor, a: Tensor, b: Tensor, /) -> Tensor:
+        """u(x, a, b): the network over the span b - a."""
+        return self.network(x, a, b - a)
 
 
 @dataclass(frozen=True)
@@ -59,8 +87,21 @@ def intervals(times: Times) -> list[tuple[float, float]]:
 
 def evaluate(velocity: Velocity, x: Tensor, t: float) -> Tensor:
     """velocity(x, t) in the dtype of `x`; `t` is passed as a scalar tensor of at least float32."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    v = velocity(x, torch.tensor(t, dtype=dtype, device=x.device))
+    return _like(velocity(x, _scalar(t, x)), x)
+
+
+def evaluate_average(velocity: Velocity, x: Tensor, a: float, b: float) -> Tensor:
+    """The average velocity from a to b, as `evaluate`; a velocity that knows none is its own average."""
+    if isinstance(velocity, AverageVelocity):
+        return _like(velocity.average(x, _scalar(a, x), _scalar(b, x)), x)
+    return evaluate(velocity, x, a)
+
+
+def _scalar(t: float, x: Tensor) -> Tensor:
+    return torch.tensor(t, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+
+
+def _like(v: Tensor, x: Tensor) -> Tensor:
     if v.shape != x.shape:
         raise ValueError(f"velocity: expected the shape {tuple(x.shape)}, got {tuple(v.shape)}.")
     return v.to(x.dtype)

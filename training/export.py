@@ -18,7 +18,7 @@ from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import WEIGHTS_FILE, load_model, read_recipe, save_model
 from synthesis.phantoms.labels import LABEL_SET
 from training.data import PhantomShards
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe, ShortcutSettings, load_recipe
 from training.train import CHECKPOINT
 
 
@@ -43,7 +43,7 @@ def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:
         "name": recipe.name,
         "version": recipe.version,
         "title": recipe.title,
-        "method": "flow",
+        "method": recipe.objective.name,
         "modalities": list(recipe.modalities),
         "image": dict(recipe.image),
         "label_set": [{"value": e.value, "name": e.name, "color": e.color} for e in LABEL_SET],
@@ -62,7 +62,16 @@ def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:
             "ema_exponent": recipe.ema_exponent,
         },
         "measures": {},
+        **steps_of(recipe),
     } | dict(recipe.extra)
+
+
+def steps_of(recipe: Recipe) -> dict[str, Any]:
+    """What a shortcut model learned of steps (`synthesis.checkpoints.learned_grid`); nothing for others."""
+    objective = recipe.objective
+    if not isinstance(objective, ShortcutSettings):
+        return {}
+    return {"shortcut": {"segments": objective.segments, "shift": objective.shift}}
 
 
 def rewrite(folder: Path, **changes: Any) -> str:

@@ -18,6 +18,7 @@ from synthesis.control.painting import paint
 from synthesis.phantoms import GRADES, abdomen, phantom_seed
 from synthesis.request import Condition
 from synthesis.samplers.rft import Options as RftOptions
+from synthesis.stepping import SpanVelocity
 from training.data import ENCLOSED_AIR, mark_enclosed_air, only_liver
 from training.prepare import modality_of
 
@@ -97,10 +98,11 @@ def make(model: LoadedModel, cases: Sequence[Case], setting: Setting, numbers: S
     streams = [torch.Generator().manual_seed(NOISE_SEED + int(number)) for number in numbers]
     x_0 = torch.stack([torch.randn(1, *masks.shape[1:], generator=g) for g in streams])
 
-    def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def call(x: torch.Tensor, t: torch.Tensor, *span: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return model.network(x, t, *condition)
+            return model.network(x, t, *condition, *span)
 
+    velocity = SpanVelocity(call) if model.network.options.spans else call
     modality = cases[0].condition.modality
     times = grid(model, setting, modality)
     if setting.sampler == "rft":
@@ -116,7 +118,7 @@ def make(model: LoadedModel, cases: Sequence[Case], setting: Setting, numbers: S
 def grid(model: LoadedModel, setting: Setting, modality: str) -> list[float]:
     """The time grid of a setting: the model's own for that modality unless a shift is set."""
     if setting.shift is None:
-        return model.times(setting.calls, modality)
+        return model.times(setting.calls, modality, setting.sampler)
     return shifted_grid(setting.calls, setting.shift)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -20,7 +20,7 @@ AverageVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # u(x, t, span), e
 
 
 class Steps(NamedTuple):
-    """Steps to learn, [B] each: from `start` over `middle` to `end`; `finest` ones learn from the velocity."""
+    """Steps from `start` over `middle` to `end`, [B] each; the `finest` learn from the velocity."""
 
     start: Tensor
     middle: Tensor
