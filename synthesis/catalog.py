@@ -11,11 +11,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """One method: its `name` in requests, its `label` on screens, its `address` "module:attribute"."""
+    """One method: its `name` in requests, its `label` on screens, its `address` "module:attribute".
+
+    `steps` is the only number of steps that a sampler takes; None leaves it to the request.
+    """
 
     name: str
     label: str
     address: str
+    steps: int | None = None
 
     def load(self) -> Any:
         """The function or class at the address; this is where its module is first imported."""
@@ -39,5 +43,20 @@ SAMPLERS = _shelf(
         "victr_literal",
         "ViCTr as printed (not exact: loses diversity)",
         "synthesis.samplers.victr_literal:victr_literal",
+    ),
+    Entry("ddim", "DDIM (for networks that predict noise)", "synthesis.samplers.ddim:ddim"),
+    Entry("dpmpp", "DPM-Solver++ (multistep, from diffusers)", "synthesis.samplers.dpmpp:dpmpp"),
+    Entry("unipc", "UniPC (multistep, from diffusers)", "synthesis.samplers.unipc:unipc"),
+    Entry(
+        "one_step",
+        "One step (the average image: no variety)",
+        "synthesis.samplers.one_step:one_step",
+        steps=1,
+    ),
+    Entry(
+        "one_step_literal",
+        "ViCTr's one step as printed (not an image: the average minus the noise)",
+        "synthesis.samplers.one_step:one_step_literal",
+        steps=1,
     ),
 )

@@ -96,6 +96,7 @@ def preflight_settings(
     if sampler.name not in SAMPLERS:
         problems.append(Problem("sampler", f"There is no sampler called {sampler.name}.", "rft"))
     problems += _range("steps", "The number of steps", "", sampler.steps, STEPS, whole=True)
+    problems += _fixed_steps(sampler)
     if sampler.kappa is not None:
         problems += _range("kappa", "The strength of the correction (kappa)", "", sampler.kappa, KAPPA)
     if sampler.order not in (1, 2):
@@ -104,6 +105,20 @@ def preflight_settings(
     problems += _range("count", "The number of images", "", count, COUNTS, whole=True)
     problems += _range("seed", "The seed", "", seed, (0, SEED_LIMIT - 1), whole=True)
     return problems
+
+
+def _fixed_steps(sampler: SamplerOptions) -> list[Problem]:
+    """The sampler takes one number of steps alone, and it is not the one that was asked for."""
+    entry = SAMPLERS.get(sampler.name)
+    if entry is None or entry.steps in (None, sampler.steps):
+        return []
+    return [
+        Problem(
+            "steps",
+            f"The sampler \u201c{entry.label}\u201d takes {entry.steps} step, not {sampler.steps}.",
+            entry.steps,
+        )
+    ]
 
 
 def preflight_mask(

@@ -58,6 +58,7 @@ def test_what_the_model_was_trained_for_passes():
         (with_sampler(steps=0), "steps", 1, "whole number between 1 and 100"),
         (with_sampler(steps=2000), "steps", 100, "not 2000"),
         (with_sampler(steps=3.5), "steps", 4, "whole number"),
+        (with_sampler(name="one_step", steps=4), "steps", 1, "takes 1 step, not 4"),
         (with_sampler(kappa=-1), "kappa", 0.0, "kappa"),
         (with_sampler(order=3), "order", 2, "1 or 2"),
         (with_sampler(guidance=99.0), "guidance", 10.0, "Guidance"),
