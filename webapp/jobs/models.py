@@ -277,6 +277,7 @@ class Result(Record):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     decided_at = models.DateTimeField(null=True, blank=True)
+    is_offered = models.BooleanField(default=False, help_text=_("Study leads may use it in reader studies."))
 
     class Meta:
         ordering = ["-created_at", "index"]

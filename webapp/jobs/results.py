@@ -120,6 +120,18 @@ def result_decide(*, user: Any, result: Result, decision: str, note: str = "") -
     return row
 
 
+def result_offer(*, user: Any, result: Result, offered: bool) -> Result:
+    """Let study leads use a result in reader studies, or take that back for studies to come."""
+    require(user, "decide", result)
+    with transaction.atomic():
+        row = Result.objects.select_for_update().get(pk=result.pk)
+        if row.is_offered != offered:
+            row.is_offered = offered
+            row.save(update_fields=["is_offered", "updated_at"])
+            audit_record(actor=user, action="result.offered" if offered else "result.withheld", obj=row)
+    return row
+
+
 def result_reproduce(*, user: Any, result: Result) -> Job:
     """Make exactly this image again and compare the pixels; the job's outcome says how that went."""
     require(user, "request", result)

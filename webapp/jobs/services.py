@@ -18,7 +18,7 @@ from webapp.jobs.claims import (
 from webapp.jobs.heartbeats import heartbeat_record, heartbeat_remove
 from webapp.jobs.reaper import jobs_reap
 from webapp.jobs.requests import request_again, request_submit
-from webapp.jobs.results import Made, result_decide, result_reproduce, results_store
+from webapp.jobs.results import Made, result_decide, result_offer, result_reproduce, results_store
 from webapp.jobs.submission import QuotaReached, job_cancel, job_retry, job_submit
 from webapp.jobs.transitions import Conflict, LeaseLost
 
@@ -49,6 +49,7 @@ __all__ = [
     "request_again",
     "request_submit",
     "result_decide",
+    "result_offer",
     "result_reproduce",
     "results_store",
 ]

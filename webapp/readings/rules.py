@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q
+
 from webapp.accounts.models import Role, User
 from webapp.core.permissions import register
+from webapp.jobs.rules import may_request
 from webapp.readings.models import (
     Answer,
     Assignment,
@@ -38,6 +41,13 @@ def may_read(user: User) -> bool:
     return user.has_role(*READERS)
 
 
+def usable_results(user: User) -> Q:
+    """The filter on `jobs.Result` that leaves what a lead may put into a study: own and offered results."""
+    if not may_lead(user):
+        return Q(pk__in=[])
+    return Q(is_offered=True) | (Q(request__owner=user) if may_request(user) else Q(pk__in=[]))
+
+
 def _leads(user: User, reading: Any) -> bool:
     if isinstance(reading, type):
         return may_lead(user)
@@ -63,6 +73,8 @@ def _place_view(user: User, place: Any) -> bool:
 
 
 def _place_read(user: User, place: Any) -> bool:
+    if place.is_auditor:  # the leak audit looks through the lead's eyes
+        return _leads(user, place.reading)
     return may_read(user) and place.user_id == user.pk
 
 
