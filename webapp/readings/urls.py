@@ -1,6 +1,8 @@
 """Addresses of the readings app."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
 app_name = "readings"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("take/<uuid:place_id>/", include("webapp.readings.urls_taking")),
+]
