@@ -139,6 +139,11 @@ def _apart(real: Float, outside: Mask, low: float) -> Iterator[tuple[str, float]
 # --- spectrum
 
 
+def spectrum_slope(real: Float) -> float:
+    """Slope of the radial power spectrum of [rows, columns] in decades per decade of frequency."""
+    return dict(_spectrum(real))["spectrum: slope"]
+
+
 def _spectrum(real: Float) -> Iterator[tuple[str, float]]:
     """Slope and rings of the power spectrum, and how much finer the rows are than the columns."""
     window = np.outer(np.hanning(real.shape[0]), np.hanning(real.shape[1]))
