@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from django.utils.translation import gettext as _
 from matplotlib.figure import Figure
 
 from webapp.readings.figures.drawing import BLUE, LINE, ORANGE, TEXT, as_percent, canvas, legend
+from webapp.readings.figures.sheet import Sheet
 
 
 def confidence(labels: Sequence[str], real: Sequence[int], synthetic: Sequence[int]) -> Figure:
@@ -49,3 +52,32 @@ def confidence(labels: Sequence[str], real: Sequence[int], synthetic: Sequence[i
     axes.set_ylabel("share of the answers to the arm")
     legend(axes, loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.16))
     return figure
+
+
+def draw(document: dict[str, Any]) -> Figure | None:
+    """The answers to counted items, first showings only."""
+    found = document["confidence"]
+    if not sum(found["real"]) + sum(found["synthetic"]):
+        return None
+    labels = [label.replace(" ", "\n") for label in found["labels"]]
+    return confidence(labels, found["real"], found["synthetic"])
+
+
+def sheet(document: dict[str, Any]) -> Sheet:
+    """Counts of answers by arm."""
+    found = document["confidence"]
+    rows = [list(row) for row in zip(found["labels"], found["real"], found["synthetic"])]
+    return Sheet(("answer", "real items", "synthetic items"), rows)
+
+
+def say(document: dict[str, Any]) -> str:
+    """How often the surest answers were right."""
+    found = document["confidence"]
+    real, synthetic = found["real"], found["synthetic"]
+    sure = real[0] + real[-1] + synthetic[0] + synthetic[-1]
+    if not sure:
+        return _("Nobody chose either of the surest answers.")
+    return _(
+        "The two surest answers were given %(sure)d times and were right %(right)d times. "
+        "The more alike the two sets of bars are, the less readers could tell the arms apart."
+    ) % {"sure": sure, "right": real[0] + synthetic[-1]}

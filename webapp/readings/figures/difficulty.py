@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from webapp.readings.figures.drawing import BLUE, EDGE, LINE, ORANGE, as_percent, canvas, legend
+from webapp.readings.figures.sheet import Cell, Sheet
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,27 @@ def difficulty(items: Sequence[ItemShare]) -> Figure:
     axes.set_ylabel("readers who were right")
     legend(axes, loc="lower right")
     return figure
+
+
+def draw(document: dict[str, Any]) -> Figure | None:
+    """The share of readers who were right about each counted item."""
+    found = document["analysis"]["difficulty"]
+    if not found:
+        return None
+    return difficulty([ItemShare(one["item"], 1 - one["share_wrong"], one["is_synthetic"]) for one in found])
+
+
+def sheet(document: dict[str, Any]) -> Sheet:
+    """One row per item, the most mistaken first."""
+    rows: list[list[Cell]] = []
+    for one in document["analysis"]["difficulty"]:
+        arm = "synthetic" if one["is_synthetic"] else "real"
+        numbers = [one[name] for name in ("readers", "wrong", "share_wrong", "low", "high", "mean_score")]
+        rows.append([one["item"], arm, one["stratum"], *numbers])
+    columns = ("item", "arm", "stratum", "readers", "wrong", "share wrong", "low (95%)", "high (95%)")
+    return Sheet((*columns, "mean score"), rows)
+
+
+def say(document: dict[str, Any]) -> str:
+    """The sentence about the items."""
+    return str(document["analysis"]["difficulty_summary"]["sentence"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from webapp.readings.figures.drawing import (
@@ -21,6 +23,7 @@ from webapp.readings.figures.drawing import (
     canvas,
     legend,
 )
+from webapp.readings.figures.sheet import Cell, Sheet
 
 TOLD_APART = 8
 """With more readers than this, each is a thin grey line: the table beside the figure names them."""
@@ -67,3 +70,53 @@ def roc(readers: Sequence[Curve], average: Curve | None) -> Figure:
         axes.plot(average.x, average.y, color=ORANGE.light, linewidth=3.5, label=average.label)
     legend(axes, loc="lower right")
     return figure
+
+
+GRID = [number / 200 for number in range(201)]
+
+
+def draw(document: dict[str, Any]) -> Figure | None:
+    """Every reader's empirical curve, and the mean of their hit rates at each false-alarm rate."""
+    curves = _curves(document)
+    if not curves:
+        return None
+    return roc(curves, _average(curves) if len(curves) > 1 else None)
+
+
+def sheet(document: dict[str, Any]) -> Sheet:
+    """One row per operating point; `threshold` is the least score called synthetic there."""
+    rows: list[Sequence[Cell]] = []
+    for reader in document["analysis"]["readers"]:
+        points = reader["roc"]
+        if points:
+            for x, y, threshold in zip(points["fpr"], points["tpr"], points["threshold"]):
+                rows.append([reader["reader"], threshold, x, y])
+    return Sheet(("reader", "threshold", "real called synthetic", "synthetic called synthetic"), rows)
+
+
+def say(document: dict[str, Any]) -> str:
+    """The sentence of the area under the curve."""
+    return str(document["analysis"]["auc"]["sentence"])
+
+
+def _curves(document: dict[str, Any]) -> list[Curve]:
+    return [
+        Curve(reader["reader"], reader["roc"]["fpr"], reader["roc"]["tpr"])
+        for reader in document["analysis"]["readers"]
+        if reader["roc"] and reader["roc"]["fpr"]
+    ]
+
+
+def _average(curves: Sequence[Curve]) -> Curve:
+    """Vertical averaging: the mean hit rate at each false-alarm rate (Fawcett 2006, section 8.1)."""
+    hits = np.mean([_at(curve) for curve in curves], axis=0)
+    return Curve("average of the readers", [0.0, *GRID], [0.0, *(float(value) for value in hits)])
+
+
+def _at(curve: Curve) -> list[float]:
+    """The hit rate on `GRID`; where the curve rises straight up, the upper end."""
+    x, y = np.asarray(curve.x, float), np.asarray(curve.y, float)
+    order = np.lexsort((y, x))
+    x, y = x[order], y[order]
+    last = np.append(x[1:] != x[:-1], True)
+    return [float(value) for value in np.interp(GRID, x[last], y[last])]

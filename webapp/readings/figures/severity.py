@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from webapp.readings.figures.drawing import BLUE, EDGE, TEXT, canvas
+from webapp.readings.figures.sheet import Sheet
 
 
 def severity(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Figure:
@@ -42,5 +44,33 @@ def severity(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Figure:
     axes.set_xticks(range(len(labels)), list(labels))
     axes.set_yticks(range(len(labels)), list(labels))
     axes.set_xlabel("seen by the readers")
-    axes.set_ylabel("asked for")
+    axes.set_ylabel("asked for or known")
     return figure
+
+
+def draw(document: dict[str, Any]) -> Figure | None:
+    """The first severity question; nothing where none was asked or no grade is known."""
+    if not document["severity"]:
+        return None
+    found = document["severity"][0]
+    return severity(found["labels"], found["counts"])
+
+
+def sheet(document: dict[str, Any]) -> Sheet:
+    """One row per question and pair of grades."""
+    rows = [
+        [found["question"], asked, seen, found["counts"][row][column]]
+        for found in document["severity"]
+        for row, asked in enumerate(found["labels"])
+        for column, seen in enumerate(found["labels"])
+    ]
+    return Sheet(("question", "asked for or known", "seen", "answers"), rows)
+
+
+def say(document: dict[str, Any]) -> str:
+    """The sentences of the agreement with what was asked for."""
+    return " ".join(
+        one["against_intended"]["sentence"]
+        for one in document["analysis"]["severity"]
+        if one["against_intended"] and one["against_intended"]["value"] is not None
+    )

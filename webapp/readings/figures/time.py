@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from django.utils.translation import gettext as _
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from webapp.readings.figures.drawing import BLUE, LINE, ORANGE, TEXT, Ink, canvas, legend
+from webapp.readings.figures.sheet import Cell, Sheet
 
 ROW = 34
 FRAME = 110
@@ -58,3 +61,35 @@ def _spread(
         return
     axes.plot([spread.low, spread.high], [place, place], color=ink.light, linewidth=2.5)
     axes.plot(spread.middle, place, marker, color=ink.light, markersize=7, label=label)
+
+
+def draw(document: dict[str, Any]) -> Figure | None:
+    """Seconds from showing to the answer, counted items only."""
+    if not document["times"]:
+        return None
+    return times(
+        [
+            ReaderTimes(one["reader"], _spread_of(one["real"]), _spread_of(one["synthetic"]))
+            for one in document["times"]
+        ]
+    )
+
+
+def sheet(document: dict[str, Any]) -> Sheet:
+    """One row per reader and arm."""
+    rows: list[Sequence[Cell]] = []
+    for one in document["times"]:
+        for arm in ("real", "synthetic"):
+            spread = one[arm] or {"low": None, "middle": None, "high": None, "n": 0}
+            rows.append([one["reader"], arm, spread["middle"], spread["low"], spread["high"], spread["n"]])
+    return Sheet(("reader", "arm", "median (s)", "lower quartile (s)", "upper quartile (s)", "answers"), rows)
+
+
+def say(document: dict[str, Any]) -> str:
+    """The sentence about time."""
+    found = document["analysis"]["time"]
+    return str(found["sentence"]) if found else _("No times were recorded.")
+
+
+def _spread_of(found: dict[str, Any] | None) -> Spread | None:
+    return None if found is None else Spread(found["low"], found["middle"], found["high"])
