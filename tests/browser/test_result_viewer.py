@@ -99,5 +99,34 @@ def test_a_long_name_ends_before_the_orientation_letter(viewer, page):
     assert box["x"] + box["width"] < mark["x"]
 
 
+def test_two_results_of_the_gallery_are_compared_in_linked_viewports(
+    page, site, sign_in, clinician, check_accessibility
+):
+    first, second = factories.result(clinician), factories.result(clinician, seed=8)
+    sign_in(page, clinician)
+    page.goto(site + reverse("jobs:result-list"))
+    tile = page.locator(".tile").filter(has=page.locator(f"a[href$='{first.pk}/']"))
+    tile.get_by_text("Compare", exact=True).click()
+    page.get_by_text("Choose the result to compare with").wait_for()
+    page.locator(f"a[href*='compare/{second.pk}']").click()
+    viewer = page.locator(VIEWER)
+    page.locator(f"{VIEWER}[data-state=ready]").wait_for()
+    assert [row.inner_text() for row in page.locator(".compared tbody tr").all()][-1].split() == [
+        *("Seed", "7", "8")
+    ]
+    viewer.locator(".viewport").first.focus()
+    before = corner(viewer, 1, "bottom-left").inner_text()
+    page.keyboard.press("+")
+    corner(viewer, 1, "bottom-left").get_by_text(before, exact=True).wait_for(state="detached")
+    # Both masks are fetched and named when somebody asks for them.
+    assert viewer.locator("[data-mask=legend]").count() == 0
+    page.keyboard.press("m")
+    page.locator(f"{VIEWER}[data-mask=shown]").wait_for()
+    assert viewer.locator("[data-mask=legend] li").all_inner_texts() == ["liver"]
+    viewer.locator(".mask-legend__eye").click()
+    assert viewer.locator(".mask-legend__eye").get_attribute("aria-pressed") == "false"
+    check_accessibility(page)
+
+
 def test_axe_finds_nothing_on_the_result_page(viewer, page, check_accessibility):
     check_accessibility(page)

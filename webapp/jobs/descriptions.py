@@ -151,6 +151,44 @@ def settings_rows(result: Result) -> list[tuple[str, str]]:
     return [(label, str(value)) for label, value in rows if str(value).strip()]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two results side by side: rows are (name, first's value, second's value), `same` has the common one.
+
+    `measured` has such rows under the title of their group.
+    """
+
+    differing: list[tuple[str, str, str]]
+    same: list[tuple[str, str]]
+    measured: list[tuple[str, list[tuple[str, str, str]]]]
+    same_pixels: bool
+
+
+def results_compared(first: Result, second: Result) -> Comparison:
+    """What two results have in common and what not: their settings, and what was measured in both."""
+    rows = _side_by_side(settings_rows(first), settings_rows(second))
+    return Comparison(
+        differing=[row for row in rows if row[1] != row[2] and row[0] != _("Pixels (SHA-256)")],
+        same=[(name, left) for name, left, right in rows if left == right],
+        measured=_measured(first, second),
+        same_pixels=first.pixel_sha256 == second.pixel_sha256,
+    )
+
+
+def _measured(first: Result, second: Result) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    left, right = (
+        {group.title: [(row.name, row.value) for row in group.rows] for group in quality_rows(result)}
+        for result in (first, second)
+    )
+    return [(title, _side_by_side(left.get(title, []), right.get(title, []))) for title in {**left, **right}]
+
+
+def _side_by_side(first: list[tuple[str, str]], second: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Rows joined by name in the order of the first, then those that only the second has; "–" for none."""
+    left, right = dict(first), dict(second)
+    return [(name, left.get(name, "–"), right.get(name, "–")) for name in {**left, **right}]
+
+
 def _number(value: Any) -> str:
     return "" if value is None else f"{float(value):.3g}"
 

@@ -67,11 +67,12 @@ def request_get_for(*, user: Any, id: UUID) -> SynthesisRequest:
 
 
 def result_list_for(*, user: Any) -> QuerySet[Result]:
-    """The person's results, newest first."""
+    """The person's results: the newest request first, within a request image 1 first."""
     if not may_request(user):
         return Result.objects.none()
-    return Result.objects.filter(request__owner=user).select_related(
-        "case", "mask", "request__model", "request__case"
+    results = Result.objects.filter(request__owner=user)
+    return results.select_related("case", "mask", "request__model", "request__case").order_by(
+        "-request__created_at", "request_id", "index"
     )
 
 

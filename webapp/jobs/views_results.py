@@ -16,10 +16,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from webapp.cases.previews import slice_picture
 from webapp.cases.viewer import pane_config
-from webapp.core.errors import ApplicationError
+from webapp.core.errors import ApplicationError, NotVisible
 from webapp.core.permissions import can, require
 from webapp.jobs.cards import request_title, titled
-from webapp.jobs.descriptions import quality_rows, reproduction_of, settings_rows
+from webapp.jobs.descriptions import quality_rows, reproduction_of, results_compared, settings_rows
 from webapp.jobs.downloads import result_download
 from webapp.jobs.forms import DecisionForm, GalleryFilter
 from webapp.jobs.models import Result
@@ -39,12 +39,47 @@ def result_list(request: HttpRequest) -> HttpResponse:
     require(request.user, "view", Result)
     narrowing = GalleryFilter(request.GET or None)
     results = result_list_for(user=request.user)
+    first = _compared_first(request)
     if narrowing.is_valid():
         results = _narrowed(results, narrowing.cleaned_data)
     page = Paginator(results, PER_PAGE).get_page(request.GET.get("page"))
     page.object_list = [titled(result) for result in page.object_list]
-    context = {"page_obj": page, "filter": narrowing, "is_narrowed": any(request.GET.values())}
+    context = {
+        "page_obj": page,
+        "filter": narrowing,
+        "is_narrowed": any(request.GET.get(name) for name in narrowing.fields),
+        "first": titled(first) if first is not None else None,
+    }
     return render(request, "jobs/result_list.html", context)
+
+
+def _compared_first(request: HttpRequest) -> Result | None:
+    """The result that the person chose to compare another with (?compare=)."""
+    text = request.GET.get("compare", "")
+    if not text:
+        return None
+    try:
+        id = UUID(text)
+    except ValueError as error:
+        raise NotVisible from error
+    return result_get_for(user=request.user, id=id)
+
+
+@login_required
+@never_cache
+@require_safe
+def result_compare(request: HttpRequest, id: UUID, other: UUID) -> HttpResponse:
+    """Two results in linked viewports, with what differs in their settings."""
+    pair = [titled(result_get_for(user=request.user, id=one)) for one in (id, other)]
+    if id == other:
+        return redirect("jobs:result-list")
+    sides = list(zip(("A", "B"), pair, strict=True))
+    panes = [
+        pane_config(f"{letter}: {result.title}", result.case, mask=result.mask) | {"show_mask": False}
+        for letter, result in sides
+    ]
+    context = {"sides": sides, "config": {"panes": panes}, "compared": results_compared(*pair)}
+    return render(request, "jobs/result_compare.html", context)
 
 
 def _narrowed(results: Any, wanted: dict[str, str]) -> Any:

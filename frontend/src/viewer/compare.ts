@@ -1,7 +1,7 @@
 /** Linked viewports side by side: the source slice, the synthetic image, the image with its mask. */
 import { createEngine, hasWebGL, openSeries, viewerInit } from './core';
 import { type Action, bindButtons, bindKeys } from './keyboard';
-import { drawLegend } from './legend';
+import { drawLegend, together } from './legend';
 import { MaskLayer } from './mask';
 import { Overlay } from './overlay';
 import { firstPreset, presetsFor } from './presets';
@@ -123,10 +123,12 @@ export class ResultViewer {
 
   /** Lists the labels that occur on the slice, below the panes or in the cell that they leave free. */
   private drawLegend(): void {
-    const pane = [...this.panes].reverse().find((one) => one.mask);
-    if (!pane?.mask) return;
-    const counts = pane.mask.counts(pane.config.slice);
-    const only = new Set([...counts].filter(([, count]) => count > 0).map(([value]) => value));
+    const masked = this.panes.flatMap((pane) => (pane.mask ? [{ mask: pane.mask, slice: pane.config.slice }] : []));
+    if (masked.length === 0 || this.root.querySelector('.pane--legend')) return;
+    const present = masked.flatMap(({ mask, slice }) => {
+      const counts = mask.counts(slice);
+      return mask.labels.filter((label) => (counts.get(label.value) ?? 0) > 0).map((label) => label.name);
+    });
     const place = this.root.querySelector<HTMLElement>('[data-panes]') ?? this.root;
     const section = document.createElement('section');
     section.className = 'pane pane--legend';
@@ -138,7 +140,7 @@ export class ResultViewer {
     list.dataset['mask'] = 'legend';
     section.append(title, list);
     place.append(section);
-    drawLegend(list, pane.mask, { paints: false, only });
+    drawLegend(list, together(masked.map(({ mask }) => mask)), { paints: false, only: new Set(present) });
   }
 
   /** Carries zoom and pan, and the window among panes of the same modality, to the others. */
@@ -200,7 +202,10 @@ export class ResultViewer {
     const shown = this.panes.some((pane) => pane.showsMask);
     void Promise.all(this.panes.map((pane) => pane.showMask(!shown)))
       .catch((error: unknown) => this.say(error instanceof Error ? error.message : String(error)))
-      .finally(() => this.showMaskState());
+      .finally(() => {
+        this.drawLegend();
+        this.showMaskState();
+      });
   }
 
   private showMaskState(): void {

@@ -1,6 +1,37 @@
 /** The list of a mask's labels: colour, name, shown or hidden, and which one is painted. */
-import type { MaskLayer } from './mask';
 import type { Label } from './maskcodec';
+
+/** What a legend lists and changes: one mask, or several as one (`together`). */
+export interface LegendMask {
+  readonly labels: readonly Label[];
+  readonly activeLabel: Label | undefined;
+  isVisible(value: number): boolean;
+  setVisible(value: number, visible: boolean): void;
+  selectLabel(value: number): void;
+}
+
+/**
+ * Several masks under one legend: a structure is shown or hidden in all of them.
+ *
+ * The masks may number their labels differently, so structures are told apart by name; the values are
+ * the legend's own.
+ */
+export function together(masks: readonly LegendMask[]): LegendMask {
+  const named = new Map(masks.flatMap((mask) => mask.labels.map((label) => [label.name, label] as const)));
+  const labels = [...named.values()].map((label, index) => ({ ...label, value: index + 1 }));
+  const each = (value: number): [LegendMask, number][] =>
+    masks.flatMap((mask) => {
+      const own = mask.labels.find((label) => label.name === labels[value - 1]?.name);
+      return own ? [[mask, own.value] as [LegendMask, number]] : [];
+    });
+  return {
+    labels,
+    activeLabel: undefined,
+    isVisible: (value) => each(value).every(([mask, own]) => mask.isVisible(own)),
+    setVisible: (value, visible) => each(value).forEach(([mask, own]) => mask.setVisible(own, visible)),
+    selectLabel: () => undefined,
+  };
+}
 
 /** An icon of the sprite whose address the page's head names. */
 export function icon(name: string): SVGSVGElement {
@@ -14,7 +45,7 @@ export function icon(name: string): SVGSVGElement {
   return svg;
 }
 
-function eye(mask: MaskLayer, label: Label, redraw: () => void): HTMLButtonElement {
+function eye(mask: LegendMask, label: Label, redraw: () => void): HTMLButtonElement {
   const button = document.createElement('button');
   const shown = mask.isVisible(label.value);
   button.type = 'button';
@@ -30,7 +61,7 @@ function eye(mask: MaskLayer, label: Label, redraw: () => void): HTMLButtonEleme
   return button;
 }
 
-function choice(mask: MaskLayer, label: Label, paints: boolean): HTMLElement {
+function choice(mask: LegendMask, label: Label, paints: boolean): HTMLElement {
   const row = document.createElement(paints ? 'label' : 'span');
   row.className = 'mask-legend__label';
   if (paints) {
@@ -55,12 +86,12 @@ function choice(mask: MaskLayer, label: Label, paints: boolean): HTMLElement {
 export interface LegendOptions {
   /** Whether a label can be chosen for painting. */
   paints: boolean;
-  /** The values to list; all where it is missing. */
-  only?: ReadonlySet<number>;
+  /** The names to list; all where it is missing. */
+  only?: ReadonlySet<string>;
 }
 
 /** Draws the legend anew; the focus stays on the control that had it. */
-export function drawLegend(list: HTMLElement, mask: MaskLayer, options: LegendOptions): void {
+export function drawLegend(list: HTMLElement, mask: LegendMask, options: LegendOptions): void {
   const held = document.activeElement instanceof HTMLElement && list.contains(document.activeElement)
     ? document.activeElement
     : null;
@@ -68,7 +99,7 @@ export function drawLegend(list: HTMLElement, mask: MaskLayer, options: LegendOp
   const heldRadio = held instanceof HTMLInputElement ? held.value : null;
   const redraw = (): void => drawLegend(list, mask, options);
   list.replaceChildren(
-    ...mask.labels.filter((label) => options.only?.has(label.value) ?? true).map((label) => {
+    ...mask.labels.filter((label) => options.only?.has(label.name) ?? true).map((label) => {
       const item = document.createElement('li');
       item.className = 'mask-legend__item';
       item.append(choice(mask, label, options.paints), eye(mask, label, redraw));

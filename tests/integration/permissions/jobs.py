@@ -42,6 +42,11 @@ def own_result(person: Any) -> Any:
     return factories.result(requester(person))
 
 
+def beside(whose: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """The address of a comparison: the result, and another of its owner or of somebody else."""
+    return lambda result: (result.pk, whose(result.request.owner).pk)
+
+
 OBJECTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "requests": ("jobs.SynthesisRequest", lambda _: SynthesisRequest),
     "own request": ("jobs.SynthesisRequest", own_request),
@@ -87,6 +92,9 @@ ROWS: list[Row] = [
     Row(obj="own result", action="request", may=ASKING, asks="POST jobs:result-reproduce"),
     Row(obj="own result", asks="POST jobs:result-again", may=ASKING),
     Row(obj="own result", asks="GET jobs:result-download", may=ASKING, query="?as=nifti"),
+    Row(obj="own result", asks="GET jobs:result-compare", may=ASKING, args=beside(own_result)),
+    Row(obj="own result", asks="GET jobs:result-compare", args=beside(lambda _: own_result(None))),
+    Row(obj="another's result", asks="GET jobs:result-compare", args=beside(own_result)),
     Row(obj="another's result", action="view", asks="GET jobs:result-detail"),
     Row(obj="another's result", asks="GET jobs:result-image"),
     Row(obj="another's result", action="decide", asks="POST jobs:result-decide"),
