@@ -1,4 +1,4 @@
-"""Records work, free of torch: imports and exports."""
+"""Records work, free of torch: imports, exports and reports."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from webapp.cases.models import ImportState
 from webapp.cases.services import import_execute
 from webapp.jobs.downloads import results_export
 from webapp.jobs.selectors import job_for_worker
+from webapp.readings.services_report import report_execute
 from workers.lease import Work
 
 FILE_SECONDS = 300.0  # for one file of an import, a large zip included
 EXPORT_SECONDS = 600.0
+REPORT_SECONDS = 900.0
 
 
 def import_cases(work: Work) -> dict[str, Any]:
@@ -55,3 +57,15 @@ def export(work: Work) -> dict[str, Any]:
         user=job.owner, result_ids=wanted, form=job.payload.get("form", "dicom"), name=name, on_step=on_step
     )
     return {"file": stored, "results": len(wanted)}
+
+
+def report_reading(work: Work) -> dict[str, Any]:
+    """Analyse one unblinded reader study and keep its report."""
+    job = job_for_worker(work.job_id)
+    work.stage("analysing", seconds=REPORT_SECONDS, message="Analysing the answers")
+
+    def on_step(done: int, total: int) -> None:
+        work.step(done, total, message="Analysed")
+
+    report = report_execute(user=job.owner, reading_id=job.payload["reading_id"], on_step=on_step)
+    return {"report": str(report.pk), "seconds": round(report.seconds, 2)}
