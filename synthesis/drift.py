@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,8 +93,8 @@ def spread(delta: Delta, x: Tensor) -> Tensor:
         value = value.reshape(-1, *([1] * (x.ndim - 2)))
     if value.ndim > 0:
         try:
-            fits = torch.broadcast_shapes(value.shape, x.shape[1:]) == x.shape[1:]
-        except RuntimeError:
+            fits = np.broadcast_shapes(value.shape, x.shape[1:]) == x.shape[1:]
+        except ValueError:
             fits = False
         if not fits:
             raise ValueError(
