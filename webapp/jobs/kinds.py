@@ -26,6 +26,7 @@ KINDS: dict[str, Kind] = {
     "install_model": Kind(queue=Job.Queue.COMPUTE, label=_("Model installation")),
     "import_cases": Kind(queue=Job.Queue.RECORDS, label=_("Import")),
     "export": Kind(queue=Job.Queue.RECORDS, label=_("Export")),
+    "prepare_reading": Kind(queue=Job.Queue.RECORDS, label=_("Preparation of a reader study")),
     "report_reading": Kind(queue=Job.Queue.RECORDS, label=_("Reader study report")),
 }
 

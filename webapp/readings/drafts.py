@@ -12,7 +12,7 @@ from webapp.core.errors import Conflict
 from webapp.core.permissions import require
 from webapp.jobs.models import Job
 from webapp.readings.freezing import preparation_key
-from webapp.readings.models import Preparation, Reading, ReadingItem
+from webapp.readings.models import Place, Preparation, Reading, ReadingItem
 from webapp.readings.pixels import pixels_remove
 
 
@@ -65,11 +65,22 @@ def draft_changed(reading: Reading) -> Reading:
 
 def preparation_drop(reading: Reading) -> None:
     """Forget a preparation: its report, the numbers, and, once committed, the images."""
-    items = ReadingItem.objects.filter(reading=reading)
-    names = [name for name in items.values_list("pixels", flat=True) if name]
-    items.update(number=None, pixels="", pixels_sha256="", rows=0, columns=0, frames=0)
+    images_remove(reading)
+    auditor_remove(reading)
     Preparation.objects.filter(reading=reading).delete()
     if reading.state == Reading.State.READY:
         reading.state = Reading.State.DRAFT
         reading.save(update_fields=["state", "updated_at"])
+
+
+def images_remove(reading: Reading) -> None:
+    """Forget the numbers and, once committed, the harmonised images of a study that is not launched."""
+    items = ReadingItem.objects.filter(reading=reading)
+    names = [name for name in items.values_list("pixels", flat=True) if name]
+    items.update(number=None, pixels="", pixels_sha256="", rows=0, columns=0, frames=0)
     transaction.on_commit(partial(pixels_remove, names))
+
+
+def auditor_remove(reading: Reading) -> None:
+    """Take away the place through which the leak audit looks, if there is one."""
+    Place.objects.filter(reading=reading, is_auditor=True).delete()
