@@ -8,6 +8,7 @@ from scipy import optimize, stats
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+_EDGE = 1e-12  # 0 and 1 solve their own equation; the other solution is the limit
 
 
 def midranks(values: npt.ArrayLike) -> Float:
@@ -69,6 +70,8 @@ def auc_interval(area: float, positives: int, negatives: int, level: float = 0.9
         spread = 1 + half * (1 - theta) / (2 - theta) + half * theta / (1 + theta)
         return z * float(np.sqrt(theta * (1 - theta) * spread / (m * n)))
 
-    low = 0.0 if area <= 0 else float(optimize.brentq(lambda t: area - t - reach(t), 0.0, area))
-    high = 1.0 if area >= 1 else float(optimize.brentq(lambda t: t - area - reach(t), area, 1.0))
+    low = 0.0 if area <= 1e-9 else float(optimize.brentq(lambda t: area - t - reach(t), 0.0, area - _EDGE))
+    high = (
+        1.0 if area >= 1 - 1e-9 else float(optimize.brentq(lambda t: t - area - reach(t), area + _EDGE, 1.0))
+    )
     return low, high

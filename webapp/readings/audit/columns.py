@@ -85,12 +85,14 @@ def _columns(values: Sequence[Any], family: str, order: npt.NDArray[np.intp]) ->
 def _numeric(
     numbers: Float, values: Sequence[Any], family: str, order: npt.NDArray[np.intp]
 ) -> Iterator[Column]:
-    """Larger, further from the middle, rounder; and in metadata each value and each change."""
+    """Larger, more extreme, rounder; and in metadata each value and each change."""
     filled = np.where(np.isnan(numbers), np.nanmedian(numbers), numbers)
     yield Column(words="is larger", numbers=filled)
     ranks = midranks(filled)
     if len(np.unique(filled)) > 2:
-        yield Column(words="lies further from the middle", numbers=np.abs(ranks - (len(ranks) + 1) / 2))
+        yield Column(
+            words="is more often unusually low or high", numbers=np.abs(ranks - (len(ranks) + 1) / 2)
+        )
     if family != METADATA:
         return
     yield from _levels(["" if v is None else str(v) for v in values], values)

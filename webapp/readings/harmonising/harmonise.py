@@ -61,8 +61,9 @@ def harmonise(
     covered = np.outer(rows.any(axis=1), columns.any(axis=1))
     resampled = np.einsum("ir,frc,jc->fij", rows, frames - values.low, columns, optimize=True) + values.low
     if target.masked:
-        for frame in resampled:
-            frame[~_body(frame, target.spacing_mm, modality)] = values.low
+        for frame, source in zip(resampled, frames, strict=True):
+            body = rows @ outline(source, spacing[:2], modality) @ columns.T
+            frame[~_rimmed(body >= 0.5, target.spacing_mm)] = values.low
     resampled[:, ~covered] = values.low
     stored = np.rint(np.round(resampled / values.step, 6)) * values.step
     return Harmonised(
@@ -156,10 +157,9 @@ def _weights(count: int, step_mm: float, size: int, spacing_mm: float, centre_mm
     return np.asarray(weights / np.where(total > 0, total, 1.0))
 
 
-def _body(frame: Float, spacing_mm: float, modality: str) -> Mask:
-    """The body on the common grid with a rim; everything where none is found."""
-    found = outline(frame, (spacing_mm, spacing_mm), modality)
-    if not found.any():
-        return np.ones(frame.shape, dtype=bool)
-    distance = ndimage.distance_transform_edt(~found, sampling=spacing_mm)
-    return np.asarray(distance <= RIM_MM)
+def _rimmed(body: Mask, spacing_mm: float) -> Mask:
+    """The body on the common grid with a rim of at least one pixel; everything where there is none."""
+    if not body.any():
+        return np.ones(body.shape, dtype=bool)
+    distance = ndimage.distance_transform_edt(~body, sampling=spacing_mm)
+    return np.asarray(distance <= max(RIM_MM, spacing_mm))

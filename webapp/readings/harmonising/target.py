@@ -112,12 +112,12 @@ def choose_target(items: Sequence[Survey], options: Options | None = None) -> Ta
             "Everything outside the body becomes air in both arms: tables, clothes, padding and the noise of "
             "the air would tell them apart."
         )
-    side_mm = _field(items, chosen, masked=masked, reasons=reasons)
-    side = min(floor(side_mm / spacing), MOST_SIDE)
-    if side < LEAST_SIDE:
+    height, width = _field(items, chosen, masked=masked, reasons=reasons)
+    rows, columns = (min(floor(side / spacing), MOST_SIDE) for side in (height, width))
+    if min(rows, columns) < LEAST_SIDE:
         raise ApplicationError(
-            f"The common field of {side_mm:.0f} mm would have only {side} pixels of {spacing:.2f} mm; leave "
-            "out the items with the coarsest pixels or the smallest field."
+            f"The common field of {height:.0f} x {width:.0f} mm would have only {rows} x {columns} pixels of "
+            f"{spacing:.2f} mm; leave out the items with the coarsest pixels or the smallest field."
         )
     frames, between = _frames(items, chosen, reasons)
     by_modality: dict[str, list[Survey]] = defaultdict(list)
@@ -126,8 +126,8 @@ def choose_target(items: Sequence[Survey], options: Options | None = None) -> Ta
     values = {modality: _values(modality, own, reasons) for modality, own in sorted(by_modality.items())}
     return Target(
         spacing_mm=spacing,
-        rows=side,
-        columns=side,
+        rows=rows,
+        columns=columns,
         frames=frames,
         between_mm=between,
         masked=masked,
@@ -156,37 +156,42 @@ def _spacing(items: Sequence[Survey], chosen: Options, reasons: list[str]) -> fl
     return spacing
 
 
-def _field(items: Sequence[Survey], chosen: Options, *, masked: bool, reasons: list[str]) -> float:
-    smallest = min(items, key=lambda one: min(one.field_mm))
-    cut = [one for one in items if one.touches]
-    if masked:
-        boxes = [max(one.box_mm) for one in items if one.box_mm]
-        side = max(boxes) + 2 * MARGIN_MM
-        limit = min((min(one.field_mm) for one in cut), default=side)
-        if limit < side:
-            narrow = _named(min(cut, key=lambda one: min(one.field_mm)))
-            reasons.append(
-                f"The field is {limit:.0f} mm, since the body of {narrow} is cut off by its image's border; "
-                "larger bodies are cut off alike."
-            )
-        else:
-            reasons.append(f"The field is {side:.0f} mm: the largest body and {MARGIN_MM:.0f} mm around it.")
-        side = min(side, limit)
-    else:
-        side = limit = min(smallest.field_mm)
-        reasons.append(
-            f"The field is {side:.0f} mm, that of {_named(smallest)}, so that none has to be padded."
-        )
+def _field(
+    items: Sequence[Survey], chosen: Options, *, masked: bool, reasons: list[str]
+) -> tuple[float, float]:
+    """Height and width of the common field in mm.
+
+    Where all outside the body is air, padding with air shows nothing, and the field holds the largest
+    body; but a body that its own image cuts off must reach the field's border, and limits it.
+    """
+    height, width = (_side(items, axis, masked=masked) for axis in (0, 1))
     if chosen.field_mm is not None:
-        if chosen.field_mm > limit:
+        if chosen.field_mm > max(height, width):
             raise ApplicationError(
-                f"A field of {chosen.field_mm:g} mm is larger than {_named(smallest)} shows; at most "
-                f"{limit:.0f} mm are possible.",
+                f"A field of {chosen.field_mm:g} mm is larger than the {max(height, width):.0f} mm that all "
+                "items can fill.",
                 field="field_mm",
             )
-        side = chosen.field_mm
-        reasons.append(f"The study's design sets the field to {side:g} mm.")
-    return side
+        height, width = min(height, chosen.field_mm), min(width, chosen.field_mm)
+        reasons.append(f"The study's design sets the field to at most {chosen.field_mm:g} mm.")
+    cut = sum(one.touches for one in items)
+    why = (
+        "the largest body with a margin" if masked else "what every item shows, so that none has to be padded"
+    )
+    reasons.append(f"The field is {height:.0f} x {width:.0f} mm: {why}.")
+    if masked and cut:
+        reasons.append(
+            f"In {cut} of {len(items)} items the body is cut off by the image's border, so the field is no "
+            "larger than these; larger bodies are cut off alike."
+        )
+    return height, width
+
+
+def _side(items: Sequence[Survey], axis: int, *, masked: bool) -> float:
+    if not masked:
+        return min(one.field_mm[axis] for one in items)
+    side = max(one.box_mm[axis] for one in items if one.box_mm) + 2 * MARGIN_MM
+    return min([side, *(one.field_mm[axis] for one in items if one.touches)])
 
 
 def _frames(items: Sequence[Survey], chosen: Options, reasons: list[str]) -> tuple[int, float | None]:
