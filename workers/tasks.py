@@ -38,6 +38,7 @@ HANDLERS: dict[str, str] = {
     "install_model": "workers.installation:install_model",
     "import_cases": "workers.records:import_cases",
     "export": "workers.records:export",
+    "prepare_reading": "workers.readings:prepare_reading",
     "report_reading": "workers.records:report_reading",
 }
 
