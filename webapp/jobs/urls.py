@@ -22,6 +22,7 @@ urlpatterns: list[URLPattern] = [
     path("results/<uuid:id>/image.png", views_results.result_image, name="result-image"),
     path("results/<uuid:id>/compare/<uuid:other>/", views_results.result_compare, name="result-compare"),
     path("results/<uuid:id>/decide/", views_results.result_decide_view, name="result-decide"),
+    path("results/<uuid:id>/offer/", views_results.result_offer_view, name="result-offer"),
     path("results/<uuid:id>/again/", views_results.result_again, name="result-again"),
     path("results/<uuid:id>/reproduce/", views_results.result_reproduce_view, name="result-reproduce"),
     path("results/<uuid:id>/download/", views_results.result_download_view, name="result-download"),

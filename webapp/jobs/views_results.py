@@ -18,14 +18,14 @@ from webapp.cases.previews import slice_picture
 from webapp.cases.viewer import pane_config
 from webapp.core.errors import ApplicationError, NotVisible
 from webapp.core.permissions import can, require
-from webapp.jobs.cards import request_title, titled
+from webapp.jobs.cards import request_title, result_title, titled
 from webapp.jobs.descriptions import quality_rows, reproduction_of, results_compared, settings_rows
 from webapp.jobs.downloads import result_download
 from webapp.jobs.forms import DecisionForm, GalleryFilter
 from webapp.jobs.models import Result
 from webapp.jobs.pictures import png
 from webapp.jobs.selectors import result_get_for, result_list_for
-from webapp.jobs.services import request_again, result_decide, result_reproduce
+from webapp.jobs.services import request_again, result_decide, result_offer, result_reproduce
 
 PER_PAGE = 24
 SIDES = (128, 256, 512)
@@ -70,12 +70,12 @@ def _compared_first(request: HttpRequest) -> Result | None:
 @require_safe
 def result_compare(request: HttpRequest, id: UUID, other: UUID) -> HttpResponse:
     """Two results in linked viewports, with what differs in their settings."""
-    pair = [titled(result_get_for(user=request.user, id=one)) for one in (id, other)]
+    pair = [result_get_for(user=request.user, id=one) for one in (id, other)]
     if id == other:
         return redirect("jobs:result-list")
     sides = list(zip(("A", "B"), pair, strict=True))
     panes = [
-        pane_config(f"{letter}: {result.title}", result.case, mask=result.mask) | {"show_mask": False}
+        pane_config(f"{letter}: {result_title(result)}", result.case, mask=result.mask) | {"show_mask": False}
         for letter, result in sides
     ]
     context = {"sides": sides, "config": {"panes": panes}, "compared": results_compared(*pair)}
@@ -145,6 +145,18 @@ def result_decide_view(request: HttpRequest, id: UUID) -> HttpResponse:
     else:
         words = {"accepted": _("Accepted."), "rejected": _("Rejected."), "": _("The decision is taken back.")}
         messages.success(request, words[values["decision"]])
+    return redirect("jobs:result-detail", id=id)
+
+
+@login_required
+@require_POST
+def result_offer_view(request: HttpRequest, id: UUID) -> HttpResponse:
+    """Offer a result to reader studies, or take the offer back."""
+    result = result_get_for(user=request.user, id=id)
+    offered = bool(request.POST.get("offered"))
+    result_offer(user=request.user, result=result, offered=offered)
+    said = _("Study leads may use this image now.") if offered else _("The offer is taken back.")
+    messages.success(request, said)
     return redirect("jobs:result-detail", id=id)
 
 

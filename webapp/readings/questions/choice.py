@@ -6,7 +6,7 @@ Stored: {"value": the choice's own text}.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
@@ -23,7 +23,13 @@ LONGEST = 80
 class Choice:
     """choices: two to twelve different texts."""
 
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "label": gettext_lazy("Choices"),
+            "help": gettext_lazy("Two to twelve, one on each line."),
+        },
+    )
 
     about: ClassVar[str | Promise] = gettext_lazy("One of up to twelve choices in your own words.")
 

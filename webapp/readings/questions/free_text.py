@@ -6,7 +6,7 @@ Stored: {"text": up to 2000 characters}.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
@@ -22,7 +22,14 @@ LONGEST = 2000
 class FreeText:
     """hint: what the empty field says."""
 
-    hint: str = ""
+    hint: str = field(
+        default="",
+        metadata={
+            "label": gettext_lazy("Hint"),
+            "help": gettext_lazy("Stands in the empty field, such as “What gave it away?”"),
+            "is_optional": True,
+        },
+    )
 
     about: ClassVar[str | Promise] = gettext_lazy("Remarks in the reader's own words.")
 

@@ -6,7 +6,7 @@ Stored: {"value": 1 ... steps}.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
@@ -22,9 +22,16 @@ FEWEST, MOST = 3, 9
 class Likert:
     """steps: how many, 3 to 9. low, high: what the ends mean."""
 
-    steps: int = 5
-    low: str = "Poor"
-    high: str = "Excellent"
+    steps: int = field(
+        default=5,
+        metadata={
+            "label": gettext_lazy("Steps"),
+            "help": gettext_lazy("3 to 9; five or seven are usual."),
+            "range": (FEWEST, MOST),
+        },
+    )
+    low: str = field(default="Poor", metadata={"label": gettext_lazy("The lowest step means")})
+    high: str = field(default="Excellent", metadata={"label": gettext_lazy("The highest step means")})
 
     about: ClassVar[str | Promise] = gettext_lazy("A judgement in steps, such as image quality or realism.")
 

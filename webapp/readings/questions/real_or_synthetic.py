@@ -10,7 +10,7 @@ there the reader is asked to choose all the same (`forced`), and `synthetic` is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
@@ -56,8 +56,20 @@ SCALES = {
 class RealOrSynthetic:
     """scale: how many targets, or "slider". forced: whoever stands in the middle must choose a side."""
 
-    scale: str = "5"
-    forced: bool = True
+    scale: str = field(
+        default="5",
+        metadata={"label": gettext_lazy("Answers"), "choices": tuple(SCALES.items())},
+    )
+    forced: bool = field(
+        default=True,
+        metadata={
+            "label": gettext_lazy("Ask for a choice in the middle"),
+            "help": gettext_lazy(
+                "Whoever answers “cannot tell” is asked to choose all the same. Without this, such answers "
+                "count for the ROC curve, but neither as right nor as wrong."
+            ),
+        },
+    )
 
     about: ClassVar[str | Promise] = gettext_lazy(
         "Is it real or synthetic, and how sure are you? The first such question is what the study is about."

@@ -6,7 +6,7 @@ Stored: {"value": "none" | "low" | "mild" | "severe"}.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
@@ -27,7 +27,13 @@ GRADES = {
 class SeverityGrade:
     """attribute: where a case or result keeps the grade that it truly has, for the agreement with it."""
 
-    attribute: str = "severity"
+    attribute: str = field(
+        default="severity",
+        metadata={
+            "label": gettext_lazy("Attribute with the true grade"),
+            "help": gettext_lazy("Where cases and results say none, low, mild or severe."),
+        },
+    )
 
     about: ClassVar[str | Promise] = gettext_lazy(
         "None, low, mild or severe; compared with what is known of the case or was asked of the model."
