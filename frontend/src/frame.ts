@@ -56,6 +56,7 @@ function clicked(target: Element): void {
   if (opener) dialogOf(opener.dataset['dialogOpen'])?.showModal();
   find('[data-dialog-close]')?.closest('dialog')?.close();
   if (find('[data-back]')) window.history.back();
+  if (find('[data-print]')) window.print();
 }
 
 /** Lets the server write times as this computer's clock shows them. */

@@ -4,5 +4,6 @@ from django.urls import URLPattern, URLResolver, include, path
 
 app_name = "readings"
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("readings/<uuid:id>/", include("webapp.readings.urls_report")),
     path("take/<uuid:place_id>/", include("webapp.readings.urls_taking")),
 ]

@@ -31,15 +31,34 @@ class Entry:
 
 _HERE = "webapp.readings.figures"
 
+_OVER, _SINGLE = (
+    "Accuracy, sensitivity, specificity over readers",
+    "Accuracy, sensitivity, specificity of one reader",
+)
+
 FIGURES: dict[str, Entry] = {
-    "accuracy": Entry(_("Right answers"), f"{_HERE}.accuracy"),
-    "equivalence": Entry(_("Is the difference from guessing negligible?"), f"{_HERE}.equivalence"),
-    "roc": Entry(_("ROC curves"), f"{_HERE}.roc"),
+    "accuracy": Entry(_("Right answers"), f"{_HERE}.accuracy", (_OVER, _SINGLE, "d' and criterion")),
+    "equivalence": Entry(
+        _("Is the difference from guessing negligible?"),
+        f"{_HERE}.equivalence",
+        ("Equivalence", "Balanced accuracy"),
+    ),
+    "roc": Entry(
+        _("ROC curves"),
+        f"{_HERE}.roc",
+        ("Area under the empirical ROC curve", "Binormal ROC curve", "Area over readers"),
+    ),
     "confidence": Entry(_("Confidence"), f"{_HERE}.confidence"),
-    "controls": Entry(_("Controls"), f"{_HERE}.controls"),
-    "agreement": Entry(_("Agreement between readers"), f"{_HERE}.agreement"),
-    "repeatability": Entry(_("Repeatability"), f"{_HERE}.repeatability"),
-    "time": Entry(_("Time per item"), f"{_HERE}.time"),
-    "difficulty": Entry(_("Hard and easy items"), f"{_HERE}.difficulty"),
-    "severity": Entry(_("Severity seen and asked for"), f"{_HERE}.severity"),
+    "controls": Entry(_("Controls"), f"{_HERE}.controls", (_OVER, _SINGLE)),
+    "agreement": Entry(
+        _("Agreement between readers"),
+        f"{_HERE}.agreement",
+        ("Fleiss' kappa", "Gwet's AC1", "Krippendorff's alpha", "Intervals of agreement"),
+    ),
+    "repeatability": Entry(
+        _("Repeatability"), f"{_HERE}.repeatability", (_SINGLE, "Within-reader standard deviation")
+    ),
+    "time": Entry(_("Time per item"), f"{_HERE}.time", ("Time trend",)),
+    "difficulty": Entry(_("Hard and easy items"), f"{_HERE}.difficulty", (_SINGLE,)),
+    "severity": Entry(_("Severity seen and asked for"), f"{_HERE}.severity", ("Weighted kappa",)),
 }
