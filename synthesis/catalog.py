@@ -37,6 +37,11 @@ def _shelf(*entries: Entry) -> Mapping[str, Entry]:
 
 SAMPLERS = _shelf(
     Entry("euler", "Euler (first order)", "synthesis.samplers.euler:euler"),
+    Entry(
+        "shortcut",
+        "Shortcut (learned long steps; for models that were trained for them)",
+        "synthesis.samplers.shortcut:shortcut",
+    ),
     Entry("heun", "Heun (second order, two calls per step)", "synthesis.samplers.heun:heun"),
     Entry("rft", "RFT (Tweedie-corrected rectified flow)", "synthesis.samplers.rft:rft"),
     Entry(

@@ -97,6 +97,7 @@ def preflight_settings(
         problems.append(Problem("sampler", f"There is no sampler called {sampler.name}.", "rft"))
     problems += _range("steps", "The number of steps", "", sampler.steps, STEPS, whole=True)
     problems += _fixed_steps(sampler)
+    problems += _learned_steps(sampler, recipe)
     if sampler.kappa is not None:
         problems += _range("kappa", "The strength of the correction (kappa)", "", sampler.kappa, KAPPA)
     if sampler.order not in (1, 2):
@@ -119,6 +120,18 @@ def _fixed_steps(sampler: SamplerOptions) -> list[Problem]:
             entry.steps,
         )
     ]
+
+
+def _learned_steps(sampler: SamplerOptions, recipe: Recipe) -> list[Problem]:
+    """Long steps are asked of a model that did not learn them, or not so many."""
+    if sampler.name != "shortcut":
+        return []
+    if "shortcut" not in recipe:
+        return [Problem("sampler", "This model did not learn to draw in long steps.", "rft")]
+    most = int(recipe["shortcut"]["segments"])
+    if sampler.steps <= most:
+        return []
+    return [Problem("steps", f"This model learned to draw in 1 to {most} steps, not {sampler.steps}.", most)]
 
 
 def preflight_mask(

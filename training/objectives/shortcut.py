@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthesis.checkpoints import shifted_grid
@@ -40,7 +41,7 @@ def shortcut(
 
     The velocity (span 0) has the flow's own target x_1 - n. Long steps start on the path, at the
     grid's times, and their targets are made by `average` (`step_target`), through which no gradient
-    flows. Weights, noise and times as in the flow objective.
+    flows. Weights, noise and times as in the flow objective; `settings.coarse` adds `coarse_error`.
     """
     x_1 = batch.images
     plain = round(settings.flow_share * x_1.shape[0])
@@ -60,7 +61,21 @@ def shortcut(
         target = torch.cat([(x_1 - n)[:plain], step_target(teacher, x_t[plain:], steps)])
     u = network(x_t, t, *batch.condition, span)
     weights = region_weights(batch.labels, settings)
-    return (weights * (u.float() - target) ** 2).sum() / weights.sum()
+    error = u.float() - target
+    loss = (weights * error**2).sum() / weights.sum()
+    return loss + settings.coarse * coarse_error(error, weights) if settings.coarse else loss
+
+
+def coarse_error(error: Tensor, weights: Tensor, cell: int = 4) -> Tensor:
+    """Mean square of the weighted mean error over cells of `cell` x `cell` pixels; both [B, 1, H, W].
+
+    Noise of long waves is a small part of the squared error of all pixels, and an early distilled
+    step gets it wrong by a factor. Like any quadratic form of the error this leaves the optimum,
+    the conditional mean, where it is.
+    """
+    total = F.avg_pool2d(weights, cell)
+    mean = F.avg_pool2d(weights * error, cell) / total
+    return (total * mean**2).sum() / total.sum()
 
 
 def step_target(u: AverageVelocity, x: Tensor, steps: Steps) -> Tensor:

@@ -13,7 +13,7 @@ from synthesis.paths import (
     velocity_from_posterior_mean,
 )
 from synthesis.samplers.euler import euler
-from synthesis.stepping import uniform_times
+from synthesis.stepping import AverageVelocity, SpanVelocity, uniform_times
 from tests.unit.synthesis.oracles import Mixture, gaussian, printed_mixture
 
 X = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
@@ -106,6 +106,16 @@ def test_guidance_moves_the_mean_and_keeps_the_spread():
     x_0 = torch.tensor([[-1.0], [0.0], [1.0]], dtype=torch.float64)
     end = euler(velocity, x_0, uniform_times(4000))
     close(end, (0.2 + 3.0 * 0.8) + 0.5 * x_0, 2e-3)
+
+
+def test_guidance_combines_averages_as_it_combines_velocities():
+    conditional, unconditional = (SpanVelocity(lambda x, t, s=0.0, k=k: k * (x + t + s)) for k in (1.0, 0.2))
+    velocity = guided(conditional, unconditional, 3.0)
+    x, a, b = torch.randn(4, 2, dtype=torch.float64), torch.tensor(0.25), torch.tensor(0.75)
+    assert isinstance(velocity, AverageVelocity)
+    close(velocity(x, a), (0.2 + 3.0 * 0.8) * (x + 0.25), 1e-12)
+    close(velocity.average(x, a, b), (0.2 + 3.0 * 0.8) * (x + 0.75), 1e-12)
+    assert not isinstance(guided(conditional, lambda x, t: x, 3.0), AverageVelocity)
 
 
 def test_guidance_of_weight_one_is_the_conditional_velocity_at_one_call():

@@ -13,9 +13,10 @@ from synthesis.samplers.euler import euler
 from synthesis.samplers.heun import Options as HeunOptions
 from synthesis.samplers.heun import heun
 from synthesis.samplers.rft import rft
+from synthesis.samplers.shortcut import shortcut
 from synthesis.samplers.victr_literal import Options as LiteralOptions
 from synthesis.samplers.victr_literal import victr_literal
-from synthesis.stepping import intervals, noise_like, uniform_times
+from synthesis.stepping import SpanVelocity, intervals, noise_like, uniform_times
 from tests.unit.synthesis.oracles import gaussian, printed_mixture, random_mixture, sliced_w2
 
 EXACT = [name for name in SAMPLERS if not name.endswith("literal")]
@@ -326,3 +327,29 @@ def test_rft_by_heun_beats_euler():
 def test_rft_refuses_options_that_mean_nothing(values):
     with pytest.raises(ValueError, match="expected"):
         rft_module.Options(**values)
+
+
+@pytest.mark.parametrize("times", [[0.0, 1.0], [0.0, 0.74, 1.0], [0.0, 0.3, 0.5, 1.0]])
+def test_shortcut_is_exact_on_the_average_velocity_of_a_gaussian(times):
+    """x_b = b m + sqrt(S_b / S_a) (x_a - a m): N(.7, .5^2) sends 1 to 1.2 in any number of steps."""
+
+    def average(x, a, span=0.0):
+        b = a + span
+        variance_a, variance_b = ((1 - s) ** 2 + s**2 * 0.25 for s in (a, b))
+        x_b = b * 0.7 + (variance_b / variance_a).sqrt() * (x - a * 0.7)
+        return (x_b - x) / span
+
+    x_0 = torch.ones((1, 1), dtype=torch.float64)
+    end = shortcut(SpanVelocity(average), x_0, times)
+    assert end.item() == pytest.approx(1.2, abs=1e-12)
+    calls = []
+    shortcut(SpanVelocity(lambda *given: calls.append(given) or given[0]), x_0, times)
+    assert len(calls) == len(times) - 1
+
+
+def test_shortcut_takes_a_plain_velocity_as_its_own_average():
+    law = printed_mixture()
+    x_0 = torch.randn((64, 2), dtype=torch.float64, generator=seeded(0))
+    assert torch.equal(
+        shortcut(law.velocity, x_0, uniform_times(4)), euler(law.velocity, x_0, uniform_times(4))
+    )

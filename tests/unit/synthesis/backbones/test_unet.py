@@ -1,5 +1,7 @@
 """The U-Net: shapes, independence of the batch, and clear refusals."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -82,3 +84,31 @@ def test_sizes_that_do_not_fit_are_named(network):
         Options(channels=(10,), blocks=(1,), attention=())
     with pytest.raises(ValueError, match="levels"):
         Options(channels=(8, 16), blocks=(1,))
+
+
+@torch.no_grad()
+def test_with_spans_a_fresh_network_is_the_velocity_it_was_to_the_last_bit(network):
+    longer = UNet(replace(TINY, spans=True)).eval()
+    found = longer.load_state_dict(network.state_dict(), strict=False)
+    assert not found.unexpected_keys
+    assert all(name.startswith("embed_span.") for name in found.missing_keys)
+    given = inputs(2)
+    for span in (None, torch.tensor(0.0), torch.tensor([0.25, 1.0])):
+        assert torch.equal(longer(*given, span), network(*given))
+
+
+@torch.no_grad()
+def test_a_span_that_was_learned_matters_and_none_is_a_span_of_zero(network):
+    torch.manual_seed(0)
+    longer = UNet(replace(TINY, spans=True)).eval()
+    for parameter in longer.parameters():
+        if parameter.abs().sum() == 0:
+            parameter.normal_(0, 0.1)
+    given = inputs(2)
+    assert torch.equal(longer(*given), longer(*given, torch.zeros(2)))
+    assert not torch.allclose(longer(*given), longer(*given, torch.tensor(0.5)), atol=1e-4)
+
+
+def test_a_network_without_spans_refuses_one(network):
+    with pytest.raises(ValueError, match="velocity alone"):
+        network(*inputs(1), torch.tensor(0.5))

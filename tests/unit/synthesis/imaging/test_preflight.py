@@ -59,6 +59,7 @@ def test_what_the_model_was_trained_for_passes():
         (with_sampler(steps=2000), "steps", 100, "not 2000"),
         (with_sampler(steps=3.5), "steps", 4, "whole number"),
         (with_sampler(name="one_step", steps=4), "steps", 1, "takes 1 step, not 4"),
+        (with_sampler(name="shortcut", steps=2), "sampler", "rft", "long steps"),
         (with_sampler(kappa=-1), "kappa", 0.0, "kappa"),
         (with_sampler(order=3), "order", 2, "1 or 2"),
         (with_sampler(guidance=99.0), "guidance", 10.0, "Guidance"),
@@ -86,6 +87,15 @@ def test_what_it_was_not_trained_for_is_refused(draft, field, suggestion, words)
             if field == "spacing_mm"
             else (found[0].suggestion == suggestion)
         )
+
+
+def test_a_model_that_learned_long_steps_takes_as_many_as_it_learned():
+    learned = {**RECIPE, "shortcut": {"segments": 8, "shift": 0.35}}
+    for steps in (1, 2, 8):
+        assert preflight(with_sampler(name="shortcut", steps=steps), learned) == []
+    problems = preflight(with_sampler(name="shortcut", steps=9), learned)
+    assert [(p.field, p.suggestion) for p in problems] == [("steps", 8)]
+    assert "1 to 8 steps, not 9" in problems[0].message
 
 
 def test_a_mask_without_any_organ_is_refused_by_name():
