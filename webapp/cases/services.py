@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
@@ -32,6 +31,8 @@ from webapp.cases.models import (
 )
 from webapp.cases.rules import MANAGERS, may_browse
 from webapp.cases.selectors import mask_array as mask_array
+from webapp.cases.services_cases import case_delete as case_delete
+from webapp.cases.services_cases import case_update as case_update
 from webapp.cases.services_masks import case_masks_relay as case_masks_relay
 from webapp.cases.services_masks import label_color as label_color
 from webapp.cases.services_masks import mask_delete as mask_delete
@@ -164,53 +165,9 @@ def dataset_delete(*, user: User, dataset: Dataset) -> None:
     transaction.on_commit(lambda: _remove_folders(folders))
 
 
-@transaction.atomic
-def case_update(*, user: User, case: Case, name: str, modality: str, attributes: Mapping[str, Any]) -> Case:
-    """Change what a case is called, its modality and its attributes; pixels and UIDs stay.
-
-    Raises:
-        ApplicationError: without a name or modality, or with attributes that are not plain values.
-    """
-    name, modality = " ".join(name.split()), modality.strip().upper()
-    if not name or len(name) > 120:
-        raise ApplicationError(_("A case needs a name of at most 120 characters."), field="name")
-    if not modality.isalnum() or len(modality) > 16:
-        raise ApplicationError(_("The modality is a short code such as CT or MR."), field="modality")
-    plain = (str, int, float, bool, type(None))
-    if not all(isinstance(value, plain) and 0 < len(str(key)) <= 60 for key, value in attributes.items()):
-        raise ApplicationError(_("Attributes are names with one plain value each."), field="attributes")
-    before = {"name": case.name, "modality": case.modality, "attributes": case.attributes}
-    case.name, case.modality, case.attributes = name, modality, dict(attributes)
-    case.save(update_fields=["name", "modality", "attributes", "updated_at"])
-    if case.dataset is not None:
-        _dataset_touch(case.dataset)
-    audit_record(actor=user, action="case.changed", obj=case, detail={"before": before})
-    return case
-
-
-@transaction.atomic
-def case_delete(*, user: User, case: Case) -> None:
-    """Delete one case with its masks and every file of theirs."""
-    folder, dataset = case_folder(case.pk), case.dataset
-    audit_record(
-        actor=user,
-        action="case.deleted",
-        obj=case,
-        detail={"dataset": str(dataset) if dataset else "", "slices": case.slice_count},
-    )
-    case.delete()
-    if dataset is not None:
-        _dataset_touch(dataset)
-    transaction.on_commit(lambda: _remove_folders([folder]))
-
-
 def _remove_folders(folders: Iterable[str]) -> None:
     for folder in folders:
         remove_folder(folder)
-
-
-def _dataset_touch(dataset: Dataset) -> None:
-    Dataset.objects.filter(pk=dataset.pk).update(version=F("version") + 1)
 
 
 # ---------------------------------------------------------------------------- cases

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from webapp.cases import views_datasets, views_imports, views_masks, views_viewer
+from webapp.cases import views_cases, views_datasets, views_imports, views_masks, views_viewer
 
 app_name = "cases"
 urlpatterns: list[URLPattern] = [
@@ -15,7 +15,8 @@ urlpatterns: list[URLPattern] = [
     path("datasets/<uuid:id>/import/", views_imports.import_new, name="import-new"),
     path("imports/<uuid:id>/", views_imports.import_detail, name="import-detail"),
     path("imports/<uuid:id>/fragment/", views_imports.import_fragment, name="import-fragment"),
-    path("cases/<uuid:case_id>/delete/", views_datasets.case_delete_view, name="case-delete"),
+    path("cases/<uuid:case_id>/edit/", views_cases.case_edit, name="case-edit"),
+    path("cases/<uuid:case_id>/delete/", views_cases.case_delete_view, name="case-delete"),
     path("cases/<uuid:case_id>/", views_viewer.case_detail, name="case-detail"),
     path("cases/<uuid:case_id>/preview.png", views_masks.case_preview, name="case-preview"),
     path("cases/<uuid:case_id>/masks/", views_masks.mask_list, name="mask-list"),

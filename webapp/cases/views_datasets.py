@@ -20,15 +20,14 @@ from django.views.decorators.http import require_POST, require_safe
 from webapp.accounts.models import User
 from webapp.accounts.requests import PersonRequest
 from webapp.cases.forms import CaseFilter, DatasetForm, DeleteForm, ShareForm
-from webapp.cases.models import Case, Dataset
+from webapp.cases.models import Dataset
 from webapp.cases.selectors import (
-    case_get_for,
     case_list_for,
     dataset_get_for,
     dataset_list_for,
     import_list_for,
 )
-from webapp.cases.services import case_delete, dataset_create, dataset_delete, dataset_share, dataset_update
+from webapp.cases.services import dataset_create, dataset_delete, dataset_share, dataset_update
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import can, require
 
@@ -190,20 +189,6 @@ def dataset_delete_view(request: PersonRequest, id: UUID) -> HttpResponse:
         % {"name": name, "count": cases},
     )
     return redirect("cases:dataset-list")
-
-
-@login_required
-@require_POST
-def case_delete_view(request: PersonRequest, case_id: UUID) -> HttpResponse:
-    """Delete one case with its masks."""
-    case: Case = case_get_for(user=request.user, id=case_id)
-    require(request.user, "delete", case)
-    dataset, name = case.dataset, case.name
-    case_delete(user=request.user, case=case)
-    messages.success(request, _("The case “%(name)s” is deleted.") % {"name": name})
-    if dataset is None:
-        return redirect("jobs:result-list")
-    return redirect("cases:dataset-detail", id=dataset.pk)
 
 
 def _dataset(request: PersonRequest, id: UUID, action: str) -> Dataset:

@@ -60,6 +60,7 @@ def case_detail(request: HttpRequest, case_id: UUID) -> HttpResponse:
         "masks": masks,
         "config": config,
         "may_annotate": may_annotate,
+        "may_manage": can(request.user, "manage", case),
         "may_request": can(request.user, "request", case),
         "attributes": _attributes(case),
     }

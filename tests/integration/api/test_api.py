@@ -105,6 +105,22 @@ def test_lists_come_in_pages_that_lose_nothing(api_of: ApiOf) -> None:
     assert names == [f"D{number}" for number in reversed(range(7))]
 
 
+def test_a_case_is_mended_by_those_who_manage_it(api_of: ApiOf) -> None:
+    person = factories.person("data_manager")
+    case = factories.case(dataset=factories.dataset(owner=person), attributes={"age": 61})
+    client = api_of(person)
+    answer = client.patch(at("case-detail", case.pk), {"modality": "mr"}, format="json")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["modality"], body["units"], body["attributes"]["age"]) == ("MR", "signal", 61)
+    refused = client.patch(
+        at("case-detail", case.pk), {"attributes": {"patient_name": "Miller"}}, format="json"
+    )
+    assert (refused.status_code, refused.json()["code"]) == (400, "may_identify")
+    case.refresh_from_db()
+    assert case.attributes["age"] == 61
+
+
 def test_cases_are_filtered_as_the_person_may(api_of: ApiOf) -> None:
     person = factories.person("clinician")
     mine = factories.dataset(shares={person: "view"})

@@ -128,15 +128,45 @@ def test_deleting_a_mask_removes_all_versions(case, storage, django_capture_on_c
     assert not list(storage.rglob("*.z"))
 
 
+WRONG = [{"x": [1]}, {"x": "a" * 501}, {"": 1}, {"Patient Name": "Miller"}, {"date_of_birth": "1950"}]
+
+
 def test_attributes_are_plain_values(case) -> None:
     owner = case.dataset.owner
     case_update(user=owner, case=case, name="A", modality="ct", attributes={"age": 61})
     case.refresh_from_db()
     assert (case.name, case.modality, case.attributes) == ("A", "CT", {"age": 61})
-    for changes in ({"name": ""}, {"modality": "<b>"}, {"attributes": {"x": [1]}}):
+    for changes in ({"name": ""}, {"modality": "<b>"}, *({"attributes": wrong} for wrong in WRONG)):
         details = {"name": "A", "modality": "CT", "attributes": {}} | changes
         with pytest.raises(ApplicationError):
             case_update(user=owner, case=case, **details)
+
+
+def test_units_that_followed_from_the_modality_follow_the_new_one(case) -> None:
+    owner = case.dataset.owner
+    assert (case.modality, case.units) == ("CT", "HU")
+    case_update(user=owner, case=case, name=case.name, modality="MR", attributes={})
+    assert case.units == "signal"
+    case_update(user=owner, case=case, name=case.name, modality="OT", attributes={})
+    assert case.units == "value"
+    case.units = "mg/ml"  # told by the file, not by the modality
+    case_update(user=owner, case=case, name=case.name, modality="CT", attributes={})
+    assert case.units == "mg/ml"
+
+
+def test_a_change_of_a_case_is_audited_once_with_before_and_after(case) -> None:
+    owner, dataset = case.dataset.owner, case.dataset
+    before = {"name": case.name, "modality": case.modality, "attributes": dict(case.attributes)}
+    for _ in range(2):  # the second time nothing changes
+        case_update(user=owner, case=case, **before | {"attributes": {"age": 61}})
+    entry = AuditEvent.objects.get(action="case.changed")
+    assert entry.detail == {
+        "before": {"attributes": before["attributes"]},
+        "after": {"attributes": {"age": 61}},
+    }
+    version = dataset.version
+    dataset.refresh_from_db()
+    assert dataset.version == version + 1
 
 
 def test_the_same_files_make_the_same_case(dataset) -> None:

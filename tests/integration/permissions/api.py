@@ -10,9 +10,9 @@ from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.registry.models import GenerativeModel
 
 
-def shared_case(person: Any) -> Any:
-    """A case in a dataset that is shared with the person for viewing."""
-    shares = {person: "view"} if person is not None else {}
+def shared_case(person: Any, level: str = "view") -> Any:
+    """A case in a dataset that is shared with the person, for viewing unless said otherwise."""
+    shares = {person: level} if person is not None else {}
     return factories.case(dataset=factories.dataset(shares=shares))
 
 
@@ -34,6 +34,7 @@ OBJECTS = {
     "private dataset by api": ("cases.Dataset", lambda _: factories.dataset()),
     "cases by api": ("cases.Case", lambda _: Case),
     "shared case by api": ("cases.Case", shared_case),
+    "managed case by api": ("cases.Case", lambda person: shared_case(person, "manage")),
     "private case by api": ("cases.Case", lambda _: factories.case()),
     "shared mask by api": ("cases.Mask", shared_mask),
     "private mask by api": ("cases.Mask", lambda _: shared_mask(None)),
@@ -85,6 +86,15 @@ ROWS = [
     Row(obj="cases by api", may=BROWSERS, asks="GET api:case-list"),
     Row(obj="shared case by api", may=BROWSERS, asks="GET api:case-detail"),
     Row(obj="private case by api", asks="GET api:case-detail"),
+    Row(obj="shared case by api", sees=BROWSERS, asks="PATCH api:case-detail", content_type=JSON),
+    Row(obj="private case by api", asks="PATCH api:case-detail", content_type=JSON),
+    Row(
+        obj="managed case by api",
+        may="data_manager",
+        sees=BROWSERS,
+        asks="PATCH api:case-detail",
+        content_type=JSON,
+    ),
     Row(obj="shared mask by api", may=BROWSERS, asks="GET api:mask-detail"),
     Row(obj="private mask by api", asks="GET api:mask-detail"),
     Row(obj="shared mask by api", may=BROWSERS, asks="GET api:mask-content"),

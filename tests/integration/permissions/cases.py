@@ -125,6 +125,17 @@ ROWS: list[Row] = [
     Row(obj="own case", action="view", may=BROWSERS, asks="GET cases:case-detail"),
     Row(obj="own case", action="annotate", may=BROWSERS),
     Row(obj="own case", action="delete", may=BROWSERS),
+    asked("case to manage", "case-edit", "data_manager", BROWSERS),
+    asked("case to annotate", "case-edit", "", BROWSERS),
+    asked("own case", "case-edit", BROWSERS),
+    asked("hidden case", "case-edit", ""),
+    Row(
+        obj="case to manage",
+        asks="POST cases:case-edit",
+        may="data_manager",
+        sees=BROWSERS,
+        accepts=(400,),  # they may, but the row sends an empty form
+    ),
     Row(obj="case to annotate", asks="POST cases:case-delete", sees=BROWSERS),
     Row(
         obj="case to manage",

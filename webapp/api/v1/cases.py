@@ -6,10 +6,13 @@ from uuid import UUID
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from webapp.api.v1.answers import LinkField, link, problems
+from webapp.api.v1.answers import LinkField, caller, link, problems
 from webapp.cases.models import Case
 from webapp.cases.selectors import case_get_for, case_list_for, dataset_get_for
+from webapp.cases.services import case_update
 from webapp.core.permissions import require
 
 
@@ -73,6 +76,14 @@ class CaseList(generics.ListAPIView):
         )
 
 
+class CaseChangesSerializer(serializers.Serializer):
+    """What to mend; what is left out stays. `attributes` replaces them all, one plain value each."""
+
+    name = serializers.CharField(required=False, max_length=120)
+    modality = serializers.CharField(required=False, max_length=16)
+    attributes = serializers.DictField(required=False)
+
+
 class CaseDetail(generics.RetrieveAPIView):
     """One case."""
 
@@ -81,6 +92,17 @@ class CaseDetail(generics.RetrieveAPIView):
     def get_object(self) -> Case:
         """As the person who asks."""
         return case_get_for(user=self.request.user, id=self.kwargs["id"])
+
+    @extend_schema(request=CaseChangesSerializer, responses={200: CaseSerializer, **problems(400, 403)})
+    def patch(self, request: Request, id: UUID) -> Response:
+        """Mend its name, modality or attributes; pixels and files stay."""
+        case = self.get_object()
+        require(request.user, "manage", case)
+        form = CaseChangesSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        present = {"name": case.name, "modality": case.modality, "attributes": case.attributes}
+        case_update(user=caller(request), case=case, **(present | form.validated_data))
+        return Response(self.get_serializer(case).data)
 
 
 def uuid_of(text: str, field: str) -> UUID:

@@ -60,6 +60,11 @@ def _nearest(told: dict[str, Any], shown: str) -> Any:
     return None
 
 
+def may_identify(name: str) -> bool:
+    """Whether a column or attribute of that name may tell who the patient is."""
+    return _IDENTITY.search(name) is not None
+
+
 def read_tables(
     sources: list[Source], images: set[str], pseudonyms: Pseudonyms
 ) -> tuple[Tables, list[tuple[Source, str]]]:
@@ -105,7 +110,7 @@ def _read_csv(source: Source, tables: Tables, images: set[str], pseudonyms: Pseu
             "with the files' names."
         )
     mask_column = next((small[name] for name in MASK_COLUMNS if name in small), None)
-    kept = [c for c in columns if c not in (file_column, mask_column) and not _IDENTITY.search(c)]
+    kept = [c for c in columns if c not in (file_column, mask_column) and not may_identify(c)]
     for image, row in matched.items():
         found = _row(row, kept, pseudonyms)
         if mask_column is not None and row.get(mask_column):
@@ -167,11 +172,12 @@ def _row(row: dict[str, str], kept: list[str], pseudonyms: Pseudonyms) -> Row:
         elif name in ("sex", "gender"):
             result.attributes["sex"] = text[:1].upper()
         else:
-            result.attributes[name[:60]] = _value(text)
+            result.attributes[name[:60]] = value_of(text)
     return result
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """A whole number, a decimal fraction, or the text itself."""
     if re.fullmatch(r"[+-]?\d{1,15}", text):
         return int(text)
     if re.fullmatch(r"[+-]?\d{0,15}\.\d{1,15}", text):
