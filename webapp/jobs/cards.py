@@ -45,10 +45,15 @@ def request_title(item: SynthesisRequest) -> str:
     return f"{condition_title(item)}, {number}"
 
 
-def titled(result: Result) -> Result:
-    """The result with what was asked for as its `title`, for tiles."""
+def result_title(result: Result) -> str:
+    """What was asked for and which image of it this is: "Severe cirrhosis, CT · 1 of 4"."""
     number = _("%(index)d of %(count)d") % {"index": result.index + 1, "count": result.request.count}
-    result.title = f"{condition_title(result.request)} · {number}"  # type: ignore[attr-defined]
+    return f"{condition_title(result.request)} · {number}"
+
+
+def titled(result: Result) -> Result:
+    """The result with its `title`, for tiles."""
+    result.title = result_title(result)  # type: ignore[attr-defined]
     return result
 
 
