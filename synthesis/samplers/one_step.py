@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from synthesis.paths import posterior_mean, score
+from synthesis.paths import posterior_mean, scaled_score
 from synthesis.stepping import (
     Generators,
     OnSamplerStep,
@@ -55,19 +55,19 @@ def one_step_literal(
     on_step: OnSamplerStep | None = None,
     generator: Generators = None,
 ) -> Tensor:
-    """x_1 = x_0 + v + (1 - alpha_bar_0) s, with s the score, as ViCTr prints it.
+    """x_1 = x_a + (1 - a) v + (1 - a)^2 s, with s the score: ViCTr's x_0 + v + (1 - alpha_bar_0) s at a = 0.
 
-    s(x_0, 0) = -x_0 and 1 - alpha_bar_0 = 1, so this is E[x_1] - x_0 exactly: the average image with
-    the noise subtracted from it (math.md 3, last line of the table). Kept for comparison only.
-    `x_0` [B, ...] is pure noise; returns the same shape and dtype.
-    Raises ValueError for a grid other than one step from 0 to 1.
+    s(x_0, 0) = -x_0 and 1 - alpha_bar_0 = 1, so from pure noise this is E[x_1] - x_0 exactly: the
+    average image with the noise subtracted (math.md 3, last line of the table). For comparison only.
+    `x_0` [B, ...] is the state at `times[0]`; returns the state at t = 1, same shape and dtype.
+    Raises ValueError for a grid of more than one step.
     """
-    if _start(times) != 0:
-        raise ValueError(f"times: the printed formula starts at 0, got {list(times)}.")
-    v = evaluate(velocity, x_0, 0.0)
-    x_1 = x_0 + v + score(x_0, v, 0.0)
+    a = _start(times)
+    v = evaluate(velocity, x_0, a)
+    estimate = posterior_mean(x_0, v, a)
+    x_1 = estimate + scaled_score(x_0, v, a)
     if on_step is not None:
-        on_step(SamplerStep(1, 1, 1.0, x_1, posterior_mean(x_0, v, 0.0)))
+        on_step(SamplerStep(1, 1, 1.0, x_1, estimate))
     return x_1
 
 

@@ -209,9 +209,10 @@ def test_one_step_refuses_more(sampler):
         sampler(printed_mixture().velocity, starts(2), [0.0, 0.5, 1.0])
 
 
-def test_the_printed_one_step_starts_from_noise():
-    with pytest.raises(ValueError, match="starts at 0"):
-        one_step_literal(printed_mixture().velocity, starts(2), [0.3, 1.0])
+def test_the_printed_one_step_from_a_later_start_adds_the_scaled_score():
+    law, x, t = printed_mixture(), starts(5), torch.tensor(0.3, dtype=DOUBLE)
+    expected = law.posterior_mean(x, t) + 0.7**2 * law.score(x, t)
+    torch.testing.assert_close(one_step_literal(law.velocity, x, [0.3, 1.0]), expected, rtol=0, atol=1e-12)
 
 
 def test_alpha_bar_is_the_square_of_the_time_over_the_scale():
