@@ -42,9 +42,10 @@ export function cookieValue(cookies: string, name: string): string {
   return '';
 }
 
+/** The cookie first: it is renewed when somebody signs in again in another tab, the page's own is not. */
 function csrfToken(): string {
   const meta = document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]');
-  return meta?.content || cookieValue(document.cookie, 'csrftoken');
+  return cookieValue(document.cookie, 'csrftoken') || meta?.content || '';
 }
 
 function failureOf(status: number, type: string, text: string): ApiError {
@@ -92,6 +93,17 @@ export async function getJson<T>(url: string, accept = 'application/json'): Prom
 export async function getBytes(url: string, accept = 'application/octet-stream'): Promise<ArrayBuffer> {
   const response = await request(url, { headers: { Accept: accept } });
   return response.arrayBuffer();
+}
+
+/** POSTs JSON and reads the JSON answer; gives up when the server is silent for `patience` milliseconds. */
+export async function postJson<T>(url: string, body: unknown, patience = 20_000): Promise<T> {
+  const response = await request(url, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: { Accept: 'application/json', 'Content-Type': 'application/json' },
+    signal: AbortSignal.timeout(patience),
+  });
+  return (await response.json()) as T;
 }
 
 /** POSTs a form and reads the JSON answer. */

@@ -11,6 +11,7 @@ export type Mount = (element: HTMLElement, config: unknown) => void | Promise<vo
 const MOUNTS: Readonly<Record<string, () => Promise<Mount>>> = {
   'case-viewer': async () => (await import('./viewer/mount')).caseViewer,
   upload: async () => (await import('./cases/upload')).upload,
+  reading: async () => (await import('./readings/mount')).readingPage,
   'result-viewer': async () => (await import('./viewer/mount')).resultViewer,
 };
 

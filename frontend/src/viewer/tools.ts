@@ -93,13 +93,13 @@ function register(): void {
 
 export class ToolBelt {
   private readonly group: ToolTypes.IToolGroup;
-  private chosen: Primary = 'window';
+  private chosen: Primary = 'scroll';
 
   constructor(
     readonly groupId: string,
     engineId: string,
     viewportIds: readonly string[],
-    options: { masks: boolean },
+    private readonly options: { masks: boolean; fixedWindow?: boolean },
   ) {
     register();
     const group = ToolGroupManager.createToolGroup(groupId);
@@ -119,15 +119,16 @@ export class ToolBelt {
     }
     viewportIds.forEach((id) => group.addViewport(id, engineId));
     for (const name of [NAMES.length, NAMES.ellipse, NAMES.probe]) group.setToolPassive(name);
-    this.activate('window');
+    this.activate(options.fixedWindow ? 'pan' : 'window');
   }
 
   get primary(): Primary {
     return this.chosen;
   }
 
-  /** Gives a tool the main button; wheel, right and middle button keep what they do. */
+  /** Gives a tool the main button; wheel, right and middle button keep what they do. A fixed window stays. */
   activate(primary: Primary): void {
+    if (primary === 'window' && this.options.fixedWindow) return;
     const bindings: Record<string, ToolTypes.IToolBinding[]> = {
       [NAMES.scroll]: [{ mouseButton: MouseBindings.Wheel }],
       [NAMES.zoom]: [
@@ -141,6 +142,7 @@ export class ToolBelt {
       ],
       [NAMES.window]: [{ mouseButton: MouseBindings.Primary, modifierKey: KeyboardBindings.Ctrl }],
     };
+    if (this.options.fixedWindow) delete bindings[NAMES.window];
     const previous = NAMES[this.chosen];
     if (!(previous in bindings)) this.group.setToolPassive(previous, { removeAllBindings: true });
     const main = NAMES[primary];

@@ -1,0 +1,456 @@
+/** The reading page: shows item after item, saves each answer as it is given, and never loses one. */
+import { ApiError, getJson, postJson } from '../api';
+import { viewerInit } from '../viewer/core';
+import { bindButtons, bindKeys, fillHelp } from '../viewer/keyboard';
+import { actionsOf } from './actions';
+import { ViewClock } from './clock';
+import { QuestionForm } from './form';
+import { ItemLoader } from './items';
+import { type Entry, NoShelf, Outbox, type Shelf, StorageShelf } from './outbox';
+import { Plan } from './plan';
+import { Screens } from './screens';
+import { AnswerSheet } from './sheet';
+import { Stage } from './stage';
+import { StatusBar } from './statusbar';
+import { Tabs, newId } from './tabs';
+import type { Item, ReadingConfig, Reply, State, Value, Values } from './types';
+import { ViewingRecorder } from './viewing';
+
+/** An answer within this time of the image's coming up is a slip of the finger: nobody has looked yet. */
+const SLIP_MS = 300;
+
+function shelfOf(place: string): Shelf {
+  try {
+    return new StorageShelf(localStorage, `reading-${place}-`);
+  } catch {
+    return new NoShelf();
+  }
+}
+
+export class ReadingPage {
+  private readonly id = newId();
+  private readonly plan = new Plan();
+  private readonly clock = new ViewClock();
+  private readonly recorder = new ViewingRecorder(this.clock);
+  private readonly loader = new ItemLoader();
+  private readonly bar: StatusBar;
+  private readonly screens: Screens;
+  private readonly form: QuestionForm;
+  private readonly outbox: Outbox;
+  private readonly tabs: Tabs;
+  private stage!: Stage;
+  private sheet: AnswerSheet | null = null;
+  private shownAt = 0;
+  /** Seconds that an item was in view before the present showing, by token. */
+  private readonly viewed = new Map<string, number>();
+  /** What the server said last. */
+  private said: State | null = null;
+  private isPaused = false;
+  private isMoved = false;
+  /** The practice item whose feedback is awaited or read. */
+  private practice: Item | null = null;
+
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly config: ReadingConfig,
+  ) {
+    const find = (name: string): HTMLElement => root.querySelector<HTMLElement>(`[data-${name}]`) as HTMLElement;
+    this.bar = new StatusBar(root, () => void this.outbox.flush());
+    this.screens = new Screens(find('screen-place'), find('work'));
+    this.form = new QuestionForm(find('questions'), config.questions, {
+      onAnswer: (name, value) => this.answered(name, value),
+      onNext: () => this.next(),
+      onBack: () => void this.back(),
+    });
+    this.outbox = new Outbox(shelfOf(config.place), {
+      send: (entry) => this.send(entry),
+      onChange: (status) => this.bar.showOutbox(status),
+      onArrived: (entry, reply) => this.arrived(entry, reply),
+      onRefused: (entry, error) => void this.refused(entry, error),
+    });
+    this.tabs = new Tabs(config.place, this.id, () => this.moved());
+  }
+
+  async start(): Promise<void> {
+    await viewerInit();
+    const host = this.root.querySelector<HTMLDivElement>('[data-viewport]') as HTMLDivElement;
+    this.stage = new Stage(host, this.loader, this.config.window === 'fixed', { onLook: () => this.looked() });
+    this.stage.onRetry = () => void this.show();
+    const actions = actionsOf(this.stage, this.config.window === 'fixed', {
+      pause: () => void this.pause(),
+      help: () => document.querySelector<HTMLDialogElement>('[data-viewer-help]')?.showModal(),
+      looked: () => this.bar.showTool(this.stage.tool),
+    });
+    this.bindAnswerKeys();
+    bindKeys(document.body, actions);
+    bindButtons(this.root, actions);
+    const help = document.querySelector<HTMLDialogElement>('[data-viewer-help]');
+    if (help) fillHelp(help, actions);
+    this.bar.showTool(this.stage.tool);
+    addEventListener('online', () => void this.online());
+    addEventListener('pagehide', () => this.reportViewing());
+    document.addEventListener('visibilitychange', () => this.visibility());
+    this.bar.showOutbox(this.outbox.status);
+    await this.resume();
+  }
+
+  // --- beginning, pausing, two tabs
+
+  /** Takes the place over and shows the item that the server says is next. */
+  private async resume(): Promise<void> {
+    try {
+      await this.outbox.flush();
+      const state = await postJson<State>(this.config.urls.resume, { page: this.id });
+      this.tabs.take();
+      this.isMoved = false;
+      this.isPaused = false;
+      this.screens.hide();
+      this.plan.restart(state, this.outbox.completing);
+      this.said = state;
+      await this.show();
+      this.act();
+    } catch (error) {
+      await this.notResumed(error);
+    }
+  }
+
+  private async notResumed(error: unknown): Promise<void> {
+    const again = { label: 'Try again', run: () => void this.resume() };
+    const words = error instanceof Error ? error.message : String(error);
+    if (error instanceof ApiError && error.status === 409) {
+      // The study was closed, or the next session has to wait: the welcome page says which.
+      this.leave(this.config.urls.welcome);
+      return;
+    }
+    if (error instanceof ApiError && error.status === 0 && this.isPaused && this.plan.item) {
+      // Paused here and still the one that reads: what is loaded can be read without a connection.
+      this.isPaused = false;
+      this.screens.hide();
+      await this.show();
+      return;
+    }
+    this.screens.show('unreachable', 'The study could not be opened', words, [again]);
+  }
+
+  private async pause(): Promise<void> {
+    if (this.isPaused || this.screens.current || !this.plan.item) return;
+    this.isPaused = true;
+    this.form.flushTexts();
+    this.reportViewing();
+    this.clock.stop();
+    this.outbox.add({ id: newId(), kind: 'pause', token: '', body: { page: this.id } });
+    this.stage.clear();
+    this.screens.show(
+      'paused',
+      'Paused',
+      'Everything you answered is saved. You can close this page and go on later, here or on another computer.',
+      [
+        { label: 'Go on reading', run: () => void this.resume() },
+        { label: 'Leave', run: () => this.leave(this.config.urls.welcome), isQuiet: true },
+      ],
+    );
+  }
+
+  /** Another page has taken over: this one shows nothing more, and what it holds is still sent. */
+  private moved(): void {
+    if (this.isMoved) return;
+    this.isMoved = true;
+    this.reportViewing();
+    this.clock.stop();
+    this.stage.clear();
+    this.form.setOpen(false);
+    this.screens.show(
+      'moved',
+      'Reading goes on elsewhere',
+      'This study was opened in another tab or on another computer. Everything you answered here is saved. ' +
+        'You can close this tab, or go on here.',
+      [{ label: 'Go on here', run: () => void this.resume() }],
+    );
+  }
+
+  private visibility(): void {
+    this.clock.setAway(document.hidden);
+    if (document.hidden || this.isPaused || this.isMoved) return;
+    void getJson<State>(`${this.config.urls.state}?page=${this.id}`).then(
+      (state) => this.absorb(state),
+      () => undefined, // asked again with the next answer
+    );
+  }
+
+  private async online(): Promise<void> {
+    if (this.screens.current === 'unreachable') await this.resume();
+    else await this.outbox.flush();
+  }
+
+  private leave(address: string): void {
+    location.replace(address);
+  }
+
+  // --- showing
+
+  /** Shows the item of the plan's position, or says what is waited for. */
+  private async show(): Promise<void> {
+    if (this.isPaused || this.isMoved || this.practice) return;
+    const item = this.plan.item;
+    if (!item) {
+      this.wait();
+      return;
+    }
+    this.screens.hide();
+    this.bar.showProgress(item.position, this.plan.total, item.is_practice);
+    this.sheet = new AnswerSheet(this.config.questions, item.answers);
+    this.form.reset(this.sheet, this.config.going_back && item.position > 0);
+    this.root.dataset['state'] = 'loading';
+    const isShown = await this.stage.show(item);
+    if (this.plan.item?.token !== item.token || this.isPaused || this.isMoved) return;
+    this.root.dataset['state'] = isShown ? 'ready' : 'error';
+    if (!isShown) return;
+    this.shownAt = performance.now();
+    this.clock.restart();
+    this.clock.setAway(document.hidden);
+    this.recorder.restart(this.stage.look.slice);
+    this.looked();
+    this.form.setOpen(true);
+    this.root.dataset['item'] = String(item.position + 1);
+    performance.mark('item-shown', { detail: item.position });
+    for (const next of this.plan.ahead) await this.loader.ahead(next);
+  }
+
+  /** Nothing to show yet: the last answers are on their way, or the connection is lost. */
+  private wait(): void {
+    this.stage.clear();
+    this.form.setOpen(false);
+    this.root.dataset['state'] = 'waiting';
+    this.screens.show(
+      'waiting',
+      'One moment',
+      'Your answers are being sent; the next image comes when they have arrived. If the connection is lost, ' +
+        'they stay on this computer and are sent as soon as it is back.',
+    );
+  }
+
+  /** Takes in what the server says of the place, and acts on it. */
+  private absorb(state: State): void {
+    this.said = state;
+    this.plan.absorb(state);
+    this.act();
+  }
+
+  /** Acts on what the server said last, once nothing that was answered here can change it. */
+  private act(): void {
+    const state = this.said;
+    if (!state || this.outbox.status.waiting > 0) return;
+    if (['finished', 'closed', 'withdrawn', 'washout', 'not_open'].includes(state.phase)) {
+      const { finish, welcome } = this.config.urls;
+      if (this.outbox.isEmpty && !this.practice) this.leave(state.phase === 'finished' ? finish : welcome);
+    } else if (!state.is_holder) this.moved();
+    else if (this.isPaused || this.isMoved || this.practice) return;
+    else if (state.phase === 'ready' || state.phase === 'paused') void this.resume();
+    else if (state.phase === 'complete' && !this.plan.isLookingBack) this.offerFinish();
+    else if (state.position > this.plan.here && !this.plan.isLookingBack) {
+      this.plan.jump(state.position);
+      void this.show();
+    } else if (this.screens.current === 'waiting') void this.show();
+    else for (const next of this.plan.ahead) void this.loader.ahead(next);
+  }
+
+  private offerFinish(): void {
+    if (this.screens.current === 'complete') return;
+    this.plan.jump(this.plan.total);
+    this.stage.clear();
+    this.form.setOpen(false);
+    this.screens.show('complete', 'Every image is answered', 'You may look back and change answers, or finish.', [
+      { label: 'Finish', run: () => void this.finish() },
+      { label: 'Look back', run: () => void this.back(), isQuiet: true },
+    ]);
+  }
+
+  private async finish(): Promise<void> {
+    try {
+      await this.outbox.flush();
+      if (!this.outbox.isEmpty) return;
+      await postJson<State>(this.config.urls.finish, { page: this.id });
+      this.leave(this.config.urls.finish);
+    } catch (error) {
+      this.bar.say(error instanceof Error ? error.message : String(error), true);
+    }
+  }
+
+  // --- answering
+
+  private bindAnswerKeys(): void {
+    document.addEventListener(
+      'keydown',
+      (event) => {
+        if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || this.screens.current) return;
+        const target = event.target instanceof Element ? event.target : null;
+        if (target?.closest('dialog, textarea, .overlay__notice, .reading__bar')) return;
+        if (event.repeat) return;
+        if (event.key === 'Enter') {
+          // Enter on a target that is not chosen yet chooses it; everywhere else it goes on.
+          const button = target?.closest('button');
+          if (button && button.getAttribute('aria-pressed') !== 'true') return;
+          this.next();
+        } else if (event.key === 'Backspace' && this.config.going_back) void this.back();
+        else if (!this.form.key(event.key.toLowerCase())) return;
+        event.preventDefault();
+        event.stopPropagation();
+      },
+      { capture: true },
+    );
+  }
+
+  /** One whole answer was given. */
+  private answered(name: string, value: Value): void {
+    const item = this.plan.item;
+    if (!item || !this.sheet) return;
+    if (performance.now() - this.shownAt < SLIP_MS) {
+      this.bar.say('That was too quick to have been meant; the answer was not taken.', true);
+      this.sheet = new AnswerSheet(this.config.questions, item.answers);
+      this.form.reset(this.sheet, this.config.going_back && item.position > 0);
+      this.form.setOpen(true);
+      return;
+    }
+    item.answers = { ...item.answers, [name]: value };
+    if (this.sheet.isOneKey) this.complete(item, { [name]: value });
+    else this.post(item, { [name]: value }, false);
+  }
+
+  /** The reader is done with the item, if everything is answered. */
+  private next(): void {
+    if (this.practice) {
+      this.afterPractice();
+      return;
+    }
+    const item = this.plan.item;
+    if (!item || !this.sheet || this.root.dataset['state'] !== 'ready') return;
+    this.form.flushTexts();
+    if (!this.sheet.isDone) {
+      this.form.askForMissing();
+      return;
+    }
+    if (this.plan.isLookingBack) this.goOn(item);
+    else this.complete(item, {});
+  }
+
+  private complete(item: Item, answers: Values): void {
+    performance.mark('item-answered', { detail: item.position });
+    this.post(item, answers, true);
+    if (item.is_practice && !this.plan.isLookingBack) {
+      this.reportViewing();
+      this.practice = item;
+      this.form.setOpen(false);
+      this.bar.showFeedback(null);
+      return;
+    }
+    this.goOn(item);
+  }
+
+  private goOn(item: Item): void {
+    const wasBack = this.plan.isLookingBack;
+    this.reportViewing();
+    this.clock.stop();
+    this.stage.clear();
+    const token = this.plan.advance(this.config.going_back);
+    if (token) void this.loader.release(token);
+    if (wasBack && item.position + 1 >= this.plan.total) this.offerFinish();
+    else void this.show().then(() => this.act());
+  }
+
+  private afterPractice(): void {
+    const item = this.practice;
+    if (!item || !this.bar.hasFeedback) return;
+    this.practice = null;
+    this.bar.hideFeedback();
+    this.goOn(item);
+  }
+
+  private async back(): Promise<void> {
+    const at = this.plan.here - 1;
+    if (!this.config.going_back || at < 0 || this.practice) return;
+    try {
+      this.form.flushTexts();
+      await this.outbox.flush();
+      const state = await getJson<State>(`${this.config.urls.state}?page=${this.id}&at=${at}`);
+      const item = state.items.find((one) => one.position === at);
+      if (!item) {
+        this.bar.say('There is nothing earlier to go back to.', true);
+        return;
+      }
+      this.reportViewing();
+      this.plan.goBack(item);
+      this.screens.hide();
+      await this.show();
+    } catch (error) {
+      this.bar.say(error instanceof Error ? error.message : String(error), true);
+    }
+  }
+
+  // --- sending
+
+  private post(item: Item, answers: Values, isComplete: boolean): void {
+    const id = newId();
+    const body = {
+      page: this.id,
+      submission: id,
+      answers,
+      seconds: Math.round(this.secondsOf(item) * 1000) / 1000,
+      is_complete: isComplete,
+    };
+    this.outbox.add({ id, kind: 'answers', token: item.token, body });
+  }
+
+  /** How long the item has been in view on this page, pauses and looks away left out. */
+  private secondsOf(item: Item): number {
+    return (this.viewed.get(item.token) ?? 0) + this.clock.seconds;
+  }
+
+  private send(entry: Entry): Promise<unknown> {
+    const { urls } = this.config;
+    const address = entry.kind === 'pause' ? urls.pause : urls[entry.kind].replace('ITEM', entry.token);
+    return postJson(address, entry.body);
+  }
+
+  private arrived(entry: Entry, reply: unknown): void {
+    if (entry.kind !== 'answers') {
+      this.act();
+      return;
+    }
+    const { outcome, feedback, state } = reply as Reply;
+    if (outcome === 'set_aside') {
+      this.bar.say('An answer came too late to count, because the item was answered elsewhere. It is kept apart.', true);
+    }
+    if (this.practice?.token === entry.token && entry.body['is_complete'] === true) {
+      this.bar.showFeedback(feedback || 'No feedback is given for this image.', () => this.next());
+    }
+    this.absorb(state);
+  }
+
+  private async refused(entry: Entry, error: Error): Promise<void> {
+    if (entry.kind !== 'answers') return;
+    this.bar.say(`An answer was not accepted: ${error.message} Please answer this image again.`, true);
+    this.practice = null;
+    this.bar.hideFeedback();
+    await this.resume();
+  }
+
+  // --- looking
+
+  private looked(): void {
+    const { slice, window, zoom } = this.stage.look;
+    this.recorder.onSlice(slice);
+    if (window) this.recorder.onWindow(window);
+    this.recorder.onZoom(zoom);
+  }
+
+  /** Hands in how the present item was looked at so far, and counts anew from here. */
+  private reportViewing(): void {
+    const item = this.plan.item;
+    if (!item || this.root.dataset['state'] !== 'ready' || this.clock.seconds + this.clock.away === 0) return;
+    const log = this.recorder.report(this.stage.screen);
+    const id = newId();
+    this.outbox.add({ id, kind: 'viewing', token: item.token, body: { submission: id, log } });
+    this.viewed.set(item.token, this.secondsOf(item));
+    this.root.dataset['state'] = 'reported';
+  }
+}
