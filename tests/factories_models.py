@@ -41,13 +41,13 @@ def tiny_recipe(rows: int = 128, columns: int = 128) -> dict[str, Any]:
     }
 
 
-def tiny_model(folder: Path, *, seed: int = 0, **recipe: Any) -> Path:
+def tiny_model(folder: Path, *, seed: int = 0, options: Options = TINY, **recipe: Any) -> Path:
     """Save a model with random weights in `folder` (a directory) and return the folder.
 
     The zero-initialised last layers are randomised, so that conditions do change the image.
     """
     torch.manual_seed(seed)
-    network = UNet(TINY)
+    network = UNet(options)
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.abs().sum() == 0:

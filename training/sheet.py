@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,31 +16,41 @@ from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.phantoms import WINDOWS
 from synthesis.phantoms.labels import LABEL_SET
 from training.data import only_liver
-from training.evaluate import find_model
+from training.evaluate import FLOW, MANY, find_model, main_setting
 from training.held_out import Case, Setting, held_out, make
 
-COLUMNS = (
-    ("phantom", None),
-    ("mask", None),
-    ("rft, 4 calls", Setting(sampler="rft", calls=4)),
-    ("Euler, 4 calls", Setting(sampler="euler", calls=4)),
-    ("rft, 30 calls", Setting(sampler="rft", calls=30)),
-    ("liver alone given", None),
-    ("rft, 4 calls", Setting(sampler="rft", calls=4, masks="liver")),
-)
 TITLE = 14  # height of a heading, pixels
 Tile = npt.NDArray[np.uint8]
+SAMPLERS = {"rft": "rft", "euler": "Euler", "shortcut": "shortcut"}
+
+
+def columns(model: LoadedModel) -> list[tuple[str, Setting | None]]:
+    """Headings, and how each column's images are made: the model's main setting beside others."""
+    main = main_setting(model)
+    other = Setting(sampler="euler", calls=4) if main == FLOW else replace(main, calls=1)
+    return [
+        ("phantom", None),
+        ("mask", None),
+        *((_heading(s), s) for s in (main, other, MANY)),
+        ("liver alone given", None),
+        (_heading(main), replace(main, masks="liver")),
+    ]
+
+
+def _heading(setting: Setting) -> str:
+    return f"{SAMPLERS[setting.sampler]}, {setting.calls} call{'s' if setting.calls > 1 else ''}"
 
 
 def sheet(model: LoadedModel, *, per_modality: int = 3, zoom: int = 1) -> Image.Image:
     """Held-out phantoms by row, settings by column; below, one mask under all four severities."""
     shape = (int(model.recipe["image"]["rows"]), int(model.recipe["image"]["columns"]))
     pool = held_out("test", 12 * per_modality, shape)
+    settings = columns(model)
     rows: list[list[Tile]] = []
     for modality in ("CT", "T1", "T2"):
         for case in [c for c in pool if c.condition.modality == modality][:per_modality]:
-            rows.append([_tile(model, case, title, setting) for title, setting in COLUMNS])
-    main = _paste(rows, [title for title, _ in COLUMNS], zoom)
+            rows.append([_tile(model, case, title, setting) for title, setting in settings])
+    main = _paste(rows, [title for title, _ in settings], zoom)
     fixed = []
     for modality in ("CT", "T1", "T2"):
         number = next(
@@ -47,7 +58,7 @@ def sheet(model: LoadedModel, *, per_modality: int = 3, zoom: int = 1) -> Image.
         )
         cases = [held_out("test", number + 1, shape, texture=g)[number] for g in range(4)]
         real = [_window(c.image, modality) for c in cases]
-        images = make(model, cases, Setting(sampler="rft", calls=4), [number] * 4)
+        images = make(model, cases, main_setting(model), [number] * 4)
         fixed.append(
             real[:1] + [_window(model.denormalise(i, modality), modality) for i in images] + [real[3]]
         )

@@ -9,7 +9,7 @@ import torch
 from synthesis.checkpoints import load_model
 from synthesis.metrics.judges import KINDS, load_judges, save_judge
 from synthesis.phantoms.labels import LIVER
-from tests.factories_models import tiny_model
+from tests.factories_models import TINY, tiny_model
 from training import evaluate as evaluation
 from training.calibrate import band_table
 from training.held_out import Setting, cached_images, chunks, content_key, held_out, make
@@ -118,6 +118,20 @@ def test_the_whole_report_has_every_goal(model, judges, tmp_path):
     assert "| rft-4-whole |" in evaluation.table(report)
 
 
+@pytest.mark.slow
+def test_a_model_of_long_steps_is_measured_at_two_calls_and_one(model, judges, tmp_path):
+    recipe = {"method": "shortcut", "shortcut": {"segments": 8, "shift": 0.35}, "name": "fast"}
+    fast = load_model(tiny_model(tmp_path / "fast", options=replace(TINY, spans=True), **recipe))
+    report = evaluation.evaluate(
+        fast, judges, tmp_path / "images", cases=8, against=model,
+        only=[Setting(sampler="shortcut", calls=n) for n in (2, 1)] + [Setting(sampler="rft", calls=30)],
+    )  # fmt: skip
+    measures = [row["measure"] for row in report["goals"]]
+    for name in ("(KID(2) - KID(30))", "(KID(1) - KID(30))", "(KID(2) - KID(30) of tiny)"):
+        assert f"{name} / K_ref" in measures
+    assert evaluation.table(report).startswith("| goal at 2 calls (shortcut, whole masks) |")
+
+
 def test_the_settings_are_those_of_the_issue():
     names = [s.name for s in evaluation.settings(full=False)]
     assert names[0] == "rft-4-whole"
@@ -125,3 +139,6 @@ def test_the_settings_are_those_of_the_issue():
         f"{s}-{n}-{m}" for s in ("rft", "euler") for n in (4, 30) for m in ("whole", "liver")
     }
     assert len(evaluation.settings(full=True)) == 20
+    short = [s.name for s in evaluation.settings(full=False, main=evaluation.SHORTCUT)]
+    assert short[:3] == ["shortcut-2-whole", "shortcut-1-whole", "rft-30-whole"]
+    assert [name.replace("whole", "liver") for name in short[:3]] == short[3:]
