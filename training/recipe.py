@@ -37,6 +37,7 @@ class ShortcutSettings(FlowSettings):
     segments: int = 8  # finest steps from t = 0 to 1, a power of two
     shift: float = 0.35  # of their grid (synthesis.checkpoints.shifted_grid)
     flow_share: float = 0.5  # share of each batch that learns the velocity itself
+    from_origin: bool = False  # the velocity is that of `init_from`, frozen, instead of learned from data
     coarse: float = 0.0  # extra weight of the error's means over cells of 4 x 4 pixels
 
     def __post_init__(self) -> None:

@@ -55,7 +55,10 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     first = resume(run / CHECKPOINT, network, ema, optimiser)
     network, optimiser = accelerator.prepare(network, optimiser)
     ema.to(accelerator.device)
-    average = accelerator.prepare_model(ema.network, evaluation_mode=True)
+    teachers = {"average": accelerator.prepare_model(ema.network, evaluation_mode=True)}
+    if getattr(recipe.objective, "from_origin", False):
+        origin = load_model(Path(recipe.init_from)).network.to(memory_format=torch.channels_last)
+        teachers["origin"] = accelerator.prepare_model(origin, evaluation_mode=True)
 
     shards = PhantomShards(data)
     objective = OBJECTIVES[recipe.objective.name]
@@ -72,7 +75,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
         )  # fmt: skip
         generator = torch.Generator().manual_seed(hash_seed(recipe.seed, step, rank))
         batch = _to(batch, accelerator.device)
-        loss = objective(network, batch, recipe.objective, generator, average=average)
+        loss = objective(network, batch, recipe.objective, generator, **teachers)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(network.parameters(), settings.clip)
         for group in optimiser.param_groups:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from training.data import Batch
     from training.recipe import ShortcutSettings
 
-AverageVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # u(x, t, span), each time [B]
+Velocity = Callable[..., Tensor]  # v(x, t), or u(x, t, span) over a step; times [B]
 
 
 class Steps(NamedTuple):
@@ -28,6 +28,10 @@ class Steps(NamedTuple):
     end: Tensor
     finest: Tensor
 
+    def only(self, which: Tensor) -> Steps:
+        """The steps at these places."""
+        return Steps(*(part[which] for part in self))
+
 
 def shortcut(
     network: nn.Module,
@@ -36,12 +40,16 @@ def shortcut(
     generator: torch.Generator,
     *,
     average: nn.Module,
+    origin: nn.Module | None = None,
 ) -> Tensor:
     """E w |u(x_t, t, s) - target|^2: the velocity on the first items of the batch, long steps on the rest.
 
-    The velocity (span 0) has the flow's own target x_1 - n. Long steps start on the path, at the
-    grid's times, and their targets are made by `average` (`step_target`), through which no gradient
-    flows. Weights, noise and times as in the flow objective; `settings.coarse` adds `coarse_error`.
+    Long steps start on the path, at the grid's times, and learn from two half steps of `average`
+    (`halves_target`), the finest from the velocity (`midpoint_target`). The velocity (span 0) has
+    the flow's own target x_1 - n; with an `origin`, a trained flow that stays as it is, the
+    velocity and the finest steps learn from that instead, whose answers carry no noise. No
+    gradient flows through targets. Weights, noise and times as in the flow objective;
+    `settings.coarse` adds `coarse_error`.
     """
     x_1 = batch.images
     plain = round(settings.flow_share * x_1.shape[0])
@@ -51,19 +59,46 @@ def shortcut(
     t = torch.cat([times.to(x_1.device), steps.start])
     span = torch.cat([torch.zeros(plain, device=x_1.device), steps.end - steps.start])
     x_t = interpolate(n, x_1, t)
-    condition = [part[plain:] for part in batch.condition]
 
-    def teacher(x: Tensor, time: Tensor, length: Tensor) -> Tensor:
-        u: Tensor = average(x, time, *condition, length)
-        return u.float()
+    def ask(teacher: nn.Module, which: Tensor) -> Velocity:
+        condition = [part[which] for part in batch.condition]
+        return lambda x, *when: teacher(x, *when[:1], *condition, *when[1:]).to(x_1.dtype)
 
+    items = torch.arange(x_1.shape[0], device=x_1.device)
+    fine, long = items[plain:][steps.finest], items[plain:][~steps.finest]
+    target = x_1 - n
     with torch.no_grad():
-        target = torch.cat([(x_1 - n)[:plain], step_target(teacher, x_t[plain:], steps)])
+        if origin is not None and plain:
+            target[:plain] = ask(origin, items[:plain])(x_t[:plain], t[:plain])
+        if len(fine):
+            velocity = ask(origin or average, fine)
+            target[fine] = midpoint_target(velocity, x_t[fine], steps.only(steps.finest))
+        if len(long):
+            target[long] = halves_target(ask(average, long), x_t[long], steps.only(~steps.finest))
     u = network(x_t, t, *batch.condition, span)
     weights = region_weights(batch.labels, settings)
-    error = u.float() - target
+    error = u.to(x_1.dtype) - target
     loss = (weights * error**2).sum() / weights.sum()
     return loss + settings.coarse * coarse_error(error, weights) if settings.coarse else loss
+
+
+def halves_target(u: Velocity, x: Tensor, steps: Steps) -> Tensor:
+    """The average velocity over each step from those over its halves, u(x, t, span): [B, ...].
+
+    x_m = x + (m - a) u(x, a, m),   u*(x, a, b) = ((m - a) u(x, a, m) + (b - m) u(x_m, m, b)) / (b - a),
+    which the average velocity of a flow obeys exactly.
+    """
+    a, m, b, _ = steps
+    first = u(x, a, m - a)
+    second = u(x + time_like(m - a, x) * first, m, b - m)
+    share = time_like((m - a) / (b - a), x)
+    return share * first + (1 - share) * second
+
+
+def midpoint_target(v: Velocity, x: Tensor, steps: Steps) -> Tensor:
+    """The average velocity over each step by the midpoint rule, v(x + (m - a) v(x, a), m): [B, ...]."""
+    a, m, _, _ = steps
+    return v(x + time_like(m - a, x) * v(x, a), m)
 
 
 def coarse_error(error: Tensor, weights: Tensor, cell: int = 4) -> Tensor:
@@ -76,22 +111,6 @@ def coarse_error(error: Tensor, weights: Tensor, cell: int = 4) -> Tensor:
     total = F.avg_pool2d(weights, cell)
     mean = F.avg_pool2d(weights * error, cell) / total
     return (total * mean**2).sum() / total.sum()
-
-
-def step_target(u: AverageVelocity, x: Tensor, steps: Steps) -> Tensor:
-    """The average velocity over each step, from two calls over its halves: [B, ...].
-
-    x_m = x + (m - a) u(x, a, m),   u*(x, a, b) = ((m - a) u(x, a, m) + (b - m) u(x_m, m, b)) / (b - a),
-    which the average velocity of a flow obeys exactly. A finest step has no halves that were
-    learned: there u is the velocity (span 0), and u* = v(x + (m - a) v(x, a), m), the midpoint rule.
-    """
-    a, m, b, finest = steps
-    zero = torch.zeros_like(a)
-    first = u(x, a, torch.where(finest, zero, m - a))
-    x_m = x + time_like(m - a, x) * first
-    second = u(x_m, m, torch.where(finest, zero, b - m))
-    share = time_like(torch.where(finest, zero, (m - a) / (b - a)), x)
-    return share * first + (1 - share) * second
 
 
 def draw_steps(count: int, settings: ShortcutSettings, generator: torch.Generator) -> Steps:
