@@ -17,7 +17,7 @@ from webapp.accounts.models import Role, RoleGrant, User
 from webapp.core.errors import ApplicationError
 from webapp.readings.audit.browser import Browser, Reply
 from webapp.readings.audit.observation import Exchange, Observation, Pixels
-from webapp.readings.models import Assignment, ItemTruth, Place, Reading
+from webapp.readings.models import Assignment, ItemTruth, Place, Reading, ReadingItem
 from webapp.readings.protocol import Question
 from webapp.readings.selectors_taking import terms_of
 
@@ -32,13 +32,17 @@ Beat = Callable[[], None]
 def collect(place: Place, beat: Beat, *, rounds: int = ROUNDS) -> list[Observation]:
     """One observation per assignment of an auditor's place, through the addresses that readers use.
 
+    Practice items are left out: after each the reader is told what it was.
+
     Every round visits all items in a new random order, so that a machine that grows slower or warmer
     does so for both arms. In the first round the reading page, every frame, a refusal, and the reply to
     an answer are taken too. `beat` is called before each visit and may raise to stop.
 
     Raises ApplicationError where an item could not be loaded.
     """
-    assignments = list(place.assignments.select_related("item").order_by("position"))
+    practice = ReadingItem.Role.TRAINING
+    asked = place.assignments.exclude(item__role=practice).select_related("item")
+    assignments = list(asked.order_by("position"))
     visits: dict[int, list[list[Exchange]]] = defaultdict(list)
     pixels: dict[int, Pixels] = {}
     generator = np.random.default_rng()

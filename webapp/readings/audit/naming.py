@@ -96,6 +96,8 @@ def rules(observations: Sequence[Observation], table: Mapping[str, Sequence[Any]
     ]
     for name, values in table.items():
         varies = len({repr(value) for value in values}) > 1
+        if not varies and not _TAG.search(name):
+            continue
         found = _telling(name, values) or _dated(values, clock) or _constant_within(values, arms)
         if found and (varies or found.startswith("is a DICOM attribute")):
             yield Rule(feature=name, values=tuple(values), words=found, varies=varies)

@@ -14,8 +14,9 @@ VERDICTS = (BLOCKED, ACCEPTANCE, CLEAR)
 class Finding:
     """One thing that tells the arms apart, or names a source.
 
-    found_by: "test" (then `auc`, its 95% interval `low` to `high` and the adjusted `p` are there) or
-    "rule". words: how the feature tells, such as "larger in synthetic items". examples: values per arm.
+    found_by: "rule", "feature" or "classifier" (of all features of the family); with the latter two
+    come `auc`, cross-validated, its 95% interval `low` to `high` and the adjusted `p`. words: how the
+    feature tells, such as "is larger in synthetic items". examples: values per arm.
     """
 
     feature: str

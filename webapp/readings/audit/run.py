@@ -51,6 +51,7 @@ def audit(
     if missing:
         raise ApplicationError(f"There is no {missing[0]} item, so there is nothing to tell apart.")
     table = _table(observations)
+    broken = list(rules(observations, table))
     found = _features(observations, table)
     labels = np.array([observation.arm == ARMS[1] for observation in observations])
     clusters = [observation.cluster for observation in observations]
@@ -63,10 +64,10 @@ def audit(
         arm: len({one.cluster for one in observations if one.arm == arm}) for arm in ARMS
     }  # by arm, for the intervals
     findings = [
-        *_by_rule(rules(observations, table), observations),
+        *_by_rule(broken, observations),
         *_by_test(tests, test, observations, folds, independent, level),
     ]
-    notes = _notes(rules(observations, table), relabeled, independent, level)
+    notes = _notes(broken, relabeled, independent, level)
     verdict = verdict_of(findings, can_test=relabeled.log_count >= np.log(1 / level))
     report = AuditReport(
         verdict=verdict,
@@ -215,25 +216,34 @@ def _by_test(
     findings = []
     for index in best.values():
         one = tests[index]
-        area, words = float(one.areas[0]), "together tell the arms apart"
+        area, words, found_by = float(one.areas[0]), "together tell the arms apart", "classifier"
         examples: dict[str, list[str]] = {}
         name = f"all features, {one.name}"
         if one.feature is not None and one.column is not None:
-            column = one.feature.columns[one.column]
+            column, found_by = one.feature.columns[one.column], "feature"
             words = f"{column.words} in {ARMS[int(area > 0.5)]} items"
             area = cross_validated_auc(column.numbers, labels, folds)
             examples, name = _examples(one.feature.values, observations), one.name
         low, high = auc_interval(area, clusters[ARMS[1]], clusters[ARMS[0]])
         findings.append(
             Finding(
-                feature=name, family=one.family, found_by="test", words=words, auc=round(area, 4),
+                feature=name, family=one.family, found_by=found_by, words=words, auc=round(area, 4),
                 low=round(low, 4), high=round(high, 4), p=float(test.adjusted[index]), examples=examples,
             )
         )  # fmt: skip
-    return sorted(findings, key=lambda f: (f.family, f.p or 0.0, -abs((f.auc or 0.5) - 0.5), f.feature))
+    return sorted(
+        findings,
+        key=lambda f: (
+            f.family,
+            f.found_by == "classifier",
+            f.p or 0.0,
+            -abs((f.auc or 0.5) - 0.5),
+            f.feature,
+        ),
+    )
 
 
-def _by_rule(found: Any, observations: Sequence[Observation]) -> list[Finding]:
+def _by_rule(found: Sequence[Rule], observations: Sequence[Observation]) -> list[Finding]:
     """One finding per check that failed in a way that differs between items; equal ones once."""
     places: dict[tuple[str, ...], list[Rule]] = {}
     for rule in found:
@@ -292,7 +302,9 @@ def _classifier_rows(
     return rows
 
 
-def _notes(found: Any, relabeled: Labelings, clusters: Mapping[str, int], level: float) -> list[str]:
+def _notes(
+    found: Sequence[Rule], relabeled: Labelings, clusters: Mapping[str, int], level: float
+) -> list[str]:
     """Limits of the test, and what is sent alike for all items but need not be."""
     notes = []
     if relabeled.log_count < np.log(1 / level):
