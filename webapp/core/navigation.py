@@ -35,6 +35,7 @@ _IMAGES = frozenset({"clinician", "researcher", "data_manager", "study_lead"})
 _ASKS = frozenset({"clinician", "researcher"})
 _EVERYBODY = _IMAGES | {"annotator", "administrator"}
 _WORKS = _IMAGES | {"administrator"}
+_READINGS = frozenset({"study_lead", "annotator", "clinician", "researcher"})
 _TOKENS = frozenset({"researcher", "data_manager", "study_lead", "administrator"})
 _ADMINISTRATORS = frozenset({"administrator"})
 
@@ -53,6 +54,13 @@ SECTIONS = (
             Place(label=_("Synthesise"), icon="wand-sparkles", url_name="jobs:synthesise", roles=_ASKS),
             Place(label=_("Jobs"), icon="activity", url_name="jobs:job-list", roles=_WORKS),
             Place(label=_("Results"), icon="images", url_name="jobs:result-list", roles=_IMAGES),
+            Place(
+                label=_("Readings"),
+                icon="microscope",
+                url_name="readings:reading-list",
+                roles=_READINGS,
+                prefixes=("/take/",),
+            ),
             Place(label=_("Models"), icon="boxes", url_name="registry:model-list", roles=_IMAGES),
             Place(label=_("API"), icon="webhook", url_name="api:docs", roles=_TOKENS),
         ),

@@ -19,10 +19,11 @@ def reading_list_for(*, user: Any) -> QuerySet[Reading]:
     """The studies that the person leads, newest first, each with `item_count` and `reader_count`."""
     if not may_lead(user):
         return Reading.objects.none()
-    return Reading.objects.filter(owner=user).annotate(
+    readings = Reading.objects.filter(owner=user).annotate(
         item_count=Count("items", distinct=True),
         reader_count=Count("places", filter=Q(places__is_auditor=False), distinct=True),
     )
+    return readings.order_by("-created_at")
 
 
 def place_list_for(*, user: Any) -> QuerySet[Place]:

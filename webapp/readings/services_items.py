@@ -82,8 +82,9 @@ def item_add_cases(
     slices: SliceRule | None = None,
     role: str = ReadingItem.Role.MAIN,
     control: str = "",
+    limit: int | None = None,
 ) -> Added:
-    """Add one real item per case. Cases that cannot be used are left out, each with its reason.
+    """Add one real item per case, at most `limit`; those that cannot be used are left out, with reasons.
 
     Left out are synthetic and coloured images, cases without such a slice, slices that are in the study
     already, and, unless the protocol allows it, a second case of one patient.
@@ -101,6 +102,8 @@ def item_add_cases(
         row = draft_locked(user=user, reading=reading)
         adding = _Adding(row, slices or SliceRule(), role, control, ItemTruth.Arm.REAL)
         for case in chosen:
+            if adding.is_full(limit):
+                break
             if case.is_synthetic:
                 adding.leave_out(case, _("is synthetic; add it from the results"))
             else:
@@ -116,8 +119,9 @@ def item_add_results(
     slices: SliceRule | None = None,
     role: str = ReadingItem.Role.MAIN,
     control: str = "",
+    limit: int | None = None,
 ) -> Added:
-    """Add one synthetic item per result: the lead's own, or results that their owners offered.
+    """Add one synthetic item per result, at most `limit`: the lead's own, or those offered to leads.
 
     Raises Conflict once the study is launched or where an invited reader made one of them, NotVisible
     where the person may not use one.
@@ -135,6 +139,8 @@ def item_add_results(
         refuse_results_of_readers(row, chosen)
         adding = _Adding(row, slices or SliceRule(), role, control, ItemTruth.Arm.SYNTHETIC)
         for result in chosen:
+            if adding.is_full(limit):
+                break
             adding.add(result.case, result=result, patient=_anatomy_of(result), source=_result_source(result))
         return _added(user, row, adding)
 
@@ -164,6 +170,10 @@ class _Adding:
             truths.filter(arm=ItemTruth.Arm.REAL, control="").values_list("patient", flat=True)
         )
         self.room = ITEM_LIMIT - truths.count()
+
+    def is_full(self, limit: int | None) -> bool:
+        """Whether as many items as asked for are there."""
+        return limit is not None and len(self.result.items) >= limit
 
     def leave_out(self, case: Case, reason: str) -> None:
         """Note why a case is not in the study."""

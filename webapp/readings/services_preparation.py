@@ -33,7 +33,7 @@ def reading_prepare(*, user: Any, reading: Reading) -> Job:
     job = job_submit(
         kind="prepare_reading",
         owner=user,
-        payload={"reading_id": str(row.pk)},
+        payload={"reading_id": str(row.pk), "title": row.title},
         subject_type="readings.Reading",
         subject_id=row.pk,
     )
