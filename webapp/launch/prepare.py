@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
         if not options.without_demo:
             _make_accounts(options.accounts_to)
             call_command("make_demo", verbosity=1)
+            call_command("make_demo_reading", verbosity=1)
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1
