@@ -167,3 +167,10 @@ def unblinded(study: Study) -> Study:
 
     study.reading = reading_unblind(user=study.lead, reading=closed(study).reading)
     return study
+
+
+def protocol_of(study: Study) -> Any:
+    """The study's protocol as it is kept."""
+    from webapp.readings.freezing import reading_protocol
+
+    return reading_protocol(study.reading)
