@@ -24,6 +24,7 @@ from synthesis.checkpoints import load_model
 from training.data import Batch, PhantomShards, batch_at
 from training.ema import PowerEma
 from training.objectives import OBJECTIVES
+from training.objectives.state import RunState
 from training.recipe import OptimiserSettings, Recipe, load_recipe
 
 CHECKPOINT = "checkpoint.pt"
@@ -55,10 +56,10 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     first = resume(run / CHECKPOINT, network, ema, optimiser)
     network, optimiser = accelerator.prepare(network, optimiser)
     ema.to(accelerator.device)
-    teachers = {"average": accelerator.prepare_model(ema.network, evaluation_mode=True)}
+    state = RunState(average=accelerator.prepare_model(ema.network, evaluation_mode=True))
     if getattr(recipe.objective, "from_origin", False):
         origin = load_model(Path(recipe.init_from)).network.to(memory_format=torch.channels_last)
-        teachers["origin"] = accelerator.prepare_model(origin, evaluation_mode=True)
+        state = replace(state, origin=accelerator.prepare_model(origin, evaluation_mode=True))
 
     shards = PhantomShards(data)
     objective = OBJECTIVES[recipe.objective.name]
@@ -75,7 +76,8 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
         )  # fmt: skip
         generator = torch.Generator().manual_seed(hash_seed(recipe.seed, step, rank))
         batch = _to(batch, accelerator.device)
-        loss = objective(network, batch, recipe.objective, generator, **teachers)
+        state = replace(state, progress=step / recipe.steps)
+        loss = objective(network, batch, recipe.objective, generator, state)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(network.parameters(), settings.clip)
         for group in optimiser.param_groups:

@@ -11,6 +11,7 @@ from synthesis.paths import interpolate
 
 if TYPE_CHECKING:
     from training.data import Batch
+    from training.objectives.state import RunState
     from training.recipe import FlowSettings
 
 
@@ -19,8 +20,7 @@ def flow(
     batch: Batch,
     settings: FlowSettings,
     generator: torch.Generator,
-    *,
-    average: nn.Module | None = None,
+    state: RunState | None = None,
 ) -> Tensor:
     """E w |v(x_t, t, c) - (x_1 - n)|^2 with x_t = (1 - t) n + t x_1, n ~ N(0, I).
 

@@ -15,6 +15,7 @@ from training.objectives.flow import draw_times, region_weights
 
 if TYPE_CHECKING:
     from training.data import Batch
+    from training.objectives.state import RunState
     from training.recipe import ShortcutSettings
 
 Velocity = Callable[..., Tensor]  # v(x, t), or u(x, t, span) over a step; times [B]
@@ -38,19 +39,20 @@ def shortcut(
     batch: Batch,
     settings: ShortcutSettings,
     generator: torch.Generator,
-    *,
-    average: nn.Module,
-    origin: nn.Module | None = None,
+    state: RunState,
 ) -> Tensor:
     """E w |u(x_t, t, s) - target|^2: the velocity on the first items of the batch, long steps on the rest.
 
-    Long steps start on the path, at the grid's times, and learn from two half steps of `average`
+    Long steps start on the path, at the grid's times, and learn from two half steps of the averaged network
     (`halves_target`), the finest from the velocity (`midpoint_target`). The velocity (span 0) has
-    the flow's own target x_1 - n; with an `origin`, a trained flow that stays as it is, the
+    the flow's own target x_1 - n; with an origin, a trained flow that stays as it is, the
     velocity and the finest steps learn from that instead, whose answers carry no noise. No
     gradient flows through targets. Weights, noise and times as in the flow objective;
     `settings.coarse` adds `coarse_error`.
     """
+    if state.average is None:
+        raise ValueError("shortcut: expected the averaged network in the run's state, got none")
+    average, origin = state.average, state.origin
     x_1 = batch.images
     plain = round(settings.flow_share * x_1.shape[0])
     n = torch.randn(x_1.shape, generator=generator).to(x_1.device)

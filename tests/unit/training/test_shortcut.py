@@ -25,6 +25,7 @@ from training.objectives.shortcut import (
     midpoint_target,
     shortcut,
 )
+from training.objectives.state import RunState
 from training.recipe import ShortcutSettings, load_recipe, recipe_from
 from training.train import CHECKPOINT, begin_from, train
 
@@ -152,7 +153,7 @@ class Exact(nn.Module):
 def shortcut_part(network, count=400):
     """The loss on long steps alone: of a batch whose flow items answer with exactly their own target."""
     settings = replace(SETTINGS, flow_share=1e-9)
-    return shortcut(network, gaussian_batch(count, seeded()), settings, seeded(1), average=Exact())
+    return shortcut(network, gaussian_batch(count, seeded()), settings, seeded(1), RunState(average=Exact()))
 
 
 def test_the_loss_is_nothing_for_the_exact_average_velocity():
@@ -164,7 +165,7 @@ def test_the_loss_is_nothing_for_the_exact_average_velocity():
 def test_no_gradient_reaches_the_teacher():
     teacher = Pixelwise()
     student = Pixelwise()
-    loss = shortcut(student, batch_of(torch.randn(8, 1, 4, 4)), SETTINGS, seeded(), average=teacher)
+    loss = shortcut(student, batch_of(torch.randn(8, 1, 4, 4)), SETTINGS, seeded(), RunState(average=teacher))
     loss.backward()
     assert all(p.grad is None for p in teacher.parameters())
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in student.parameters())
@@ -174,7 +175,7 @@ def test_plain_items_learn_the_flow():
     """With a batch of plain items only, the loss is the flow's: exact u leaves the posterior's variance."""
     settings = replace(SETTINGS, flow_share=0.999, time_uniform=1.0, time_start=0.0)
     batch = gaussian_batch(400, seeded())
-    loss = float(shortcut(Exact(), batch, settings, seeded(1), average=Exact()))
+    loss = float(shortcut(Exact(), batch, settings, seeded(1), RunState(average=Exact())))
     t = torch.linspace(0, 1, 2001, dtype=torch.float64)
     expected = (STD**2 / ((1 - t) ** 2 + t**2 * STD**2)).mean()  # Var[x_1 - n | x_t] of a Gaussian
     assert loss == pytest.approx(float(expected), rel=0.1)
@@ -202,10 +203,10 @@ def test_with_an_origin_the_velocity_and_the_finest_steps_learn_from_it_without_
     """Exact teachers: what is left is the midpoint rule's own error, and the data's noise is gone."""
     settings = replace(SETTINGS, flow_share=0.5)
     batch = gaussian_batch(400, seeded())
-    exact = [shortcut(Exact(), batch, settings, seeded(1), average=Exact(), origin=Exact())]
-    noisy = shortcut(Exact(), batch, settings, seeded(1), average=Exact())
+    exact = [shortcut(Exact(), batch, settings, seeded(1), RunState(average=Exact(), origin=Exact()))]
+    noisy = shortcut(Exact(), batch, settings, seeded(1), RunState(average=Exact()))
     assert float(exact[0]) < 2e-4 < 0.01 < float(noisy)
-    away = shortcut(Exact(), batch, settings, seeded(1), average=Exact(), origin=Exact(0.1))
+    away = shortcut(Exact(), batch, settings, seeded(1), RunState(average=Exact(), origin=Exact(0.1)))
     assert 0.004 < float(away) < 0.01  # the plain half and the finest quarter of the rest are off by 0.1
 
 
@@ -243,7 +244,7 @@ def test_one_and_two_steps_learn_the_spread_that_euler_loses(means, std):
         images = torch.where(which, *means) + std * torch.randn(which.shape, generator=generator)
         for group in optimiser.param_groups:
             group["lr"] = 4e-3 * (1 - step / steps)
-        loss = shortcut(network, batch_of(images), SETTINGS, generator, average=ema.network)
+        loss = shortcut(network, batch_of(images), SETTINGS, generator, RunState(average=ema.network))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
