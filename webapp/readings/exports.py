@@ -1,7 +1,8 @@
 """An unblinded study as files: one tidy CSV, iMRMC, JSON, and the numbers behind every figure.
 
-docs/readings.md lists every column. Readers are numbered and patients are `Case 1`, `Case 2` ...: no
-export names anybody.
+docs/readings.md lists every column. No export names a reader, and patients are `Case 1`, `Case 2` ...;
+the JSON alone also holds the truth as it was committed, with the datasets' pseudonyms, so that anybody can
+check its digest.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from webapp.core.permissions import require
 from webapp.core.services import audit_record
 from webapp.jobs.downloads import archive
 from webapp.readings.figures import FIGURES
-from webapp.readings.freezing import reading_protocol
+from webapp.readings.freezing import reading_protocol, truth_text
 from webapp.readings.gathering import Said, Showing, require_unblinded, showings_of
 from webapp.readings.models import Place, Reading, ReadingReport
 from webapp.readings.protocol import Protocol
@@ -245,6 +246,7 @@ def everything(reading: Reading, report: ReadingReport) -> bytes:
         "report": report.figures,
         "computed_at": report.created_at.isoformat(timespec="seconds"),
         "protocol": reading.protocol,
+        "truth": truth_text(reading),
         "truth_salt": reading.preparation.salt,
         "places": [{"reader": place.number, "state": place.state} for place in places],
     }

@@ -34,6 +34,7 @@ from webapp.readings.services import (
     reading_unblind,
     reading_update,
 )
+from webapp.readings.services_report import report_request
 from webapp.readings.steps import counts_of, design_problem, hints_of, obstacles_of, steps_of
 
 PER_PAGE = 24
@@ -273,9 +274,11 @@ def reading_close_view(request: PersonRequest, reading: Reading) -> HttpResponse
 @of_study
 @require_POST
 def reading_unblind_view(request: PersonRequest, reading: Reading) -> HttpResponse:
-    """Reveal the truth, once."""
-    reading_unblind(user=request.user, reading=reading)
-    return _done(request, reading, _("The study is unblinded; this is in the audit trail."))
+    """Reveal the truth, once, and have the report computed."""
+    unblinded = reading_unblind(user=request.user, reading=reading)
+    report_request(user=request.user, reading=unblinded)
+    messages.success(request, _("The study is unblinded; this is in the audit trail."))
+    return redirect("readings:reading-report", id=reading.pk)
 
 
 @of_study
