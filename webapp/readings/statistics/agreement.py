@@ -31,7 +31,8 @@ def tally(values: Numbers, case: Indices) -> Tally:
     some = np.isfinite(values).any(0)
     values, case = values[:, some], case[some]
     levels = np.unique(values[np.isfinite(values)])
-    counts = np.array([(values == level).sum(0) for level in levels], np.float64).reshape(len(levels), -1).T
+    counts = np.array([(values == level).sum(0) for level in levels], np.float64)
+    counts = counts.reshape(len(levels), values.shape[1]).T
     return Tally(counts, levels, np.unique(case, return_inverse=True)[1] if len(case) else case)
 
 
