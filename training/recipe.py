@@ -47,7 +47,31 @@ class ShortcutSettings(FlowSettings):
             raise ValueError(f"flow_share: expected a share between 0 and 1, got {self.flow_share}")
 
 
-OBJECTIVE_SETTINGS: Mapping[str, type[FlowSettings]] = {"flow": FlowSettings, "shortcut": ShortcutSettings}
+@dataclass(frozen=True, kw_only=True)
+class RegionContrastSettings(FlowSettings):
+    """The region-contrastive objective: how far and how hard answers are driven apart inside lesions."""
+
+    name: str = "region_contrast"
+    power: int = 2  # of the flow's error; 1 as in MAISI-v2's code
+    delta: float = 2.0  # mean distance inside a lesion beyond which nothing is gained
+    weight: float = 0.01  # lambda in the first half of the run
+    weight_late: float = 0.001  # and in the second
+    background: str = "paper"  # "paper": |G_o - G_p|; "released": |G_p - (x_1 - n)|
+    on: str = "velocity"  # or "image": distances between posterior means
+    dilate: int = 3  # side of the square a lesion is grown by before the rest is background
+
+    def __post_init__(self) -> None:
+        if self.background not in ("paper", "released") or self.on not in ("velocity", "image"):
+            raise ValueError(f"background and on: unknown choice {self.background!r}, {self.on!r}")
+        if self.power not in (1, 2) or self.dilate % 2 == 0:
+            raise ValueError("power: expected 1 or 2, dilate: expected an odd number")
+
+
+OBJECTIVE_SETTINGS: Mapping[str, type[FlowSettings]] = {
+    "flow": FlowSettings,
+    "shortcut": ShortcutSettings,
+    "region_contrast": RegionContrastSettings,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from synthesis.request import MODALITIES, SEVERITIES, SEXES, STEATOSIS_GRADES, C
 
 LABEL_COUNT = 20  # values 0..19, see synthesis/phantoms/labels.py
 LIVER = 6  # the label inside which severity and steatosis are painted
+LESION = 17  # the label of lesions in the liver
 AGEING = ((4, 5), (3,))  # bone and ribs, muscle: the labels inside which age is painted, a plane each
 
 SEVERITY_PLANES = slice(LABEL_COUNT, LABEL_COUNT + len(SEVERITIES))
@@ -107,6 +108,20 @@ def unconditional(tensors: ConditionTensors) -> ConditionTensors:
     attributes = tensors.attributes.clone()
     attributes[:, SEX_ENTRIES.start :] = 0
     return ConditionTensors(planes, attributes)
+
+
+def without_lesions(tensors: ConditionTensors) -> ConditionTensors:
+    """The same condition with every lesion become liver, painted with its liver's grades.
+
+    The counterfactual mask of the region-contrastive loss (math.md section 5).
+    """
+    planes = tensors.planes.clone()
+    lesion = planes[:, LESION : LESION + 1]
+    for where in (SEVERITY_PLANES, STEATOSIS_PLANES):
+        planes[:, where] += planes[:, where].amax((2, 3), keepdim=True) * lesion
+    planes[:, LIVER : LIVER + 1] += lesion
+    planes[:, LESION] = 0
+    return ConditionTensors(planes, tensors.attributes)
 
 
 def _one_hot(index: Tensor, count: int) -> Tensor:

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from training.objectives.flow import flow
+from training.objectives.region_contrast import region_contrast
 from training.objectives.shortcut import shortcut
 
 # Each is called as objective(network, batch, settings, generator, state), see state.py.
 OBJECTIVES: dict[str, Callable[..., Any]] = {
     "flow": flow,
     "shortcut": shortcut,
+    "region_contrast": region_contrast,
 }
