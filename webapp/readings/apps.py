@@ -11,5 +11,9 @@ class ReadingsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """State the permission rules of reader studies."""
+        """State the permission rules of reader studies, and which of their tables are only added to."""
+        from webapp.core import append_only
         from webapp.readings import rules  # noqa: F401
+        from webapp.readings.append_only import GUARDS
+
+        append_only.register(*GUARDS)
