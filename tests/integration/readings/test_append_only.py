@@ -34,9 +34,9 @@ def rows(storage):
     "statement", ["UPDATE readings_{} SET at = at WHERE id = %s", "DELETE FROM readings_{} WHERE id = %s"]
 )
 def test_sql_is_refused(rows, name, statement) -> None:
-    with pytest.raises(DatabaseError, match="can only be added to"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(statement.format(name), [rows[name].pk])
+    refused = pytest.raises(DatabaseError, match="can only be added to")
+    with refused, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement.format(name), [rows[name].pk])
     assert type(rows[name]).objects.filter(pk=rows[name].pk).exists()
 
 

@@ -10,278 +10,688 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('cases', '0002_pseudonym_key'),
-        ('jobs', '0001_initial'),
+        ("cases", "0002_pseudonym_key"),
+        ("jobs", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Place',
+            name="Place",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('number', models.PositiveSmallIntegerField(help_text="The reader's number in exports, from 1.")),
-                ('state', models.CharField(choices=[('invited', 'Invited'), ('reading', 'Reading'), ('paused', 'Paused'), ('finished', 'Finished'), ('withdrawn', 'Withdrawn')], default='invited', max_length=10)),
-                ('seed', models.BigIntegerField(default=0, help_text='The order was made from it, once.')),
-                ('is_auditor', models.BooleanField(default=False, editable=False)),
-                ('may_view', models.JSONField(blank=True, default=list, help_text='Names of datasets in the study that the reader may look into, confirmed by the lead.')),
-                ('experience', models.JSONField(blank=True, default=dict, help_text='What the reader said of profession and years of experience.')),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('invited_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reading_places', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                (
+                    "number",
+                    models.PositiveSmallIntegerField(help_text="The reader's number in exports, from 1."),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("invited", "Invited"),
+                            ("reading", "Reading"),
+                            ("paused", "Paused"),
+                            ("finished", "Finished"),
+                            ("withdrawn", "Withdrawn"),
+                        ],
+                        default="invited",
+                        max_length=10,
+                    ),
+                ),
+                ("seed", models.BigIntegerField(default=0, help_text="The order was made from it, once.")),
+                ("is_auditor", models.BooleanField(default=False, editable=False)),
+                (
+                    "may_view",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Names of datasets in the study that the reader may look into, confirmed by the lead.",
+                    ),
+                ),
+                (
+                    "experience",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="What the reader said of profession and years of experience.",
+                    ),
+                ),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "invited_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reading_places",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['number'],
+                "ordering": ["number"],
             },
         ),
         migrations.CreateModel(
-            name='PlaceEvent',
+            name="PlaceEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('kind', models.CharField(max_length=20)),
-                ('detail', models.JSONField(blank=True, default=dict)),
-                ('place', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='readings.place')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("kind", models.CharField(max_length=20)),
+                ("detail", models.JSONField(blank=True, default=dict)),
+                (
+                    "place",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="readings.place",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['place', 'at', 'id'],
+                "ordering": ["place", "at", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Reading',
+            name="Reading",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('title', models.CharField(max_length=160, verbose_name='title')),
-                ('summary', models.TextField(blank=True, verbose_name='summary')),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('preparing', 'Being prepared'), ('ready', 'Ready to launch'), ('open', 'Open for reading'), ('closed', 'Closed, still blinded'), ('unblinded', 'Unblinded')], default='draft', max_length=10)),
-                ('version', models.PositiveIntegerField(default=1)),
-                ('protocol', models.JSONField(default=dict)),
-                ('protocol_sha256', models.CharField(blank=True, default='', max_length=64)),
-                ('job_id', models.UUIDField(blank=True, help_text='The job that prepares it.', null=True)),
-                ('prepared_at', models.DateTimeField(blank=True, null=True)),
-                ('launched_at', models.DateTimeField(blank=True, null=True)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('unblinded_at', models.DateTimeField(blank=True, null=True)),
-                ('is_simulated', models.BooleanField(default=False, help_text='Its readers are simulated: every page and export says so.')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='readings', to=settings.AUTH_USER_MODEL, verbose_name='study lead')),
-                ('replaces', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='replaced_by', to='readings.reading')),
-                ('unblinded_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                ("title", models.CharField(max_length=160, verbose_name="title")),
+                ("summary", models.TextField(blank=True, verbose_name="summary")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("preparing", "Being prepared"),
+                            ("ready", "Ready to launch"),
+                            ("open", "Open for reading"),
+                            ("closed", "Closed, still blinded"),
+                            ("unblinded", "Unblinded"),
+                        ],
+                        default="draft",
+                        max_length=10,
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("protocol", models.JSONField(default=dict)),
+                ("protocol_sha256", models.CharField(blank=True, default="", max_length=64)),
+                ("job_id", models.UUIDField(blank=True, help_text="The job that prepares it.", null=True)),
+                ("prepared_at", models.DateTimeField(blank=True, null=True)),
+                ("launched_at", models.DateTimeField(blank=True, null=True)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ("unblinded_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "is_simulated",
+                    models.BooleanField(
+                        default=False, help_text="Its readers are simulated: every page and export says so."
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="readings",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="study lead",
+                    ),
+                ),
+                (
+                    "replaces",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="replaced_by",
+                        to="readings.reading",
+                    ),
+                ),
+                (
+                    "unblinded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Preparation',
+            name="Preparation",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('key', models.CharField(max_length=64)),
-                ('salt', models.CharField(default=webapp.readings.models.truth.new_salt, editable=False, max_length=64)),
-                ('harmonisation', models.JSONField(default=dict)),
-                ('audit', models.JSONField(default=dict)),
-                ('is_blocked', models.BooleanField(default=True, help_text='A metadata leak blocks the launch.')),
-                ('needs_acceptance', models.BooleanField(default=False)),
-                ('accepted_at', models.DateTimeField(blank=True, null=True)),
-                ('acceptance', models.TextField(blank=True, default='')),
-                ('accepted_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('reading', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='preparation', to='readings.reading')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                ("key", models.CharField(max_length=64)),
+                (
+                    "salt",
+                    models.CharField(
+                        default=webapp.readings.models.truth.new_salt, editable=False, max_length=64
+                    ),
+                ),
+                ("harmonisation", models.JSONField(default=dict)),
+                ("audit", models.JSONField(default=dict)),
+                (
+                    "is_blocked",
+                    models.BooleanField(default=True, help_text="A metadata leak blocks the launch."),
+                ),
+                ("needs_acceptance", models.BooleanField(default=False)),
+                ("accepted_at", models.DateTimeField(blank=True, null=True)),
+                ("acceptance", models.TextField(blank=True, default="")),
+                (
+                    "accepted_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "reading",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="preparation",
+                        to="readings.reading",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.AddField(
-            model_name='place',
-            name='reading',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='places', to='readings.reading'),
+            model_name="place",
+            name="reading",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="places", to="readings.reading"
+            ),
         ),
         migrations.CreateModel(
-            name='ReadingItem',
+            name="ReadingItem",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('role', models.CharField(choices=[('main', 'Counted'), ('training', 'Training, with feedback'), ('attention', 'Attention check')], default='main', max_length=10)),
-                ('number', models.PositiveIntegerField(blank=True, null=True)),
-                ('modality', models.CharField(blank=True, default='', max_length=16)),
-                ('rows', models.PositiveIntegerField(default=0)),
-                ('columns', models.PositiveIntegerField(default=0)),
-                ('frames', models.PositiveIntegerField(default=0)),
-                ('spacing_mm', models.JSONField(default=list, help_text='Between rows, between columns.')),
-                ('window_center', models.FloatField(blank=True, null=True)),
-                ('window_width', models.FloatField(blank=True, null=True)),
-                ('pixels', models.CharField(blank=True, default='', max_length=200)),
-                ('pixels_sha256', models.CharField(blank=True, default='', max_length=64)),
-                ('feedback', models.CharField(blank=True, default='', max_length=500)),
-                ('reading', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='readings.reading')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("main", "Counted"),
+                            ("training", "Training, with feedback"),
+                            ("attention", "Attention check"),
+                        ],
+                        default="main",
+                        max_length=10,
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(blank=True, null=True)),
+                ("modality", models.CharField(blank=True, default="", max_length=16)),
+                ("rows", models.PositiveIntegerField(default=0)),
+                ("columns", models.PositiveIntegerField(default=0)),
+                ("frames", models.PositiveIntegerField(default=0)),
+                ("spacing_mm", models.JSONField(default=list, help_text="Between rows, between columns.")),
+                ("window_center", models.FloatField(blank=True, null=True)),
+                ("window_width", models.FloatField(blank=True, null=True)),
+                ("pixels", models.CharField(blank=True, default="", max_length=200)),
+                ("pixels_sha256", models.CharField(blank=True, default="", max_length=64)),
+                ("feedback", models.CharField(blank=True, default="", max_length=500)),
+                (
+                    "reading",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="items",
+                        to="readings.reading",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['number', 'id'],
+                "ordering": ["number", "id"],
             },
         ),
         migrations.CreateModel(
-            name='ItemTruth',
+            name="ItemTruth",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('arm', models.CharField(choices=[('real', 'Real'), ('synthetic', 'Synthetic')], max_length=10)),
-                ('control', models.CharField(blank=True, choices=[('', 'None'), ('known_bad', 'Known-bad synthetic (positive control)'), ('reconstructed', 'Reconstructed real (negative control)')], default='', max_length=14)),
-                ('first_slice', models.PositiveIntegerField(default=0)),
-                ('slice_count', models.PositiveIntegerField(default=1)),
-                ('stratum', models.CharField(blank=True, default='', max_length=80)),
-                ('patient', models.CharField(help_text='Pseudonym under which items of one patient are clustered.', max_length=64)),
-                ('attributes', models.JSONField(blank=True, default=dict, help_text='Severity and the like, as known.')),
-                ('expected', models.JSONField(blank=True, default=dict, help_text='Question -> right value, of an attention check.')),
-                ('source', models.JSONField(blank=True, default=dict, help_text='What the source was, in words.')),
-                ('case', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='reading_items', to='cases.case')),
-                ('result', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='reading_items', to='jobs.result')),
-                ('item', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='truth', to='readings.readingitem')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                (
+                    "arm",
+                    models.CharField(choices=[("real", "Real"), ("synthetic", "Synthetic")], max_length=10),
+                ),
+                (
+                    "control",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "None"),
+                            ("known_bad", "Known-bad synthetic (positive control)"),
+                            ("reconstructed", "Reconstructed real (negative control)"),
+                        ],
+                        default="",
+                        max_length=14,
+                    ),
+                ),
+                ("first_slice", models.PositiveIntegerField(default=0)),
+                ("slice_count", models.PositiveIntegerField(default=1)),
+                ("stratum", models.CharField(blank=True, default="", max_length=80)),
+                (
+                    "patient",
+                    models.CharField(
+                        help_text="Pseudonym under which items of one patient are clustered.", max_length=64
+                    ),
+                ),
+                (
+                    "attributes",
+                    models.JSONField(blank=True, default=dict, help_text="Severity and the like, as known."),
+                ),
+                (
+                    "expected",
+                    models.JSONField(
+                        blank=True, default=dict, help_text="Question -> right value, of an attention check."
+                    ),
+                ),
+                (
+                    "source",
+                    models.JSONField(blank=True, default=dict, help_text="What the source was, in words."),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="reading_items",
+                        to="cases.case",
+                    ),
+                ),
+                (
+                    "result",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="reading_items",
+                        to="jobs.result",
+                    ),
+                ),
+                (
+                    "item",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="truth",
+                        to="readings.readingitem",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Assignment',
+            name="Assignment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveIntegerField(help_text='From 0, over all sessions.')),
-                ('session', models.PositiveSmallIntegerField(default=1)),
-                ('block', models.PositiveSmallIntegerField(default=0)),
-                ('token', models.CharField(default=webapp.readings.models.taking.new_token, editable=False, max_length=32, unique=True)),
-                ('opened_at', models.DateTimeField(blank=True, null=True)),
-                ('completed_at', models.DateTimeField(blank=True, null=True)),
-                ('repeats', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='repeated_by', to='readings.assignment')),
-                ('place', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assignments', to='readings.place')),
-                ('item', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='assignments', to='readings.readingitem')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveIntegerField(help_text="From 0, over all sessions.")),
+                ("session", models.PositiveSmallIntegerField(default=1)),
+                ("block", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "token",
+                    models.CharField(
+                        default=webapp.readings.models.taking.new_token,
+                        editable=False,
+                        max_length=32,
+                        unique=True,
+                    ),
+                ),
+                ("opened_at", models.DateTimeField(blank=True, null=True)),
+                ("completed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "repeats",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="repeated_by",
+                        to="readings.assignment",
+                    ),
+                ),
+                (
+                    "place",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="assignments",
+                        to="readings.place",
+                    ),
+                ),
+                (
+                    "item",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="assignments",
+                        to="readings.readingitem",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['place', 'position'],
+                "ordering": ["place", "position"],
             },
         ),
         migrations.CreateModel(
-            name='ReadingReport',
+            name="ReadingReport",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('figures', models.JSONField(default=dict)),
-                ('seconds', models.FloatField(default=0.0)),
-                ('reading', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='reports', to='readings.reading')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True,
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="created",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                ("figures", models.JSONField(default=dict)),
+                ("seconds", models.FloatField(default=0.0)),
+                (
+                    "reading",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="reports",
+                        to="readings.reading",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='ViewingLog',
+            name="ViewingLog",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('submission', models.UUIDField(unique=True)),
-                ('log', models.JSONField(default=dict)),
-                ('assignment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='viewing', to='readings.assignment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("submission", models.UUIDField(unique=True)),
+                ("log", models.JSONField(default=dict)),
+                (
+                    "assignment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="viewing",
+                        to="readings.assignment",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['assignment', 'at'],
+                "ordering": ["assignment", "at"],
             },
         ),
         migrations.CreateModel(
-            name='Answer',
+            name="Answer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('question', models.CharField(max_length=40)),
-                ('value', models.JSONField()),
-                ('revision', models.PositiveSmallIntegerField(default=0)),
-                ('seconds', models.FloatField()),
-                ('submission', models.UUIDField()),
-                ('assignment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='answers', to='readings.assignment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("question", models.CharField(max_length=40)),
+                ("value", models.JSONField()),
+                ("revision", models.PositiveSmallIntegerField(default=0)),
+                ("seconds", models.FloatField()),
+                ("submission", models.UUIDField()),
+                (
+                    "assignment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="answers",
+                        to="readings.assignment",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['assignment', 'question', 'revision'],
-                'constraints': [models.UniqueConstraint(fields=('assignment', 'question', 'revision'), name='answer_revision_once'), models.UniqueConstraint(fields=('submission', 'question'), name='answer_submission_once'), models.CheckConstraint(condition=models.Q(('seconds__gte', 0)), name='answer_seconds_not_negative')],
+                "ordering": ["assignment", "question", "revision"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("assignment", "question", "revision"), name="answer_revision_once"
+                    ),
+                    models.UniqueConstraint(fields=("submission", "question"), name="answer_submission_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("seconds__gte", 0)), name="answer_seconds_not_negative"
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='reading',
-            constraint=models.CheckConstraint(condition=models.Q(('title', ''), _negated=True), name='reading_has_a_title'),
+            model_name="reading",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("title", ""), _negated=True), name="reading_has_a_title"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='reading',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'preparing', 'ready', 'open', 'closed', 'unblinded'])), name='reading_state_known'),
+            model_name="reading",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["draft", "preparing", "ready", "open", "closed", "unblinded"])
+                ),
+                name="reading_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='reading',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('launched_at__isnull', True), ('state__in', ['draft', 'preparing', 'ready'])), models.Q(('launched_at__isnull', False), ('state__in', ['open', 'closed', 'unblinded']), models.Q(('protocol_sha256', ''), _negated=True)), _connector='OR'), name='reading_launched_is_hashed'),
+            model_name="reading",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("launched_at__isnull", True), ("state__in", ["draft", "preparing", "ready"])),
+                    models.Q(
+                        ("launched_at__isnull", False),
+                        ("state__in", ["open", "closed", "unblinded"]),
+                        models.Q(("protocol_sha256", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="reading_launched_is_hashed",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='reading',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'unblinded'), _negated=True), models.Q(('unblinded_at__isnull', False), ('unblinded_by__isnull', False)), _connector='OR'), name='reading_unblinded_by_somebody'),
+            model_name="reading",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "unblinded"), _negated=True),
+                    models.Q(("unblinded_at__isnull", False), ("unblinded_by__isnull", False)),
+                    _connector="OR",
+                ),
+                name="reading_unblinded_by_somebody",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='place',
-            constraint=models.UniqueConstraint(fields=('reading', 'user'), name='place_once_per_reader'),
+            model_name="place",
+            constraint=models.UniqueConstraint(fields=("reading", "user"), name="place_once_per_reader"),
         ),
         migrations.AddConstraint(
-            model_name='place',
-            constraint=models.UniqueConstraint(fields=('reading', 'number'), name='place_number_once'),
+            model_name="place",
+            constraint=models.UniqueConstraint(fields=("reading", "number"), name="place_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='place',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['invited', 'reading', 'paused', 'finished', 'withdrawn'])), name='place_state_known'),
+            model_name="place",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["invited", "reading", "paused", "finished", "withdrawn"])),
+                name="place_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='place',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'finished'), _negated=True), ('finished_at__isnull', False), _connector='OR'), name='place_finished_has_time'),
+            model_name="place",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "finished"), _negated=True),
+                    ("finished_at__isnull", False),
+                    _connector="OR",
+                ),
+                name="place_finished_has_time",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='place',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('is_auditor', True), ('number', 0)), models.Q(('is_auditor', False), ('number__gte', 1)), _connector='OR'), name='place_number_from_one'),
+            model_name="place",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("is_auditor", True), ("number", 0)),
+                    models.Q(("is_auditor", False), ("number__gte", 1)),
+                    _connector="OR",
+                ),
+                name="place_number_from_one",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='readingitem',
-            constraint=models.UniqueConstraint(condition=models.Q(('number__isnull', False)), fields=('reading', 'number'), name='item_number_once'),
+            model_name="readingitem",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("number__isnull", False)),
+                fields=("reading", "number"),
+                name="item_number_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='readingitem',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['main', 'training', 'attention'])), name='item_role_known'),
+            model_name="readingitem",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("role__in", ["main", "training", "attention"])), name="item_role_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='readingitem',
-            constraint=models.CheckConstraint(condition=models.Q(('role', 'training'), ('feedback', ''), _connector='OR'), name='item_feedback_in_training'),
+            model_name="readingitem",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("role", "training"), ("feedback", ""), _connector="OR"),
+                name="item_feedback_in_training",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='itemtruth',
-            constraint=models.CheckConstraint(condition=models.Q(('arm__in', ['real', 'synthetic'])), name='truth_arm_known'),
+            model_name="itemtruth",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("arm__in", ["real", "synthetic"])), name="truth_arm_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='itemtruth',
-            constraint=models.CheckConstraint(condition=models.Q(('control__in', ['', 'known_bad', 'reconstructed'])), name='truth_control_known'),
+            model_name="itemtruth",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("control__in", ["", "known_bad", "reconstructed"])),
+                name="truth_control_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='itemtruth',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('control', 'known_bad'), _negated=True), ('arm', 'synthetic'), _connector='OR'), name='truth_known_bad_is_synthetic'),
+            model_name="itemtruth",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("control", "known_bad"), _negated=True), ("arm", "synthetic"), _connector="OR"
+                ),
+                name="truth_known_bad_is_synthetic",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='itemtruth',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('control', 'reconstructed'), _negated=True), ('arm', 'real'), _connector='OR'), name='truth_reconstructed_is_real'),
+            model_name="itemtruth",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("control", "reconstructed"), _negated=True), ("arm", "real"), _connector="OR"
+                ),
+                name="truth_reconstructed_is_real",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assignment',
-            constraint=models.UniqueConstraint(fields=('place', 'position'), name='assignment_position_once'),
+            model_name="assignment",
+            constraint=models.UniqueConstraint(fields=("place", "position"), name="assignment_position_once"),
         ),
         migrations.AddConstraint(
-            model_name='assignment',
-            constraint=models.CheckConstraint(condition=models.Q(('repeats', models.F('id')), _negated=True), name='assignment_repeats_another'),
+            model_name="assignment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("repeats", models.F("id")), _negated=True),
+                name="assignment_repeats_another",
+            ),
         ),
     ]
