@@ -65,3 +65,40 @@ SAMPLERS = _shelf(
         steps=1,
     ),
 )
+
+METRICS = _shelf(
+    Entry(
+        "fid", "FID: distance of feature statistics, lower is closer", "synthesis.metrics.fid:fid_estimate"
+    ),
+    Entry("kid", "KID: unbiased distance of features, lower is closer", "synthesis.metrics.kid:kid"),
+    Entry("mfid", "MFID: FID on medical features, with the network's name", "synthesis.metrics.mfid:mfid"),
+    Entry(
+        "radiomics",
+        "Radiomics distance: texture features, needs no network, lower is closer",
+        "synthesis.metrics.radiomics:radiomics_distance",
+    ),
+    Entry(
+        "manifold",
+        "Precision, recall, density, coverage: real enough, varied enough",
+        "synthesis.metrics.manifold:manifold",
+    ),
+    Entry("psnr", "PSNR: signal to error in dB, higher is closer", "synthesis.metrics.psnr:psnr"),
+    Entry("ssim", "SSIM: structural similarity, 1 is equal", "synthesis.metrics.ssim:ssim"),
+    Entry(
+        "ms_ssim",
+        "MS-SSIM: structural similarity at five scales, 1 is equal",
+        "synthesis.metrics.ssim:ms_ssim",
+    ),
+    Entry(
+        "lpips",
+        "LPIPS: learned likeness, where installed, lower is closer",
+        "synthesis.metrics.perceptual:Lpips",
+    ),
+    Entry("dice", "Dice: overlap of masks, 1 is equal", "synthesis.metrics.dice:dice"),
+    Entry("hd95", "HD95: distance of outlines in mm, lower is closer", "synthesis.metrics.hausdorff:hd95"),
+    Entry(
+        "nearest",
+        "Nearest training case, and whether it is closer than it should be",
+        "synthesis.metrics.nearest:NearestIndex",
+    ),
+)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from synthesis.catalog import SAMPLERS, Entry
+from synthesis.catalog import METRICS, SAMPLERS, Entry
 
 WITHOUT_TORCH = """
 import sys
@@ -27,6 +27,14 @@ def test_every_sampler_loads_with_its_options(name):
     assert entry.name == name
     assert callable(entry.load())
     entry.load_options()()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_loads_and_says_what_it_is(name):
+    entry = METRICS[name]
+    assert entry.name == name
+    assert callable(entry.load())
+    assert entry.load().__doc__
 
 
 def test_the_catalog_cannot_be_changed():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from synthesis.metrics.fid import fid, frechet
+from synthesis.metrics.fid import fid, fid_estimate, frechet
 
 
 def test_identical_sets():
@@ -37,3 +37,28 @@ def test_singular_covariance_is_fine():
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"\(1, 3\)"):
         fid(np.zeros((1, 3)), np.zeros((4, 3)))
+
+
+def standard(seed, count, width, mean=0.0, std=1.0):
+    return np.random.default_rng(seed).normal(mean, std, (count, width))
+
+
+def test_the_bias_is_the_printed_one_and_the_extrapolation_takes_it_away():
+    """Same law, d = 20: N FID = 2 d + (d^2 + d) / 2 = 250, 251 in math.md 8; FID_infinity = 0."""
+    found = [fid_estimate(standard(2 * s, 500, 20), standard(2 * s + 1, 500, 20)) for s in range(6)]
+    assert np.mean([500 * one.value for one in found]) == pytest.approx(251, rel=0.06)
+    assert np.mean([one.infinity for one in found]) == pytest.approx(0, abs=0.03)
+    assert {(one.n, one.m) for one in found} == {(500, 500)}
+
+
+def test_the_extrapolation_keeps_a_true_distance():
+    """N(0, I) and N(1/2, 4 I) in 20 dimensions: 20 / 4 + 20 = 25."""
+    found = [fid_estimate(standard(2 * s, 600, 20), standard(2 * s + 1, 400, 20, 0.5, 2.0)) for s in range(6)]
+    assert np.mean([one.infinity for one in found]) == pytest.approx(25, abs=0.8)
+    assert np.mean([one.value for one in found]) > np.mean([one.infinity for one in found]) + 0.5
+
+
+def test_an_estimate_can_be_made_again_and_says_its_counts():
+    x, y = standard(0, 60, 4), standard(1, 40, 4)
+    assert fid_estimate(x, y, seed=3) == fid_estimate(x, y, seed=3)
+    assert "n = 60 and 40" in str(fid_estimate(x, y))
