@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.unit.webapp.readings.audit.world import study
 from webapp.core.errors import ApplicationError
 from webapp.readings.audit import AuditReport, Exchange, Observation, audit
 from webapp.readings.audit.columns import METADATA, as_number, feature
 from webapp.readings.audit.exchanges import flat, page, received, shape
 from webapp.readings.audit.naming import date_in
 from webapp.readings.audit.pictures import pixel_statistics
+from webapp.readings.audit.simulated import study
 
 
 def item(number: int, arm: str, body: object, **exchange: object) -> Observation:

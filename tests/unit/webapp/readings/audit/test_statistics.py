@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.unit.webapp.readings.audit.world import study
 from webapp.readings.audit import Observation, audit
 from webapp.readings.audit.auc import (
     auc_interval,
@@ -16,7 +15,9 @@ from webapp.readings.audit.auc import (
     score_aucs,
 )
 from webapp.readings.audit.classifiers import CLASSIFIERS, classifier_aucs
+from webapp.readings.audit.evidence import patients
 from webapp.readings.audit.labelings import cluster_folds, labelings
+from webapp.readings.audit.simulated import study
 
 # Hanley and McNeil, Radiology 1982;143:29, table I: ratings of 109 CT images; area 0.893, SE 0.032.
 NORMAL, ABNORMAL = (33, 6, 6, 11, 2), (3, 2, 2, 11, 33)
@@ -194,28 +195,10 @@ def test_so_they_do_with_everything_that_a_browser_receives() -> None:
     assert alarms <= binomial_bounds(studies, 0.05)[1], alarms
 
 
-def clustered(seed: int) -> list[Observation]:
-    """40 items of 8 patients, whose images resemble each other; the arms are alike."""
-    rng = np.random.default_rng(seed)
-    arms = rng.permutation(["real", "synthetic"] * 4)
-    made = []
-    for patient in range(8):
-        own = rng.normal(0, 1, 12)
-        for _ in range(5):
-            values = own + rng.normal(0, 0.2, 12)
-            shown = {f"v{k}": float(value) for k, value in enumerate(values)}
-            made.append((str(arms[patient]), f"p{patient}", shown))
-    order = rng.permutation(40)
-    return [
-        Observation(item=str(k), arm=arm, cluster=cluster, position=int(order[k]), extras=shown)
-        for k, (arm, cluster, shown) in enumerate(made)
-    ]
-
-
 def test_items_of_one_patient_count_as_one() -> None:
     studies = 150
     _, high = binomial_bounds(studies, 0.05)
-    alarms = sum(bool(audit(clustered(seed), seed=seed, permutations=99).findings) for seed in range(studies))
+    alarms = sum(bool(audit(patients(seed), seed=seed, permutations=99).findings) for seed in range(studies))
     assert alarms <= high
     loose = 0
     for seed in range(30):
@@ -223,7 +206,7 @@ def test_items_of_one_patient_count_as_one() -> None:
             Observation(
                 item=one.item, arm=one.arm, cluster=one.item, position=one.position, extras=one.extras
             )
-            for one in clustered(seed)
+            for one in patients(seed)
         ]
         loose += bool(audit(apart, seed=seed, permutations=99).findings)
     assert loose > 15, "taken for independent, the same items raise false alarms"

@@ -1,4 +1,4 @@
-"""A study whose arms are of one law in everything, and every leak of the literature planted into one arm."""
+"""Simulated studies whose arms are of one law in everything, to hold the audit to what it promises."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from webapp.readings.audit import Exchange, Observation
+from webapp.readings.audit.observation import Exchange, Observation
 
 SIDE = 40
 PADDING, AIR, FAT, LIVER, BONE = -2000, -1000, -90, 60, 1300
@@ -66,6 +66,7 @@ def picture(rng: np.random.Generator, side: int = SIDE) -> np.ndarray:
 
 
 def uid(rng: np.random.Generator) -> str:
+    """A random UID of always the same length."""
     return "2.25." + str(int(rng.integers(10**17, 10**18)) * 10**18 + int(rng.integers(10**17, 10**18)))
 
 
