@@ -14,6 +14,7 @@ from webapp.readings.statistics.jackknife import LeftOut
 from webapp.readings.statistics.orh import Marginal, marginal
 
 METHOD = "mean of readers; readers and cases random (Obuchowski-Rockette-Hillis, case jackknife)"
+ON_LOGITS = METHOD[:-1] + ", logit scale)"
 
 
 @dataclass(frozen=True)
@@ -98,30 +99,23 @@ def study(left_out: LeftOut) -> Marginal | None:
     if keep.sum() < 2:
         return None
     covariances: Numbers = jackknife.covariance(left_out)[np.ix_(keep, keep)]
-    return marginal(left_out.value[keep], covariances)
+    return marginal(left_out.value[keep], covariances, bounded=True)
 
 
-def over_readers(
-    left_out: LeftOut, *, n: int, level: float = 0.95, floor: float = 0.0, is_share: bool = True
-) -> Figure:
-    """The mean over readers, clustered by reader and by case, cut to [floor, 1]; each reader weighs the same.
+def over_readers(left_out: LeftOut, *, n: int, level: float = 0.95, is_share: bool = True) -> Figure:
+    """The mean over readers, clustered by reader and by case; each reader weighs the same.
 
-    `is_share` says that the figure is a share of answers, which has an exact interval where nothing varies.
+    `is_share` says that the figure lies between 0 and 1 (its interval is made on the logit scale) and has an
+    exact interval where nothing varies; otherwise it is a coefficient between -1 and 1.
 
     Readers who read too little for the measure are left out, and counted in `note`. See `orh.marginal`.
     """
     found = study(left_out)
+    method = ON_LOGITS if is_share else METHOD
     left = int((~usable(left_out)).sum())
     note = f"{left} reader(s) left out: too few answers of one kind." if left else ""
     if found is None:
-        return Figure(None, level=level, n=n, method=METHOD, note=note or "Needs at least two readers.")
-    low, high = found.interval(level)
-    if found.standard_error == 0 and not is_share:
-        note = f"{note} Readers and cases did not differ: no interval.".strip()
-        return Figure(found.mean, level=level, n=n, method=METHOD, note=note)
-    if found.standard_error == 0:
-        low, high = _without_variance(left_out, found.mean, level)
-        note = f"{note} Readers and cases did not differ: exact binomial interval on the cases.".strip()
+        return Figure(None, level=level, n=n, method=method, note=note or "Needs at least two readers.")
     parts: dict[str, float | None] = {
         "standard_error": found.standard_error,
         "degrees_of_freedom": found.degrees,
@@ -131,7 +125,17 @@ def over_readers(
         "cov2": found.cov2,
         "reader_variance": found.reader_variance,
     }
-    return Figure(found.mean, max(low, floor), min(high, 1.0), level, n, METHOD, note, parts=parts)
+    if found.standard_error == 0 and not is_share:
+        note = f"{note} Readers and cases did not differ: no interval.".strip()
+        return Figure(found.mean, level=level, n=n, method=method, note=note, parts=parts)
+    if found.standard_error == 0:
+        low, high = _without_variance(left_out, found.mean, level)
+        note = f"{note} Readers and cases did not differ: exact binomial interval on the cases.".strip()
+    elif is_share:
+        low, high = found.logit_interval(level)
+    else:
+        low, high = (min(max(end, -1.0), 1.0) for end in found.interval(level))
+    return Figure(found.mean, low, high, level, n, method, note, parts=parts)
 
 
 def _without_variance(left_out: LeftOut, mean: float, level: float) -> tuple[float, float]:

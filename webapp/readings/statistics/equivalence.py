@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 from statsmodels.stats.proportion import binom_test, binom_tost, proportion_confint
 
+from webapp.readings.statistics.data import Indices, Numbers
 from webapp.readings.statistics.figure import Json, finite
 from webapp.readings.statistics.orh import Marginal
 
@@ -179,18 +180,13 @@ def unknown(measure: str, *, margin: float, alpha: float = 0.05) -> Equivalence:
     return Equivalence(measure, None, None, None, margin, alpha, None, None, None, "none: too few answers")
 
 
-def exact_size(n: int, p: float, *, margin: float, alpha: float = 0.05) -> float:
-    """P(the exact binomial TOST declares equivalence) for n answers with true accuracy p: its power, or its
-    type-I error where p lies on the margin."""
-    low, high = region(n, margin=margin, alpha=alpha)
-    return 0.0 if low > high else float(stats.binom.cdf(high, n, p) - stats.binom.cdf(low - 1, n, p))
+def exact_size(items: Indices, p: float, *, margin: float, alpha: float = 0.05) -> Numbers:
+    """P(the exact binomial TOST declares equivalence) for each number of answers [N] with true accuracy p:
+    its power, or its type-I error where p lies on the margin.
 
-
-def region(n: int, *, margin: float, alpha: float = 0.05) -> tuple[int, int]:
-    """The counts of right answers low..high that the exact TOST calls equivalent; low > high: none."""
-    low = int(stats.binom.isf(alpha, n, CHANCE - margin)) + 1
-    while low > 0 and stats.binom.sf(low - 2, n, CHANCE - margin) < alpha:
-        low -= 1
-    while stats.binom.sf(low - 1, n, CHANCE - margin) >= alpha and low <= n:
-        low += 1
-    return (low, n - low) if math.isfinite(low) else (n, 0)
+    The test accepts low <= k <= n - low, low the least k with P(X >= k | n, 1/2 - margin) <= alpha.
+    """
+    low = stats.binom.isf(alpha, items, CHANCE - margin) + 1
+    inside = stats.binom.cdf(items - low, items, p) - stats.binom.cdf(low - 1, items, p)
+    found: Numbers = np.where(low <= items - low, inside, 0.0)
+    return found

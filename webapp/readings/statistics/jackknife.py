@@ -79,7 +79,7 @@ def _one_area(score: Numbers, truth: Flags, case: Indices, cases: int) -> tuple[
         return np.nan, np.full(cases, np.nan), counts
     above, below = wins(high, low)
     total = above.sum()
-    lost: Numbers = np.bincount(case_high, above, cases) + np.bincount(case_low, below, cases)
+    lost = (np.bincount(case_high, above, cases) + np.bincount(case_low, below, cases)).astype(np.float64)
     m = np.bincount(case_high, minlength=cases)
     n = np.bincount(case_low, minlength=cases)
     if ((m > 0) & (n > 0)).any():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, logit
 
 from webapp.readings.statistics.data import Numbers
 from webapp.readings.statistics.jackknife import LeftOut, covariance
@@ -32,6 +33,17 @@ class Marginal:
         half = float(stats.t.ppf((1 + level) / 2, self.degrees)) * self.standard_error
         return self.mean - half, self.mean + half
 
+    def logit_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The same on the logit scale, logit(mean) -+ t(df) SE / (mean (1 - mean)): stays inside 0 to 1, and
+        covers better where the mean is high (docs/evidence/readings.md). Raises ValueError for a mean of 0
+        or 1."""
+        if not 0 < self.mean < 1:
+            raise ValueError(f"expected a mean between 0 and 1, got {self.mean}")
+        half = float(stats.t.ppf((1 + level) / 2, self.degrees)) * self.standard_error
+        half /= self.mean * (1 - self.mean)
+        centre = logit(self.mean)
+        return float(expit(centre - half)), float(expit(centre + half))
+
     def two_sided(self, against: float) -> float:
         """The two-sided p-value of mean = against."""
         if self.standard_error == 0:
@@ -44,13 +56,18 @@ class Marginal:
         return max(self.mean_square - self.error + max(self.cov2, 0.0), 0.0)
 
 
-def marginal(values: Numbers, covariances: Numbers) -> Marginal:
+def marginal(values: Numbers, covariances: Numbers, *, bounded: bool = False) -> Marginal:
     """The marginal mean from readers' figures [R >= 2] and their case covariances [R, R].
 
     v = MS(R) + R max(Cov2, 0), SE = sqrt(v/R), df = v^2 / (MS(R)^2 / (R-1)): Hillis, Obuchowski and
     Berbaum, Acad Radiol 2011;18:129-142, and Hillis, Stat Med 2014;33:330-360, for one modality.
     E[v]/R is the variance of the mean also where readers read different numbers of cases.
-    Raises ValueError for fewer than two readers or figures that are not finite.
+
+    `bounded` keeps MS(R) at or above what the cases alone make it, error - max(Cov2, 0), since readers
+    cannot differ by less than nothing; df then takes the mean of MS(R) and its bounded value. With two to
+    five readers the plain formula covers 88% to 93% where 95% is meant, the bounded one 93% and more
+    (simulation, docs/evidence/readings.md); where MS(R) exceeds the bound both are the same. Raises
+    ValueError for fewer than two readers or figures that are not finite.
     """
     readers = len(values)
     if readers < 2 or covariances.shape != (readers, readers):
@@ -60,13 +77,15 @@ def marginal(values: Numbers, covariances: Numbers) -> Marginal:
     mean_square = float(values.var(ddof=1))
     error = float(np.trace(covariances) / readers)
     cov2 = float((covariances.sum() - np.trace(covariances)) / (readers * (readers - 1)))
-    v = mean_square + readers * max(cov2, 0.0)
-    degrees = v**2 / (mean_square**2 / (readers - 1)) if mean_square > 0 else np.inf
-    return Marginal(
-        float(values.mean()), float(np.sqrt(v / readers)), float(degrees), readers, mean_square, error, cov2
-    )
+    common = max(cov2, 0.0)
+    used = max(mean_square, error - common) if bounded else mean_square
+    v = used + readers * common
+    uncertain = (mean_square + used) / 2
+    degrees = v**2 / (uncertain**2 / (readers - 1)) if uncertain > 0 else np.inf
+    error_of_mean = float(np.sqrt(v / readers))
+    return Marginal(float(values.mean()), error_of_mean, float(degrees), readers, mean_square, error, cov2)
 
 
 def orh(left_out: LeftOut) -> Marginal:
-    """The marginal mean of leave-one-case-out figures, with jackknife covariances."""
+    """The published marginal mean of leave-one-case-out figures, with jackknife covariances."""
     return marginal(left_out.value, covariance(left_out))

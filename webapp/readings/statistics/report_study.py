@@ -107,7 +107,7 @@ def auc_equivalence(answers: Table, *, margin: float, alpha: float) -> Equivalen
             "auc",
             roc.auc(score, truth),
             float(np.sqrt(variance)) if variance > 0 else 0.0,
-            np.inf,
+            roc.degrees(truth, case),
             margin=margin,
             alpha=alpha,
             method="TOST, one reader; DeLong",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy import stats
 
 from webapp.readings.statistics.data import Flags, Indices, Numbers
 from webapp.readings.statistics.figure import Figure
@@ -70,8 +70,15 @@ def delong_variance(score: Numbers, truth: Flags, case: Indices | None = None) -
     return float(own + 2 * (a @ b) * both / (both - 1) / (m * n))
 
 
+def degrees(truth: Flags, case: Indices | None = None) -> int:
+    """Degrees of freedom of DeLong's variance: the cases of the rarer kind, less one (at least one)."""
+    number = np.arange(len(truth)) if case is None else case
+    return max(min(len(np.unique(number[truth])), len(np.unique(number[~truth]))) - 1, 1)
+
+
 def auc_figure(score: Numbers, truth: Flags, case: Indices | None = None, *, level: float = 0.95) -> Figure:
-    """The area with DeLong's interval on the logit scale: logit(A) -+ z SE/(A(1-A)) (Pepe 2003, section 5.2).
+    """The area with DeLong's interval on the logit scale: logit(A) -+ t SE/(A(1-A)) (Pepe 2003, section 5.2), with
+    Student's t on `degrees` in place of the normal quantile, which covers too little with few items.
 
     Where the scores separate the kinds without an error (A = 0 or 1, or no variance) there is no interval.
     """
@@ -86,7 +93,8 @@ def auc_figure(score: Numbers, truth: Flags, case: Indices | None = None, *, lev
     if not variance > 0 or area in (0.0, 1.0):
         note = "The scores leave no variance to estimate: DeLong gives no interval."
         return Figure(area, level=level, n=n, method=method, note=note, parts=parts)
-    reach = float(norm.ppf((1 + level) / 2)) * np.sqrt(variance) / (area * (1 - area))
+    quantile = float(stats.t.ppf((1 + level) / 2, degrees(truth, case)))
+    reach = quantile * np.sqrt(variance) / (area * (1 - area))
     centre = np.log(area / (1 - area))
     low, high = (1 / (1 + np.exp(-(centre + side * reach))) for side in (-1, 1))
     return Figure(area, float(low), float(high), level, n, method, parts=parts)
