@@ -6,14 +6,14 @@ from typing import Any
 
 from synthesis.errors import SynthesisError
 from webapp.cases.models import ImportState
-from webapp.cases.services import import_execute
-from webapp.jobs.downloads import results_export
+from webapp.cases.services import dataset_export_execute, dataset_export_forget, import_execute
+from webapp.jobs.exports import exports_tidy
 from webapp.jobs.selectors import job_for_worker
 from webapp.readings.services_report import report_execute
 from workers.lease import Work
 
 FILE_SECONDS = 300.0  # for one file of an import, a large zip included
-EXPORT_SECONDS = 600.0
+EXPORT_SECONDS = 900.0  # for one case with its masks
 REPORT_SECONDS = 900.0
 
 
@@ -42,21 +42,28 @@ def import_cases(work: Work) -> dict[str, Any]:
 
 
 def export(work: Work) -> dict[str, Any]:
-    """Write the chosen results of one person as one archive; `outcome["file"]` names it in the storage."""
+    """Write a dataset as one zip, each case a step; `outcome["file"]` names it in the storage."""
     job = job_for_worker(work.job_id)
-    wanted = [str(one) for one in job.payload.get("result_ids", [])]
-    if not wanted:
-        raise SynthesisError("No results were chosen, so there is nothing to export.")
-    work.stage("exporting", seconds=EXPORT_SECONDS, message="Writing the archive")
+    exports_tidy(dataset_id=job.payload["dataset_id"])
+    work.stage("exporting", seconds=EXPORT_SECONDS, message="Looking through the dataset")
 
-    def on_step(done: int, total: int) -> None:
-        work.step(done, total, message=f"Result {done} of {total}")
+    def on_step(done: int, total: int, message: str) -> None:
+        work.stage("exporting", seconds=EXPORT_SECONDS, message=message)
+        work.step(done, total, message=message)
 
-    name = f"exports/{work.job_id}/{work.token}.zip"
-    stored = results_export(
-        user=job.owner, result_ids=wanted, form=job.payload.get("form", "dicom"), name=name, on_step=on_step
+    outcome = dataset_export_execute(
+        user=job.owner,
+        dataset_id=job.payload["dataset_id"],
+        form=job.payload["form"],
+        name=f"{work.job_id}-{work.token}.zip",
+        on_step=on_step,
     )
-    return {"file": stored, "results": len(wanted)}
+    try:
+        work.check()
+    except Exception:
+        dataset_export_forget(file=outcome["file"])
+        raise
+    return outcome
 
 
 def report_reading(work: Work) -> dict[str, Any]:

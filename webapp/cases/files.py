@@ -24,6 +24,11 @@ def import_folder(run_id: UUID | str) -> str:
     return f"imports/{run_id}"
 
 
+def export_folder(dataset_id: UUID | str) -> str:
+    """Where a dataset's exported archives wait to be fetched, inside the storage."""
+    return f"exports/{dataset_id}"
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A temporary folder on the storage's disk, gone afterwards."""
@@ -72,11 +77,11 @@ def remove_folder(prefix: str) -> None:
     """Delete everything below a folder of the storage; a missing folder is no error.
 
     Raises:
-        ValueError: for anything but a folder of one case or one import.
+        ValueError: for anything but a folder of one case, one import or one dataset's exports.
     """
     parts = prefix.strip("/").split("/")
-    if len(parts) != 2 or parts[0] not in {"cases", "imports"} or not parts[1] or ".." in parts:
-        raise ValueError(f"prefix: expected cases/<id> or imports/<id>, got {prefix!r}.")
+    if len(parts) != 2 or parts[0] not in {"cases", "imports", "exports"} or not parts[1] or ".." in parts:
+        raise ValueError(f"prefix: expected cases/<id>, imports/<id> or exports/<id>, got {prefix!r}.")
     _remove(prefix)
 
 

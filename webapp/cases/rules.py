@@ -2,7 +2,7 @@
 
 A dataset is seen by its owner and by those it is shared with; a share allows view, annotate or
 manage. Roles say what kind of work a person does at all: an annotator reads studies and sees no
-dataset, an administrator looks after people. Managing (importing, editing, sharing, deleting)
+dataset, an administrator looks after people. Managing (importing, editing, sharing, exporting, deleting)
 takes the data manager's role as well as the dataset's owner or a share that manages.
 """
 
@@ -120,6 +120,7 @@ register(
         "annotate": _dataset_annotate,
         "manage": _dataset_manage,
         "delete": _dataset_manage,
+        "export": _dataset_manage,
         "create": _dataset_create,
     },
 )

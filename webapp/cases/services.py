@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from synthesis.imaging.errors import UnreadableFile
 from webapp.accounts.models import User
-from webapp.cases.files import case_folder, import_folder, remove_folder, scratch_folder
+from webapp.cases.files import case_folder, export_folder, import_folder, remove_folder, scratch_folder
 from webapp.cases.importing.build import CaseFacts
 from webapp.cases.importing.build import case_create as build_case
 from webapp.cases.importing.incoming import stored_from_files
@@ -33,6 +33,10 @@ from webapp.cases.rules import MANAGERS, may_browse
 from webapp.cases.selectors import mask_array as mask_array
 from webapp.cases.services_cases import case_delete as case_delete
 from webapp.cases.services_cases import case_update as case_update
+from webapp.cases.services_exports import dataset_export as dataset_export
+from webapp.cases.services_exports import dataset_export_execute as dataset_export_execute
+from webapp.cases.services_exports import dataset_export_forget as dataset_export_forget
+from webapp.cases.services_exports import dataset_export_start as dataset_export_start
 from webapp.cases.services_masks import case_masks_relay as case_masks_relay
 from webapp.cases.services_masks import label_color as label_color
 from webapp.cases.services_masks import mask_delete as mask_delete
@@ -160,6 +164,7 @@ def dataset_delete(*, user: User, dataset: Dataset) -> None:
         raise Conflict(_("An import into this dataset is still running. Wait for it or stop it first."))
     folders = [case_folder(pk) for pk in dataset.cases.values_list("pk", flat=True)]
     folders += [import_folder(pk) for pk in dataset.imports.values_list("pk", flat=True)]
+    folders.append(export_folder(dataset.pk))
     audit_record(actor=user, action="dataset.deleted", obj=dataset, detail={"cases": dataset.cases.count()})
     dataset.delete()
     transaction.on_commit(lambda: _remove_folders(folders))

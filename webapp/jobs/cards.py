@@ -6,8 +6,10 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -15,6 +17,7 @@ from django.utils.translation import ngettext
 from webapp.core.permissions import can
 from webapp.jobs.descriptions import asked_rows
 from webapp.jobs.estimates import in_words, job_eta
+from webapp.jobs.exports import export_is_ready, export_kept_until
 from webapp.jobs.forms import MODALITY_WORDS, SEVERITY_WORDS
 from webapp.jobs.heartbeats import workers_alive
 from webapp.jobs.kinds import kind_label
@@ -163,6 +166,29 @@ class JobCard:
     def may_retry(self) -> bool:
         """Whether a try-again button stands here."""
         return self.job.state in (Job.State.FAILED, Job.State.CANCELLED) and can(self.user, "retry", self.job)
+
+    @cached_property
+    def file_url(self) -> str:
+        """Where the archive of a finished export of one's own is fetched, while it is kept."""
+        if not self.is_mine or not export_is_ready(self.job):
+            return ""
+        return reverse("jobs:job-file", args=[self.job.pk])
+
+    @property
+    def file_words(self) -> str:
+        """What that archive holds and how long it is kept."""
+        outcome, until = self.job.outcome, export_kept_until(self.job)
+        if until is None:
+            return ""
+        words = [
+            ngettext("%(count)d case", "%(count)d cases", outcome["cases"]) % {"count": outcome["cases"]},
+            ngettext("%(count)d mask", "%(count)d masks", outcome["masks"]) % {"count": outcome["masks"]},
+            filesizeformat(outcome["size"]),
+        ]
+        if outcome["left_out"]:
+            words.append(_("%(count)d left out, see dataset.json") % {"count": outcome["left_out"]})
+        words.append(_("kept until %(date)s") % {"date": date_format(timezone.localtime(until))})
+        return ", ".join(words)
 
     @property
     def preview_url(self) -> str:

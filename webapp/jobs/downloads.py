@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
-from uuid import UUID
 
-from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
@@ -17,7 +14,6 @@ from pydicom import dcmread
 
 from synthesis.imaging.dicom_write import to_bytes
 from synthesis.imaging.segmentation_write import Authorship, segmentation_of
-from webapp.cases.files import scratch_folder
 from webapp.cases.models import Mask
 from webapp.cases.nifti import case_to_nifti, mask_to_nifti
 from webapp.cases.selectors import mask_array
@@ -26,7 +22,6 @@ from webapp.core.permissions import require
 from webapp.core.services import audit_record
 from webapp.jobs.making import making_of
 from webapp.jobs.models import Result
-from webapp.jobs.selectors import result_get_for
 
 FORMS = ("dicom", "nifti")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same result makes the same zip
@@ -118,25 +113,3 @@ def _entry(path: str) -> zipfile.ZipInfo:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode()
-
-
-def results_export(
-    *, user: Any, result_ids: Sequence[str], form: str, name: str, on_step: Callable[[int, int], None]
-) -> str:
-    """Write many results of one person into one archive in the storage; returns its name there.
-
-    One result is held in memory at a time. `on_step` may raise to stop; then nothing is kept.
-    """
-    if form not in FORMS:
-        raise ApplicationError(_("Results come as %(forms)s.") % {"forms": _(" or ").join(FORMS)})
-    results = [result_get_for(user=user, id=UUID(one)) for one in result_ids]
-    with scratch_folder() as folder:
-        path = folder / "export.zip"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
-            for done, result in enumerate(results, start=1):
-                files = dicom_files(result) if form == "dicom" else nifti_files(result)
-                for part, data in {**files, **about(result)}.items():
-                    zipped.writestr(_entry(f"{str(result.pk)[:8]}/{part}"), data)
-                on_step(done, len(results))
-        with path.open("rb") as file:
-            return default_storage.save(name, File(file, name="export.zip"))

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import TextChoices
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from synthesis.catalog import SAMPLERS
@@ -106,6 +107,7 @@ class RequestForm(forms.Form):
         fields["model"].choices = [(key, str(model)) for key, model in self.models.items()]
         names = list(dict.fromkeys(name for model in self.models.values() for name in _modalities(model)))
         fields["modality"].choices = [(name, MODALITY_WORDS.get(name, name)) for name in names]
+        fields["model"].widget.attrs.update(_REDRAW)
         fields["age"].unit = _("years")
         fields["phantom_seed"].required = case is None
         if case is not None:
@@ -173,6 +175,27 @@ _RANGES: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
+_REDRAW = {  # another model draws its own way: the form comes back with its sampler and steps
+    "hx-post": reverse_lazy("jobs:synthesise-apply"),
+    "hx-vals": '{"apply": "model:"}',
+    "hx-trigger": "change",
+    "hx-target": "#request-form",
+    "hx-swap": "outerHTML",
+    "hx-sync": "this:replace",
+}
+
+
+def own_sampler(model: Any) -> dict[str, Any]:
+    """The form's sampler and steps that the model's recipe names as its own, or the usual ones."""
+    own = model.recipe.get("sampler")
+    name, steps = (own.get("name"), own.get("steps")) if isinstance(own, dict) else (None, None)
+    low, high, _step = _RANGES["steps"]
+    if not isinstance(name, str) or name not in SAMPLERS:
+        return {"sampler": DEFAULTS.name, "steps": DEFAULTS.steps}
+    fits = isinstance(steps, int) and not isinstance(steps, bool) and low <= steps <= high
+    return {"sampler": name, "steps": steps if fits else DEFAULTS.steps}
+
+
 def _modalities(model: Any) -> list[str]:
     return list(model.recipe.get("modalities") or ["CT"])
 
@@ -206,4 +229,15 @@ class GalleryFilter(forms.Form):
     )
     severity = forms.ChoiceField(
         label=_("Cirrhosis"), choices=[("", _("Any severity")), *SEVERITY_WORDS.items()], required=False
+    )
+
+
+class ExportForm(forms.Form):
+    """How a dataset is exported."""
+
+    form = forms.ChoiceField(
+        label=_("As"),
+        choices=[("dicom", _("DICOM, masks as DICOM SEG")), ("nifti", _("NIfTI, for training and analysis"))],
+        widget=forms.RadioSelect,
+        initial="dicom",
     )

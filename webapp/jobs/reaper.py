@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from webapp.jobs.claims import job_worker_lost
 from webapp.jobs.clock import database_now
+from webapp.jobs.exports import exports_expire
 from webapp.jobs.models import Job, WorkerHeartbeat
 from webapp.jobs.transitions import job_locked
 
@@ -19,6 +20,7 @@ HEARTBEATS_KEPT = timedelta(days=1)
 def jobs_reap() -> int:
     """Return every job whose lease or stage limit ran out to the queue, or set it aside; how many.
 
+    On the way, what nobody needs any more is removed: old signs of life, archives whose time is over.
     A stage limit is the worker's own business first (its watchdog ends the process); the reaper steps
     in one lease length later, for a worker so stuck that even its watchdog does not run.
     """
@@ -34,6 +36,7 @@ def jobs_reap() -> int:
                 job_worker_lost(job=job, note=note)
                 taken += 1
     WorkerHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
+    exports_expire()
     return taken
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from webapp.jobs import views_jobs, views_requests, views_results
+from webapp.jobs import views_exports, views_jobs, views_requests, views_results
 
 app_name = "jobs"
 urlpatterns: list[URLPattern] = [
@@ -17,6 +17,8 @@ urlpatterns: list[URLPattern] = [
     path("jobs/<uuid:id>/cancel/", views_jobs.job_cancel_view, name="job-cancel"),
     path("jobs/<uuid:id>/retry/", views_jobs.job_retry_view, name="job-retry"),
     path("jobs/<uuid:id>/preview.png", views_jobs.job_preview, name="job-preview"),
+    path("jobs/<uuid:id>/file/", views_exports.job_file, name="job-file"),
+    path("datasets/<uuid:id>/export/", views_exports.dataset_export, name="dataset-export"),
     path("results/", views_results.result_list, name="result-list"),
     path("results/<uuid:id>/", views_results.result_detail, name="result-detail"),
     path("results/<uuid:id>/image.png", views_results.result_image, name="result-image"),

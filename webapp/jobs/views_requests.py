@@ -18,7 +18,7 @@ from webapp.cases.selectors import case_get_for, case_list_for, mask_list_for_ca
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
 from webapp.jobs.estimates import calls_of, in_words, pace_of
-from webapp.jobs.forms import RequestForm
+from webapp.jobs.forms import RequestForm, own_sampler
 from webapp.jobs.heartbeats import workers_alive
 from webapp.jobs.models import Job, SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, labels_picture
@@ -65,6 +65,9 @@ def synthesise_apply(request: HttpRequest) -> HttpResponse:
     if name == "source":  # another case: its own masks, open where the first covers most
         values.pop("mask", None)
         values.pop("slice_number", None)
+    elif name == "model" and not value:  # another model was chosen: its own way of drawing
+        for key, own in _own_sampler(request, values.get("model")).items():
+            values[key] = str(own)
     elif name in RequestForm.base_fields:
         values[name] = value
     form = _form(request, values, bound=False)
@@ -114,7 +117,16 @@ def _form(request: HttpRequest, values: QueryDict | None, *, bound: bool = True)
         initial["model"] = next(
             (key for key in (str(m.pk) for m in models) if key == request.GET["model"]), None
         )
+    if again is None:
+        initial |= _own_sampler(request, initial.get("model"))
     return RequestForm(initial=initial, **options)
+
+
+def _own_sampler(request: HttpRequest, wanted: str | None) -> dict[str, Any]:
+    """Sampler and steps of the model with that id, else of the first on offer."""
+    models = list(model_list_for(user=request.user, offered_only=True))
+    chosen = next((m for m in models if str(m.pk) == wanted), models[0] if models else None)
+    return own_sampler(chosen) if chosen is not None else {}
 
 
 def _start(request: HttpRequest, case: Any, masks: list[Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ OBJECTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 
 def levels(kind: str) -> list[Row]:
     """What a share of each level allows on a dataset, a case or a mask; the same for all three."""
-    managing = ("manage", "delete")
+    managing = ("manage", "delete", *(("export",) if kind == "dataset" else ()))
     return [
         *[
             Row(obj=f"{kind} to {level}", action="view", may=BROWSERS)

@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
 from tests import factories
 from tests.integration.permissions.rows import Row
 from webapp.jobs.models import Job, Result, SynthesisRequest
 
 ASKING = "clinician researcher"
+SEEING = "clinician researcher study_lead data_manager"
 WORKING = "clinician researcher data_manager study_lead administrator"
 
 
@@ -42,6 +47,24 @@ def own_result(person: Any) -> Any:
     return factories.result(requester(person))
 
 
+def export_to(level: str) -> Callable[[Any], Any]:
+    """A finished export of the person's own, of a dataset that is shared with them at that level."""
+
+    def build(person: Any) -> Any:
+        from webapp.jobs.services import job_submit
+
+        owner = person if person is not None else factories.person("data_manager")
+        dataset = factories.dataset(shares={owner: level})
+        payload = {"dataset_id": str(dataset.pk), "form": "nifti"}
+        job = job_submit(kind="export", owner=owner, payload=payload, subject_id=dataset.pk)
+        file = default_storage.save(f"exports/{dataset.pk}/{job.pk}.zip", ContentFile(b"zip"))
+        outcome = {"file": file, "size": 3, "cases": 1, "masks": 0, "left_out": 0}
+        Job.objects.filter(pk=job.pk).update(state="succeeded", finished_at=timezone.now(), outcome=outcome)
+        return job
+
+    return build
+
+
 def beside(whose: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     """The address of a comparison: the result, and another of its owner or of somebody else."""
     return lambda result: (result.pk, whose(result.request.owner).pk)
@@ -58,6 +81,9 @@ OBJECTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
         lambda person: failed(import_job(person if person and person.has_role(*WORKING.split()) else None)),
     ),
     "another's job": ("jobs.Job", lambda _: import_job(None)),
+    "export of a managed dataset": ("jobs.Job", export_to("manage")),
+    "export of a seen dataset": ("jobs.Job", export_to("view")),
+    "another's export": ("jobs.Job", lambda _: export_to("manage")(factories.person("data_manager"))),
     "results": ("jobs.Result", lambda _: Result),
     "own result": ("jobs.Result", own_result),
     "another's result": ("jobs.Result", lambda _: own_result(None)),
@@ -85,6 +111,30 @@ ROWS: list[Row] = [
     Row(obj="another's job", action="cancel", may="administrator", asks="POST jobs:job-cancel"),
     Row(obj="another's job", action="retry", sees="administrator", asks="POST jobs:job-retry"),
     Row(obj="another's job", asks="GET jobs:job-preview"),
+    Row(
+        obj="export of a managed dataset",
+        asks="GET jobs:job-file",
+        may="data_manager",
+        sees=SEEING,
+    ),
+    Row(
+        obj="export of a seen dataset",
+        asks="GET jobs:job-file",
+        sees=SEEING,
+    ),
+    Row(obj="another's export", asks="GET jobs:job-file"),
+    *[
+        Row(
+            obj="dataset to manage",
+            asks=f"{how} jobs:dataset-export",
+            may="data_manager",
+            sees=SEEING,
+            accepts=(200, 400),  # they may, but the row's form is empty
+        )
+        for how in ("GET", "POST")
+    ],
+    Row(obj="dataset to annotate", asks="GET jobs:dataset-export", sees=SEEING),
+    Row(obj="hidden dataset", asks="GET jobs:dataset-export"),
     Row(obj="results", action="view", may=ASKING, asks="GET jobs:result-list"),
     Row(obj="own result", action="view", may=ASKING, asks="GET jobs:result-detail"),
     Row(obj="own result", action="view", may=ASKING, asks="GET jobs:result-image"),
