@@ -67,11 +67,19 @@ def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:
 
 
 def steps_of(recipe: Recipe) -> dict[str, Any]:
-    """What a shortcut model learned of steps (`synthesis.checkpoints.learned_grid`); nothing for others."""
+    """What a shortcut model learned of steps (`synthesis.checkpoints.learned_grid`); nothing for others.
+
+    Its velocity is that of its origin, where it learned from one, and so is its calibration.
+    """
     objective = recipe.objective
     if not isinstance(objective, ShortcutSettings):
         return {}
-    return {"shortcut": {"segments": objective.segments, "shift": objective.shift}}
+    origin = read_recipe(Path(recipe.init_from)) if objective.from_origin else {}
+    return {
+        "shortcut": {"segments": objective.segments, "shift": objective.shift},
+        "sampler": {"name": "shortcut", "steps": 2},
+        "calibration": origin.get("calibration", {}),
+    }
 
 
 def rewrite(folder: Path, **changes: Any) -> str:

@@ -229,3 +229,54 @@ def test_a_waiting_job_tells_how_many_are_ahead(browser: Client, clinician: Any)
     job_cancel(user=clinician, job=jobs[0])
     page = browser.get(reverse("jobs:job-detail", args=[jobs[2].pk])).content.decode()
     assert "1 job ahead" in page
+
+
+def fast_model(**sampler: Any) -> Any:
+    recipe = {
+        "name": "quick",
+        "version": "1",
+        "modalities": ["CT"],
+        "image": {"rows": 128, "columns": 128, "normalisation": {"CT": {}}},
+        "field": {"spacing_mm": [1.5, 6.0], "fov_mm": [200.0, 700.0]},
+        "shortcut": {"segments": 8, "shift": 0.35},
+        "sampler": sampler,
+    }
+    return factories.generative_model(name="quick", recipe=recipe)
+
+
+def test_the_form_opens_with_the_sampler_and_steps_of_the_chosen_model(browser: Client, model: Any) -> None:
+    quick = fast_model(name="shortcut", steps=2)
+    for chosen, sampler, steps in ((model, "rft", 4), (quick, "shortcut", 2)):
+        answer = browser.get(reverse("jobs:synthesise"), {"model": str(chosen.pk)})
+        values = answer.context["form"]
+        assert (values["sampler"].value(), values["steps"].value()) == (sampler, steps)
+
+
+def test_another_model_brings_its_own_sampler_and_steps_and_keeps_the_wish(
+    browser: Client, model: Any
+) -> None:
+    quick = fast_model(name="shortcut", steps=2)
+    address = reverse("jobs:synthesise-apply")
+    values = browser.post(address, form(quick, apply="model:", severity="mild")).context["form"]
+    assert (values["sampler"].value(), values["steps"].value()) == ("shortcut", "2")
+    assert values["severity"].value() == "mild"
+    values = browser.post(address, form(model, apply="model:", sampler="shortcut")).context["form"]
+    assert (values["sampler"].value(), values["steps"].value()) == ("rft", "4")
+
+
+@pytest.mark.parametrize("own", [{"name": "no such", "steps": 2}, {"steps": 2}, {"name": 3, "steps": "x"}])
+def test_a_recipe_whose_own_sampler_makes_no_sense_gets_the_usual_one(browser: Client, own: Any) -> None:
+    quick = fast_model(**own)
+    values = browser.get(reverse("jobs:synthesise"), {"model": str(quick.pk)}).context["form"]
+    assert (values["sampler"].value(), values["steps"].value()) == ("rft", 4)
+
+
+def test_long_steps_are_refused_where_they_were_not_learned(browser: Client, model: Any) -> None:
+    answer = browser.post(reverse("jobs:synthesise"), form(model, sampler="shortcut", steps="2"))
+    assert answer.status_code == 422
+    assert "did not learn to draw in long steps" in answer.content.decode()
+    answer = browser.post(
+        reverse("jobs:synthesise"),
+        form(fast_model(name="shortcut", steps=2), sampler="shortcut", steps="20"),
+    )
+    assert "1 to 8 steps, not 20" in answer.content.decode()
