@@ -37,10 +37,14 @@ def test_the_pages_of_a_study_are_accessible(site, page, sign_in, check_accessib
     addresses["new"] = reverse("readings:reading-new")
     addresses["add"] = reverse("readings:items-add", args=[study.reading.pk, "synthetic"])
     addresses["likert"] = addresses["questions"] + "?type=likert"
+    addresses["planner"] = reverse("readings:reading-planner", args=[study.reading.pk])
     factories_readings.offered_results(factories.person("researcher"), 3)
     for name, address in addresses.items():
         page.goto(site + address)
         page.wait_for_load_state("networkidle")
+        if name == "planner":
+            page.get_by_text("simulated studies for each").wait_for()
+            page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
         check_accessibility(page)
         shot(page, f"{name}-{theme}")

@@ -1,4 +1,4 @@
-"""The forms of the lead's pages: basics, questions, items, design, readers."""
+"""The forms of the lead's pages: basics, questions, items, readers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from webapp.core.errors import ApplicationError
-from webapp.readings.harmonising import Options
 from webapp.readings.models import ItemTruth, ReadingItem
-from webapp.readings.protocol import NAME, Margin, Protocol, Question, Repeats, Sessions
+from webapp.readings.protocol import NAME, Protocol, Question
 from webapp.readings.questions import QUESTION_TYPES, question_options
 
 SLICE_CHOICES = [
@@ -145,156 +144,6 @@ class QuestionForm(forms.Form):
         stem = slugify(label).replace("-", "_").strip("_")[:34]
         stem = stem if NAME.fullmatch(stem) else f"q_{stem}".rstrip("_")
         return next(name for name in (stem, *(f"{stem}_{n}" for n in range(2, 100))) if name not in taken)
-
-
-class DesignForm(forms.Form):
-    """Repeats, sessions, blocks, the margin, and how the images are brought to one form."""
-
-    repeat_share = forms.FloatField(
-        label=_("Hidden repeats"),
-        min_value=0,
-        max_value=50,
-        help_text=_(
-            "Share of the items that each reader sees twice, to measure repeatability. 10 to 20 is usual."
-        ),
-    )
-    repeat_gap = forms.IntegerField(
-        label=_("At least this many items in between"), min_value=1, max_value=1000
-    )
-    session_count = forms.IntegerField(
-        label=_("Sessions"),
-        min_value=1,
-        max_value=20,
-        help_text=_("Sittings into which the items are parted."),
-    )
-    washout_hours = forms.FloatField(
-        label=_("Washout between sessions"),
-        min_value=0,
-        max_value=8784,
-        help_text=_("The next session opens no sooner; hidden repeats then lie in a later session."),
-    )
-    block_size = forms.IntegerField(
-        label=_("Block size"),
-        min_value=2,
-        max_value=1000,
-        help_text=_("Even. Within a block both arms, and every stratum of each, have equal shares."),
-    )
-    stratify = forms.CharField(
-        label=_("Strata"),
-        required=False,
-        max_length=200,
-        help_text=_("Attributes by which blocks are balanced, with commas: modality, severity."),
-    )
-    one_per_patient = forms.BooleanField(
-        label=_("At most one real item of each patient"),
-        required=False,
-        help_text=_(
-            "Several items of one patient say less than as many patients; the statistics allow for it."
-        ),
-    )
-    margin_measure = forms.ChoiceField(
-        label=_("Margin on"),
-        choices=[("auc", _("The AUC (needs confidence)")), ("accuracy", _("The share of right answers"))],
-    )
-    margin_value = forms.FloatField(
-        label=_("Margin of equivalence"),
-        min_value=0.01,
-        max_value=0.49,
-        help_text=_(
-            "How far from guessing (0.5) still counts as indistinguishable. Fixed before anybody reads."
-        ),
-    )
-    alpha = forms.FloatField(
-        label=_("Level of the test"), min_value=0.001, max_value=0.2, help_text=_("Usually 0.05.")
-    )
-    spacing_mm = forms.FloatField(
-        label=_("Pixel size"),
-        required=False,
-        min_value=0.1,
-        max_value=20,
-        help_text=_("Left open: chosen from the items."),
-    )
-    field_mm = forms.FloatField(
-        label=_("Field of view"),
-        required=False,
-        min_value=10,
-        max_value=1000,
-        help_text=_("Left open: chosen from the items."),
-    )
-    frames = forms.IntegerField(
-        label=_("Slices"),
-        required=False,
-        min_value=1,
-        max_value=1000,
-        help_text=_("Left open: as many as all items have."),
-    )
-    mask_outside = forms.BooleanField(
-        label=_("Blank out everything outside the body"),
-        required=False,
-        help_text=_(
-            "Tables, clothes and the noise of air tell arms apart; leave this on unless they matter."
-        ),
-    )
-
-    STRUCTURE = ("repeat_share", "repeat_gap", "session_count", "washout_hours", "block_size", "stratify")
-    MEASURE = ("margin_measure", "margin_value", "alpha")
-    COMMON_FORM = ("spacing_mm", "field_mm", "frames", "mask_outside")
-
-    def __init__(self, *args: Any, protocol: Protocol, **kwargs: Any) -> None:
-        """Show what the protocol says."""
-        options = Options.from_json(dict(protocol.harmonise))
-        initial = {
-            "repeat_share": round(100 * protocol.repeats.share, 2),
-            "repeat_gap": protocol.repeats.gap,
-            "session_count": protocol.sessions.count,
-            "washout_hours": protocol.sessions.washout_hours,
-            "block_size": protocol.block_size,
-            "stratify": ", ".join(protocol.stratify),
-            "one_per_patient": protocol.one_per_patient,
-            "margin_measure": protocol.margin.measure,
-            "margin_value": protocol.margin.value,
-            "alpha": protocol.alpha,
-        } | {name: getattr(options, name) for name in self.COMMON_FORM}
-        super().__init__(*args, initial=initial, **kwargs)  # type: ignore[misc]
-        units = {"repeat_share": "%", "washout_hours": _("hours"), "spacing_mm": "mm", "field_mm": "mm"}
-        for name, unit in units.items():
-            self.fields[name].unit = unit  # type: ignore[attr-defined]
-
-    def group(self, names: tuple[str, ...]) -> list[forms.BoundField]:
-        """These fields, to be drawn."""
-        return [self[name] for name in names]
-
-    @property
-    def structure(self) -> list[forms.BoundField]:
-        """Repeats, sessions and blocks."""
-        return self.group(self.STRUCTURE)
-
-    @property
-    def measure(self) -> list[forms.BoundField]:
-        """What is tested."""
-        return self.group(self.MEASURE)
-
-    @property
-    def common_form(self) -> list[forms.BoundField]:
-        """How images are harmonised."""
-        return self.group(self.COMMON_FORM)
-
-    def change(self, protocol: Protocol) -> Protocol:
-        """The protocol with what the form says. Raises ApplicationError for what makes no sound study."""
-        values = self.cleaned_data
-        strata = [word.strip() for word in values["stratify"].split(",") if word.strip()]
-        harmonise = {name: values[name] for name in self.COMMON_FORM if values[name] is not None}
-        Options.from_json(harmonise)
-        return protocol.changed(
-            repeats=Repeats(share=values["repeat_share"] / 100, gap=values["repeat_gap"]),
-            sessions=Sessions(count=values["session_count"], washout_hours=values["washout_hours"]),
-            block_size=values["block_size"],
-            stratify=tuple(dict.fromkeys(strata)),
-            one_per_patient=values["one_per_patient"],
-            margin=Margin(measure=values["margin_measure"], value=values["margin_value"]),
-            alpha=values["alpha"],
-            harmonise=harmonise,
-        )
 
 
 class CandidateFilter(forms.Form):

@@ -5,6 +5,7 @@ from django.urls import path
 from webapp.readings import views_design as design
 from webapp.readings import views_items as items
 from webapp.readings import views_launch as launch
+from webapp.readings import views_planner as planner
 
 urlpatterns = [
     path("", design.reading_list, name="reading-list"),
@@ -18,6 +19,8 @@ urlpatterns = [
     path("<uuid:id>/items/<uuid:item>.png", items.item_image, name="item-image"),
     path("<uuid:id>/candidates/<uuid:result>.png", items.candidate_image, name="candidate-image"),
     path("<uuid:id>/design/", design.reading_design, name="reading-design"),
+    path("<uuid:id>/planner/", planner.reading_planner, name="reading-planner"),
+    path("<uuid:id>/planner/power.svg", planner.planner_figure, name="planner-figure"),
     path("<uuid:id>/readers/", launch.reading_readers, name="reading-readers"),
     path("<uuid:id>/invite/", launch.reading_invite, name="reading-invite"),
     path("<uuid:id>/readers/<uuid:place>/remove/", launch.reading_uninvite, name="reading-uninvite"),

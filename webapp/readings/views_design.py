@@ -20,7 +20,8 @@ from webapp.accounts.requests import PersonRequest
 from webapp.core.errors import ApplicationError, NotVisible
 from webapp.core.permissions import can, require
 from webapp.readings.drafts import settled
-from webapp.readings.forms import BasicsForm, DesignForm, QuestionForm, TitleForm, explain
+from webapp.readings.forms import BasicsForm, QuestionForm, TitleForm, explain
+from webapp.readings.forms_design import DesignForm
 from webapp.readings.freezing import protocol_is_unchanged, reading_protocol, truth_is_unchanged
 from webapp.readings.models import Place, Preparation, Reading
 from webapp.readings.protocol import Question
