@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from webapp.readings.statistics.orh import Marginal, marginal
 
 METHOD = "mean of readers; readers and cases random (Obuchowski-Rockette-Hillis, case jackknife)"
 ON_LOGITS = METHOD[:-1] + ", logit scale)"
+
+
+Kind = Literal["share", "area", "coefficient"]
 
 
 @dataclass(frozen=True)
@@ -102,20 +106,23 @@ def study(left_out: LeftOut) -> Marginal | None:
     return marginal(left_out.value[keep], covariances, bounded=True)
 
 
-def over_readers(left_out: LeftOut, *, n: int, level: float = 0.95, is_share: bool = True) -> Figure:
-    """The mean over readers, clustered by reader and by case; each reader weighs the same.
+def over_readers(left_out: LeftOut, *, n: int, level: float = 0.95, kind: Kind = "share") -> Figure:
+    """The mean over readers, clustered by reader and by case; each reader weighs the same (`orh.marginal`).
 
-    `is_share` says that the figure lies between 0 and 1 (its interval is made on the logit scale) and has an
-    exact interval where nothing varies; otherwise it is a coefficient between -1 and 1.
-
-    Readers who read too little for the measure are left out, and counted in `note`. See `orh.marginal`.
+    A share of answers and an area lie between 0 and 1: their interval is made on the logit scale. Where
+    nothing varies, a share has an exact binomial interval on the cases, an area and a coefficient (from -1
+    to 1) none. Readers who read too little for the measure are left out, and counted in `note`.
     """
     found = study(left_out)
-    method = ON_LOGITS if is_share else METHOD
+    method = METHOD if kind == "coefficient" else ON_LOGITS
     left = int((~usable(left_out)).sum())
-    note = f"{left} reader(s) left out: too few answers of one kind." if left else ""
+    note = ""
+    if left:
+        note = (
+            f"{left} of {len(left_out.value)} readers left out: fewer than two cases of a kind that it needs."
+        )
     if found is None:
-        return Figure(None, level=level, n=n, method=method, note=note or "Needs at least two readers.")
+        return Figure(None, level=level, n=n, method=method, note=note or "Needs two readers.")
     parts: dict[str, float | None] = {
         "standard_error": found.standard_error,
         "degrees_of_freedom": found.degrees,
@@ -125,13 +132,13 @@ def over_readers(left_out: LeftOut, *, n: int, level: float = 0.95, is_share: bo
         "cov2": found.cov2,
         "reader_variance": found.reader_variance,
     }
-    if found.standard_error == 0 and not is_share:
+    if found.standard_error == 0 and kind != "share":
         note = f"{note} Readers and cases did not differ: no interval.".strip()
         return Figure(found.mean, level=level, n=n, method=method, note=note, parts=parts)
     if found.standard_error == 0:
         low, high = _without_variance(left_out, found.mean, level)
         note = f"{note} Readers and cases did not differ: exact binomial interval on the cases.".strip()
-    elif is_share:
+    elif kind != "coefficient":
         low, high = found.logit_interval(level)
     else:
         low, high = (min(max(end, -1.0), 1.0) for end in found.interval(level))

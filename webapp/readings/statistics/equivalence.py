@@ -150,7 +150,10 @@ def with_standard_error(
     way."""
     low_bound, high_bound = CHANCE - margin, CHANCE + margin
     if not standard_error > 0:
-        return Equivalence(measure, estimate, None, None, margin, alpha, None, None, None, method)
+        if abs(estimate - CHANCE) < margin:
+            return unknown(measure, margin=margin, alpha=alpha)
+        lower, upper = float(estimate <= low_bound), float(estimate >= high_bound)
+        return Equivalence(measure, estimate, None, None, margin, alpha, lower, upper, 0.0, method)
     half = float(stats.t.ppf(1 - alpha, degrees)) * standard_error
     return Equivalence(
         measure,

@@ -72,3 +72,8 @@ def between(figure: Figure, *, as_percent: bool = True) -> str:
         return "no interval can be given"
     show = percent if as_percent else (lambda value: f"{value:.2f}")
     return f"{100 * figure.level:.0f}% interval {show(figure.low)} to {show(figure.high)}"
+
+
+def chance(p: float) -> str:
+    """A p-value in words: "p = 0.044", "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

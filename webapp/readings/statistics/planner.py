@@ -11,11 +11,12 @@ from scipy import stats
 from webapp.readings.statistics import equivalence
 from webapp.readings.statistics.data import Flags, Indices, Numbers
 from webapp.readings.statistics.figure import Json
-from webapp.readings.statistics.orh import Marginal, marginal
+from webapp.readings.statistics.orh import marginal
 from webapp.readings.statistics.proportion import wilson
 from webapp.readings.statistics.roe_metz import CUTS, Design, Readers, latent, truths
 
 MOST_ITEMS = 20_000
+BATCH = 1_000_000  # answers simulated at once
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,12 @@ def many_readers_power(
     design = Design(readers=readers, items=items - items % 2, synthetic=items // 2)
     truth = truths(design)
     declared = 0
-    for _ in range(studies):
-        x, _ = latent(population or Readers(), design, rng)
-        found = _accuracy(x, truth) if measure == "accuracy" else _area(x, truth)
-        test = equivalence.many_readers(measure, found, margin=margin, alpha=alpha)
-        declared += bool(test.equivalent)
+    batch = max(1, BATCH // (readers * items))
+    for start in range(0, studies, batch):
+        number = min(batch, studies - start)
+        x = np.array([latent(population or Readers(), design, rng)[0] for _ in range(number)])
+        values, covariances = (_accuracies if measure == "accuracy" else _areas)(x, truth)
+        declared += _declared(values, covariances, margin, alpha)
     spread = wilson(declared, studies)
     return Point(readers, items, declared / studies, float(spread.low or 0.0), float(spread.high or 1.0))
 
@@ -179,30 +181,44 @@ def _curve(points: Sequence[Point], *, exact: bool) -> dict[str, Json]:
     }
 
 
-def _accuracy(x: Numbers, truth: Flags) -> Marginal:
-    """The marginal mean accuracy of X [R, I] cut at 0; the jackknife covariance of shares in closed form."""
-    return _mean((x > 0) == truth)
+def _declared(values: Numbers, covariances: Numbers, margin: float, alpha: float) -> int:
+    """How many of the studies with readers' figures [S, R] and case covariances [S, R, R] the TOST calls
+    equivalent: the same test as `equivalence.many_readers`."""
+    found = [marginal(v, c, bounded=True) for v, c in zip(values, covariances, strict=True)]
+    mean = np.array([one.mean for one in found])
+    error = np.maximum([one.standard_error for one in found], 1e-12)
+    degrees = np.array([one.degrees for one in found])
+    above = stats.t.sf((mean - equivalence.CHANCE + margin) / error, degrees)
+    below = stats.t.sf((equivalence.CHANCE + margin - mean) / error, degrees)
+    return int((np.maximum(above, below) < alpha).sum())
 
 
-def _mean(right: Flags) -> Marginal:
-    items = right.shape[1]
-    covariances = np.cov(right) / items
-    return marginal(right.mean(1), covariances, bounded=True)
+def _accuracies(x: Numbers, truth: Flags) -> tuple[Numbers, Numbers]:
+    """Accuracies of X [S, R, I] cut at 0: values [S, R] and their jackknife covariances [S, R, R]."""
+    right = ((x > 0) == truth).astype(np.float64)
+    return right.mean(2), _covariance(right)
 
 
-def _area(x: Numbers, truth: Flags) -> Marginal:
-    """The marginal mean area of X [R, I] in six levels, with DeLong's covariances of the placements."""
+def _areas(x: Numbers, truth: Flags) -> tuple[Numbers, Numbers]:
+    """Areas of X [S, R, I] in six levels: values [S, R] and DeLong's covariances [S, R, R]; placements come
+    from the counts of each level."""
     level = np.searchsorted(CUTS, x)
-    high, low = level[:, truth], level[:, ~truth]
-    grid = np.arange(len(CUTS) + 1)
-    at_high = (high[:, :, None] == grid).sum(1)
-    at_low = (low[:, :, None] == grid).sum(1)
-    below = (np.cumsum(at_low, 1) - at_low / 2) / low.shape[1]
-    above = (np.cumsum(at_high[:, ::-1], 1)[:, ::-1] - at_high / 2) / high.shape[1]
-    v10 = np.take_along_axis(below, high, 1)
-    v01 = np.take_along_axis(above, low, 1)
-    covariances = np.cov(v10) / high.shape[1] + np.cov(v01) / low.shape[1]
-    return marginal(v10.mean(1), covariances, bounded=True)
+    high, low = level[..., truth], level[..., ~truth]
+    grid = range(len(CUTS) + 1)
+    at_high = np.stack([(high == k).sum(-1) for k in grid], -1)
+    at_low = np.stack([(low == k).sum(-1) for k in grid], -1)
+    below = (np.cumsum(at_low, -1) - at_low / 2) / low.shape[-1]
+    above = 1 - (np.cumsum(at_high, -1) - at_high / 2) / high.shape[-1]
+    v10, v01 = np.take_along_axis(below, high, -1), np.take_along_axis(above, low, -1)
+    return v10.mean(-1), _covariance(v10) + _covariance(v01)
+
+
+def _covariance(values: Numbers) -> Numbers:
+    """The covariance of the means over the last axis: values [S, R, n] -> [S, R, R]."""
+    n = values.shape[-1]
+    deviation = values - values.mean(-1, keepdims=True)
+    found: Numbers = deviation @ deviation.transpose(0, 2, 1) / (n * (n - 1))
+    return found
 
 
 def _settled(power_at: Callable[[Indices], Numbers], power: float, most: int) -> int | None:

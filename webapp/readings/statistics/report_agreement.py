@@ -153,7 +153,7 @@ def _severity(grades: Grades) -> dict[str, Json]:
     target = weighted_kappa.against_intended(table, intended, case)
     readers = len(table)
     asked = int(np.isfinite(table[:, np.isfinite(intended)]).sum())
-    against = accuracy.over_readers(target, n=asked, is_share=False)
+    against = accuracy.over_readers(target, n=asked, kind="coefficient")
     figures = {
         "kappa_quadratic": (
             "Two readers' grades, quadratic weighted kappa",

@@ -7,9 +7,10 @@ import numpy as np
 from webapp.readings.statistics import accuracy, equivalence, jackknife, report_readers, roc
 from webapp.readings.statistics.data import Ratings, Role, Table, table
 from webapp.readings.statistics.equivalence import Equivalence
-from webapp.readings.statistics.figure import Figure, Json, between, percent
+from webapp.readings.statistics.figure import Figure, Json, between, chance, percent
 from webapp.readings.statistics.jackknife import LeftOut
 
+NOBODY = "nobody has answered yet."
 NAMES = {
     "accuracy": "Accuracy (share of right answers)",
     "sensitivity": "Sensitivity (synthetic items called synthetic)",
@@ -22,6 +23,8 @@ def figures(answers: Table) -> dict[str, Figure]:
     """Accuracy, sensitivity, specificity and balanced accuracy over readers; of the one reader where there
     is one."""
     n = int(answers.read.sum())
+    if not n:
+        return {name: Figure(None, note=NOBODY, sentence=f"{said}: {NOBODY}") for name, said in NAMES.items()}
     left_out = {name: measure(answers) for name, measure in accuracy.MEASURES.items()}
     if len(answers.readers) == 1:
         found = report_readers.shares(answers, left_out, 0)
@@ -44,6 +47,9 @@ def _balanced_of_one(left_out: LeftOut, n: int) -> Figure:
         return Figure(None, n=n, method=method, note="Needs two synthetic and two real cases.").saying(
             "Balanced accuracy is not known."
         )
+    if error == 0:
+        figure = Figure(value, n=n, method=method, note="The answers leave no variance to estimate.")
+        return figure.saying(f"{NAMES['balanced_accuracy']}: {percent(value)} ({between(figure)}).")
     low, high = max(value - 1.959963984540054 * error, 0.0), min(value + 1.959963984540054 * error, 1.0)
     figure = Figure(value, low, high, n=n, method=method, parts={"standard_error": error})
     return figure.saying(f"{NAMES['balanced_accuracy']}: {percent(value)} ({between(figure)}).")
@@ -57,17 +63,20 @@ def areas(answers: Table) -> LeftOut:
 def auc(answers: Table) -> Figure:
     """The mean area over readers (one reader: theirs), with the p-value against 0.5 in `parts`."""
     n = int(np.isfinite(answers.score).sum())
+    if not n:
+        note = "Readers gave no confidence." if answers.read.any() else "Nobody has answered yet."
+        return Figure(None, note=note, sentence=f"The area under the ROC curve is not known: {note}")
     if len(answers.readers) == 1:
         return report_readers.auc_of(answers, 0)
     left_out = areas(answers)
-    figure = accuracy.over_readers(left_out, n=n)
+    figure = accuracy.over_readers(left_out, n=n, kind="area")
     found = accuracy.study(left_out)
     if figure.value is None or found is None:
         return figure.saying("The area under the ROC curve is not known: " + figure.note)
     p = found.two_sided(0.5)
     said = (
         f"Area under the ROC curve: {figure.value:.3f} over {found.readers} readers "
-        f"({between(figure, as_percent=False)}; p = {p:.3g} against 0.5, which is guessing)."
+        f"({between(figure, as_percent=False)}; {chance(p)} against 0.5, which is guessing)."
     )
     parts = dict(figure.parts) | {"p_value": p}
     return Figure(

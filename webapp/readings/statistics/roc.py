@@ -70,6 +70,23 @@ def delong_variance(score: Numbers, truth: Flags, case: Indices | None = None) -
     return float(own + 2 * (a @ b) * both / (both - 1) / (m * n))
 
 
+def delong_covariance(score: Numbers, truth: Flags) -> Numbers:
+    """DeLong's covariances [R, R] of readers who all scored the same independent items: score [R, I], truth
+    [I].
+
+    Cov_rs = S10_rs/m + S01_rs/n, the sample covariances of the placements (DeLong, DeLong and Clarke-Pearson
+    1988). Raises ValueError for fewer than two items of a kind or a score that is missing.
+    """
+    if not np.isfinite(score).all() or min(truth.sum(), (~truth).sum()) < 2:
+        raise ValueError("expected every score, and two items of each kind or more")
+    placed = [wins(row[truth], row[~truth]) for row in score]
+    m, n = int(truth.sum()), int((~truth).sum())
+    v10 = np.array([above for above, _ in placed]) / n
+    v01 = np.array([below for _, below in placed]) / m
+    found: Numbers = np.atleast_2d(np.cov(v10)) / m + np.atleast_2d(np.cov(v01)) / n
+    return found
+
+
 def degrees(truth: Flags, case: Indices | None = None) -> int:
     """Degrees of freedom of DeLong's variance: the cases of the rarer kind, less one (at least one)."""
     number = np.arange(len(truth)) if case is None else case
@@ -77,8 +94,9 @@ def degrees(truth: Flags, case: Indices | None = None) -> int:
 
 
 def auc_figure(score: Numbers, truth: Flags, case: Indices | None = None, *, level: float = 0.95) -> Figure:
-    """The area with DeLong's interval on the logit scale: logit(A) -+ t SE/(A(1-A)) (Pepe 2003, section 5.2), with
-    Student's t on `degrees` in place of the normal quantile, which covers too little with few items.
+    """The area with DeLong's interval on the logit scale: logit(A) -+ t SE/(A(1-A)) (Pepe 2003, section 5.2).
+
+    Student's t on `degrees` stands in place of the normal quantile, which covers too little with few items.
 
     Where the scores separate the kinds without an error (A = 0 or 1, or no variance) there is no interval.
     """

@@ -174,12 +174,10 @@ def simulate(readers: Readers, design: Design, rng: np.random.Generator) -> Rati
     reader, item = np.nonzero(keep)
     back = keep[:, : design.repeats]
     reader_again, item_again = np.nonzero(back)
-    x = np.r_[first[keep], again[back]]
+    x: Numbers = np.r_[first[keep], again[back]]
     who, what = np.r_[reader, reader_again], np.r_[item, item_again]
     repeat = np.arange(len(x)) >= len(reader)
-    level: Numbers = np.searchsorted(CUTS, x).astype(np.float64) + 1
-    if design.slider:
-        level = np.asarray(norm.cdf(x / 1.5)).round(2)
+    level = norm.cdf(x / 1.5).round(2) if design.slider else np.searchsorted(CUTS, x).astype(np.float64) + 1
     places = rng.permuted(np.tile(np.arange(1, design.items + 1), (design.readers, 1)), axis=1)
     return Ratings(
         reader=who,
