@@ -11,6 +11,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ SLICES = Path(__file__).parent / "demo_slices.zip"
 SHAPE = (128, 128)
 FIRST_DRAWN = 100  # of the demo split of phantoms
 SEED = 20_260_101
+READING_TIME = timedelta(hours=2)  # the simulated readers' own, so that no answer is given after the closing
 
 READERS = (
     Behaviour(
@@ -144,6 +146,8 @@ def _make(owner: User, lead: User, kept: list[str]) -> Reading:
     for reader in readers:
         place_invite(user=lead, reading=reading, reader=reader)
     reading = reading_launch(user=lead, reading=Reading.objects.get(pk=reading.pk))
+    reading.launched_at = timezone.now() - READING_TIME
+    reading.save(update_fields=["launched_at", "updated_at"])
     readers_simulate(reading=reading, behaviours=READERS, seed=SEED)
     User.objects.filter(pk__in=[reader.pk for reader in readers]).update(is_active=False)
     reading_close(user=lead, reading=reading)

@@ -122,7 +122,8 @@ def item_picture(item: ReadingItem) -> bytes:
     scale = THUMBNAIL / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     image = image.resize(size, Image.Resampling.BICUBIC)
-    return png(marked(image) if item.truth.arm == ItemTruth.Arm.SYNTHETIC else image)
+    drawn = item.truth.case is not None and item.truth.case.is_synthetic
+    return png(marked(image) if drawn or item.truth.arm == ItemTruth.Arm.SYNTHETIC else image)
 
 
 # --- tables

@@ -109,7 +109,7 @@ def report_figure(request: HttpRequest, id: UUID, name: str) -> HttpResponse:
 def report_item(request: HttpRequest, id: UUID, number: int) -> HttpResponse:
     """One item of the unblinded study as a small picture."""
     reading = _unblinded(request, id)
-    item = ReadingItem.objects.select_related("truth").filter(reading=reading, number=number).first()
+    item = ReadingItem.objects.select_related("truth__case").filter(reading=reading, number=number).first()
     if item is None:
         raise Http404
     headers = {"Cache-Control": "private, max-age=86400"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
 from matplotlib.figure import Figure
 
 from webapp.readings.figures.drawing import BAND, BLUE, EDGE, LINE, TEXT, as_percent, canvas
@@ -69,6 +70,7 @@ def equivalence(verdict: Verdict) -> Figure:
     return figure
 
 
+NOT_SIGNIFICANT = "Not significant is not equivalent"
 NAMES = {
     "accuracy": "accuracy over readers",
     "balanced accuracy": "balanced accuracy over readers",
@@ -108,8 +110,12 @@ def sheet(document: dict[str, Any]) -> Sheet:
 
 
 def say(document: dict[str, Any]) -> str:
-    """The sentence of the test."""
-    return str(preregistered(document)["sentence"])
+    """The sentence of the test, and what it takes to show equivalence."""
+    sentence = str(preregistered(document)["sentence"])
+    if NOT_SIGNIFICANT in sentence:
+        return sentence
+    meaning = _("only an interval wholly inside the band shows that the difference is negligible")
+    return f"{sentence} {NOT_SIGNIFICANT}: {meaning}."
 
 
 def preregistered(document: dict[str, Any]) -> dict[str, Any]:
