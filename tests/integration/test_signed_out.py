@@ -24,15 +24,17 @@ VALUES = {
 }
 
 
-def addresses(resolver: URLResolver, namespace: str = "") -> Iterator[tuple[str, dict]]:
-    """The name of each address with values for its arguments."""
+def addresses(
+    resolver: URLResolver, namespace: str = "", outer: dict | None = None
+) -> Iterator[tuple[str, dict]]:
+    """The name of each address with values for its arguments; `outer` are those of what it lies below."""
     for pattern in resolver.url_patterns:
+        kinds = (outer or {}) | dict(pattern.pattern.converters)
         if isinstance(pattern, URLResolver):
             inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
-            yield from addresses(pattern, inner)
+            yield from addresses(pattern, inner, kinds)
         elif isinstance(pattern, URLPattern) and pattern.name and not namespace.startswith("admin:"):
-            converters = pattern.pattern.converters
-            values = {name: VALUES.get(type(kind).__name__, "x") for name, kind in converters.items()}
+            values = {name: VALUES.get(type(kind).__name__, "x") for name, kind in kinds.items()}
             yield f"{namespace}{pattern.name}", values
 
 

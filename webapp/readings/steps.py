@@ -30,7 +30,7 @@ LABELS = {
     "basics": gettext_lazy("Basics"),
     "questions": gettext_lazy("Questions"),
     "items": gettext_lazy("Items"),
-    "design": gettext_lazy("Design and sample size"),
+    "design": gettext_lazy("Design"),
     "readers": gettext_lazy("Readers"),
     "prepare": gettext_lazy("Prepare and audit"),
     "launch": gettext_lazy("Launch"),
