@@ -1,7 +1,9 @@
-"""Make the phantoms a recipe trains on, shard by shard: `python -m training.prepare RECIPE --out FOLDER`.
+"""Make what a recipe trains on, shard by shard: `python -m training.prepare RECIPE --out FOLDER`.
 
-Shards are independent: several processes may work on one folder (`--part 1/2`, `--part 2/2`), a
-killed one is simply started again, and training may begin with the first shard.
+Phantoms, unless `--from` names a set of images: a folder that `manage.py export_dataset` wrote, a CSV
+manifest, or the nnU-Net layout (training/sources.py). Phantom shards are independent: several processes
+may work on one folder (`--part 1/2`, `--part 2/2`), a killed one is simply started again, and training may
+begin with the first.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import numpy.typing as npt
 from synthesis.phantoms import abdomen, phantom_seed
 from synthesis.request import MODALITIES, SEXES
 from training.data import mark_enclosed_air
+from training.external import write_external
 from training.recipe import Recipe, load_recipe
+from training.sources import SPLITS, UnusableSource, sources_of
 
 MODALITY_CYCLE = ("CT", "T1", "CT", "T2")  # half of the phantoms are CT, a quarter each T1 and T2
 SHARD = 256
@@ -63,16 +67,43 @@ def write_shard(folder: Path, number: int, split: str, recipe: Recipe, count: in
     return final
 
 
+def prepare_set(path: Path, recipe: Recipe, folder: Path, *, split: str, modality: str | None = None) -> None:
+    """Write one split of a set as shards, and print what was taken and what was not.
+
+    Raises UnusableSource where the folder already holds shards, or nothing of the set can be used.
+    """
+    if any(folder.glob("shard-*")):
+        raise UnusableSource(
+            f"{folder} already holds shards; name another folder, so that no sets are mixed."
+        )
+    report = write_external(folder, sources_of(path, modality=modality), recipe, split=split, shard=SHARD)
+    for name, case in report["cases"].items():
+        left = "; ".join(f"{count} not: {reason}" for reason, count in case["refused"].items())
+        print(f"{name}: {case['slices']} slices{f' ({left})' if left else ''}")
+    print(f"{report['slices']} slices of {len(report['cases'])} cases in {folder}")
+
+
 def main() -> None:
-    """Write every shard that is missing, or those of one part."""
+    """Write every shard that is missing, or those of one part; or the slices of a set from elsewhere."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--out", type=Path, help="folder of shards (default: the recipe's)")
     parser.add_argument("--part", default="1/1", help="which share of the shards: 1/2, 2/2")
+    parser.add_argument(
+        "--from", dest="set", type=Path, help="an exported dataset, a manifest, or an nnU-Net set"
+    )
+    parser.add_argument("--split", choices=SPLITS, default="train", help="which patients of that set")
+    parser.add_argument("--modality", choices=MODALITIES, help="of that set, where it does not say")
     options = parser.parse_args()
     recipe = load_recipe(options.recipe)
     folder = options.out or recipe.data_folder
     folder.mkdir(parents=True, exist_ok=True)
+    if options.set:
+        try:
+            prepare_set(options.set, recipe, folder, split=options.split, modality=options.modality)
+        except UnusableSource as error:
+            raise SystemExit(str(error)) from error
+        return
     first, of = (int(x) for x in options.part.split("/"))
     for number in range(first - 1, -(-recipe.phantoms // SHARD), of):
         print(write_shard(folder, number, "training", recipe), flush=True)

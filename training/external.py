@@ -1,0 +1,235 @@
+"""Slices of image sets from elsewhere, on a recipe's grid and in its labels, as shards to train on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthesis.errors import SynthesisError
+from synthesis.imaging.errors import UnreadableFile
+from synthesis.imaging.fitting import fit
+from synthesis.imaging.labelmaps import UNLABELLED, LabelMap, label_map
+from synthesis.imaging.nifti import NiftiFile, opened_nifti
+from synthesis.imaging.raster import read_raster
+from synthesis.imaging.volume import Slice, real_values
+from synthesis.phantoms import labels as names
+from synthesis.request import MODALITIES
+from training.data import mark_enclosed_air
+from training.recipe import Recipe
+from training.sources import Source, UnusableSource
+
+LEAST_LABELLED = 0.005  # share of a slice that mapped labels must cover
+BRIGHT = 99.5  # percentile of an MR volume that is brought to the top of the recipe's range
+REPORT = "report.json"
+PART = "part"  # where shards wait until all of them are there
+PICTURES = (".png", ".jpg", ".jpeg")
+
+Row = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], list[float]]
+
+
+def write_external(
+    folder: Path, sources: Sequence[Source], recipe: Recipe, *, split: str, shard: int
+) -> dict[str, Any]:
+    """Write the slices of one split as shards below `folder` and folder/report.json; the report is returned.
+
+    A case that cannot be used costs only itself: the report says why. Raises UnusableSource where nothing
+    at all can be used, with the first reason; then nothing is written.
+    """
+    chosen = [source for source in sources if source.split == split]
+    part = folder / PART
+    shutil.rmtree(part, ignore_errors=True)
+    report: dict[str, Any] = {"split": split, "cases": {}, "slices": 0}
+    held: list[Row] = []
+    written = 0
+    for source in chosen:
+        taken, refused = 0, Counter[str]()
+        try:
+            for row in slices_of(source, recipe, refused):
+                held.append(row)
+                taken += 1
+                if len(held) == shard:
+                    _write(part, written, held)
+                    held, written = [], written + 1
+        except (UnusableSource, UnreadableFile, SynthesisError) as error:
+            refused[str(error)] += 1
+        report["cases"][source.name] = {"patient": source.patient, "slices": taken, "refused": dict(refused)}
+        report["slices"] += taken
+    if not report["slices"]:
+        reasons = [reason for case in report["cases"].values() for reason in case["refused"]]
+        raise UnusableSource(
+            f"No slice of the {len(chosen)} cases in the split {split} can be used. "
+            + (f"The first reason: {reasons[0]}" if reasons else "")
+        )
+    if held:
+        _write(part, written, held)
+    for finished in sorted(part.iterdir()):
+        finished.rename(folder / finished.name)
+    part.rmdir()
+    (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return report
+
+
+def slices_of(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator[Row]:
+    """Every slice of a case that fits the recipe: image [H, W], stored labels [H, W], a row of data.COLUMNS.
+
+    What does not fit is counted in `refused` by its reason. MR signal has no unit: a volume is scaled so
+    that its 99.5th percentile is the top of the recipe's range for that modality.
+    Raises UnusableSource where image and mask do not match or no label is known.
+    """
+    if source.modality not in recipe.modalities:
+        raise UnusableSource(
+            f"The recipe {recipe.name} knows {', '.join(recipe.modalities)}, not {source.modality}."
+        )
+    geometry = {"image": dict(recipe.image), "field": recipe.extra.get("field", {})}
+    with _opened(source) as (slices, masks, labels):
+        known = label_map(labels)
+        if not known.mapped:
+            raise UnusableSource(
+                f"None of the mask's labels is known ({', '.join(known.unmapped) or 'it names none'})."
+            )
+        scale = _scale(slices, recipe, source.modality)
+        for index in range(len(slices)):
+            mask = np.asarray(masks[index])
+            if not _is_labelled(mask, known):
+                refused["little or nothing is labelled"] += 1
+                continue
+            one = slices[index]
+            one = Slice(
+                array=one.array * np.float32(scale),
+                spacing_mm=one.spacing_mm,
+                units=one.units,
+                index=index,
+                position_mm=one.position_mm,
+                orientation=one.orientation,
+                is_placed=one.is_placed,
+            )
+            try:
+                fitted = fit(
+                    mask=mask,
+                    names=known,
+                    recipe=geometry,
+                    source=one,
+                    modality="CT" if source.modality == "CT" else "MR",
+                )
+            except SynthesisError as error:
+                refused[str(error)] += 1
+                continue
+            image = np.zeros(recipe.shape, np.float32) if fitted.image is None else fitted.image
+            yield (
+                image,
+                mark_enclosed_air(fitted.labels),
+                _row(source, index, fitted.labels, fitted.spacing_mm),
+            )
+
+
+def _row(
+    source: Source, index: int, labels: npt.NDArray[np.uint8], spacing_mm: tuple[float, float]
+) -> list[float]:
+    """The columns of training.data.COLUMNS; severity counts for texture and shape alike."""
+    number = int.from_bytes(hashlib.sha256(f"{source.name}/{index}".encode()).digest()[:4], "big")
+    a = source.attributes
+    return [
+        float(number),
+        float(MODALITIES.index(source.modality)),
+        float(a.severity),
+        float(a.severity),
+        float(a.steatosis),
+        float((labels == names.LESION).any()),
+        a.age,
+        float(a.sex),
+        float(spacing_mm[-1]),
+    ]
+
+
+class _Stack(Sequence[Slice]):
+    """The slices of an opened NIfTI volume, one at a time."""
+
+    def __init__(self, file: NiftiFile, units: str) -> None:
+        self._file, self._units = file, units
+
+    def __len__(self) -> int:
+        return len(self._file.voxels)
+
+    def __getitem__(self, index: Any) -> Any:
+        geometry = self._file.geometry
+        x, y, z = (float(value) for value in geometry.position_of(index))
+        return Slice(
+            array=real_values(np.asarray(self._file.voxels[index]), self._file.slope, self._file.intercept),
+            spacing_mm=geometry.spacing_mm[:2],
+            units=self._units,
+            index=index,
+            position_mm=(x, y, z),
+            orientation=geometry.orientation,
+            is_placed=geometry.is_known,
+        )
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[tuple[Sequence[Slice], Any, Sequence[Any]]]:
+    """Slices, mask [slices, rows, columns] and the mask's labels of a NIfTI pair or a pair of pictures."""
+    if source.image.is_dir():
+        raise UnusableSource("The image is a folder of DICOM; export the dataset as NIfTI (--form nifti).")
+    units = "HU" if source.modality == "CT" else "signal"
+    if source.image.suffix.lower() in PICTURES:
+        yield _pictures(source, units)
+        return
+    with opened_nifti(source.image) as image, opened_nifti(source.mask) as mask:
+        if not mask.is_whole:
+            raise UnusableSource("The mask's voxels are not whole numbers.")
+        if image.voxels.shape != mask.voxels.shape:
+            raise UnusableSource(
+                f"Image and mask differ in size: {image.voxels.shape} and {mask.voxels.shape}."
+            )
+        places = [[f.geometry.position_of(i) for i in (0, len(f.voxels) - 1)] for f in (image, mask)]
+        if not np.allclose(places[0], places[1], atol=0.5):
+            raise UnusableSource("Image and mask lie in different places of the patient.")
+        yield _Stack(image, units), mask.voxels, source.labels or mask.label_names
+
+
+def _pictures(source: Source, units: str) -> tuple[Sequence[Slice], Any, Sequence[Any]]:
+    if source.spacing_mm is None:
+        raise UnusableSource(
+            "A picture does not say how large its pixels are: give spacing_row_mm and spacing_column_mm."
+        )
+    image, mask = read_raster(source.image), read_raster(source.mask)
+    if image.is_colour or mask.is_colour:
+        raise UnusableSource("Image and mask must be in shades of grey.")
+    if image.pixels.shape != mask.pixels.shape:
+        raise UnusableSource(f"Image and mask differ in size: {image.pixels.shape} and {mask.pixels.shape}.")
+    one = Slice(
+        array=image.pixels.astype(np.float32), spacing_mm=source.spacing_mm, units=units, is_placed=False
+    )
+    return [one], mask.pixels[None], source.labels
+
+
+def _is_labelled(mask: npt.NDArray[Any], known: LabelMap) -> bool:
+    mapped = known.apply(mask)
+    return bool(np.mean(~np.isin(mapped, (UNLABELLED, names.AIR))) >= LEAST_LABELLED)
+
+
+def _scale(slices: Sequence[Slice], recipe: Recipe, modality: str) -> float:
+    """1 for CT; for MR what brings the volume's bright end to the recipe's top."""
+    if modality == "CT":
+        return 1.0
+    top = float(recipe.normalisation[modality].units[-1])
+    bright = float(np.percentile(np.stack([np.nan_to_num(one.array) for one in slices]), BRIGHT))
+    if bright <= 0:
+        raise UnusableSource("The image is empty.")
+    return top / bright
+
+
+def _write(folder: Path, number: int, rows: Sequence[Row]) -> None:
+    shard = folder / f"shard-{number:05d}"
+    shard.mkdir(parents=True)
+    np.save(shard / "images.npy", np.stack([r[0] for r in rows]).astype(np.float16))
+    np.save(shard / "labels.npy", np.stack([r[1] for r in rows]))
+    np.save(shard / "attributes.npy", np.array([r[2] for r in rows]))
