@@ -237,9 +237,10 @@ export class QuestionForm {
   askForMissing(): void {
     const missing = this.sheet?.missing;
     if (!missing) return;
-    this.hint.textContent = `Please answer “${missing.label}” first.`;
     const group = this.groups.get(missing.name);
     group?.querySelector<HTMLElement>('button, input, textarea')?.focus();
+    if (this.sheet?.asksSide(missing.name)) this.askForSide(missing.name);
+    else this.hint.textContent = `Please answer “${missing.label}” first.`;
   }
 
   /** Writes the answers, the question with the keys, and what is left into the page. */
@@ -253,15 +254,15 @@ export class QuestionForm {
       const asks = sheet.asksSide(name);
       group.classList.toggle('question--active', this.questions.length > 1 && name === active);
       group.dataset['keys'] = name === active ? 'yes' : 'no';
+      const isSided = widget?.forced ? value?.[widget.field] === widget.forced.when : false;
       group.querySelectorAll<HTMLElement>('.target').forEach((button) => {
         const isSide = button.closest('[data-side]') !== null;
-        const field = isSide ? widget?.forced?.field : widget?.field;
-        const chosen = value !== undefined && field !== undefined && JSON.stringify(value[field]) === button.dataset['value'];
-        button.setAttribute('aria-pressed', String(chosen));
+        const field = isSide ? isSided && widget?.forced?.field : widget?.field;
+        const chosen = value !== undefined && field && JSON.stringify(value[field]) === button.dataset['value'];
+        button.setAttribute('aria-pressed', String(Boolean(chosen)));
       });
       const side = group.querySelector<HTMLElement>('[data-side]');
-      const wasForced = widget?.forced && value?.[widget.field] === widget.forced.when;
-      if (side) side.hidden = !asks && !wasForced;
+      if (side) side.hidden = !asks && !isSided;
     });
     this.hint.textContent = '';
     this.next.hidden = sheet.isOneKey && !sheet.isDone;

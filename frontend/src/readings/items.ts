@@ -56,23 +56,25 @@ export class ItemLoader {
     return coming;
   }
 
-  /** Loads an item that is not on screen yet: its middle image first. A failure shows when the item is opened. */
-  async ahead(item: Item): Promise<void> {
+  /** Loads an item that is not on screen yet, its middle image first; whether all of it is here now. */
+  async ahead(item: Item): Promise<boolean> {
     try {
       const { imageIds } = await this.open(item);
       const middle = Math.floor(imageIds.length / 2);
       const order = imageIds.map((_, index) => index).sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle));
       for (const index of order) await this.load(imageIds[index] as string);
+      return true;
     } catch {
-      // It is asked for again, and its failure shown, when it is opened.
+      return false; // it is asked for again, and its failure shown, when it is opened
     }
   }
 
   private async load(imageId: string): Promise<void> {
     try {
       await imageLoader.loadAndCacheImage(imageId, { requestType: Enums.RequestType.Prefetch, priority: 0 });
-    } catch {
+    } catch (error) {
       if (cache.getImageLoadObject(imageId)) cache.removeImageLoadObject(imageId);
+      throw error;
     }
   }
 

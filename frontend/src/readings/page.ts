@@ -201,6 +201,7 @@ export class ReadingPage {
     this.sheet = new AnswerSheet(this.config.questions, item.answers);
     this.form.reset(this.sheet, this.config.going_back && item.position > 0);
     this.root.dataset['state'] = 'loading';
+    this.root.dataset['ahead'] = '0';
     const isShown = await this.stage.show(item);
     if (this.plan.item?.token !== item.token || this.isPaused || this.isMoved) return;
     this.root.dataset['state'] = isShown ? 'ready' : 'error';
@@ -213,7 +214,18 @@ export class ReadingPage {
     this.form.setOpen(true);
     this.root.dataset['item'] = String(item.position + 1);
     performance.mark('item-shown', { detail: item.position });
-    for (const next of this.plan.ahead) await this.loader.ahead(next);
+    await this.loadAhead();
+  }
+
+  /** Loads the items that come next; `data-ahead` says how many of them are here. */
+  private async loadAhead(): Promise<void> {
+    const here = this.plan.here;
+    let loaded = 0;
+    for (const next of this.plan.ahead) {
+      if (await this.loader.ahead(next)) loaded += 1;
+      if (this.plan.here !== here) return;
+      this.root.dataset['ahead'] = String(loaded);
+    }
   }
 
   /** Nothing to show yet: the last answers are on their way, or the connection is lost. */
@@ -251,7 +263,7 @@ export class ReadingPage {
       this.plan.jump(state.position);
       void this.show();
     } else if (this.screens.current === 'waiting') void this.show();
-    else for (const next of this.plan.ahead) void this.loader.ahead(next);
+    else void this.loadAhead();
   }
 
   private offerFinish(): void {
