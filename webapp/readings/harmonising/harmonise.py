@@ -65,9 +65,10 @@ def harmonise(
             body = rows @ outline(source, spacing[:2], modality) @ columns.T
             frame[~_rimmed(body >= 0.5, target.spacing_mm)] = values.low
     resampled[:, ~covered] = values.low
+    # Means of values in the range, rounded to steps that end on its bounds, stay in the range.
     stored = np.rint(np.round(resampled / values.step, 6)) * values.step
     return Harmonised(
-        pixels=np.clip(stored, values.low, values.high).astype(np.int16),
+        pixels=stored.astype(np.int16),
         spacing_mm=(target.spacing_mm, target.spacing_mm),
         between_mm=target.between_mm,
         window=values.window,

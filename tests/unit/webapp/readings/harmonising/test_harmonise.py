@@ -91,6 +91,17 @@ def test_the_same_scene_is_the_same_whatever_grid_it_came_on() -> None:
     assert (outside == (fine == target.values["CT"].low)).mean() > 0.97
 
 
+def test_what_lies_beyond_the_range_weighs_no_more_than_its_end() -> None:
+    items = pool(2)
+    target = choose_target(surveyed(items))
+    metal, ends = scene(440, 440, REAL), scene(440, 440, REAL)
+    metal[0, 300:310, 200:210] = 3000
+    ends[0, 300:310, 200:210] = target.values["CT"].high
+    np.testing.assert_array_equal(
+        harmonise(metal, REAL, "CT", target).pixels, harmonise(ends, REAL, "CT", target).pixels
+    )
+
+
 def test_uniform_stays_uniform_and_means_are_kept() -> None:
     items = pool(2)
     target = choose_target(surveyed(items))
