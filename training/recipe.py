@@ -67,10 +67,44 @@ class RegionContrastSettings(FlowSettings):
             raise ValueError("power: expected 1 or 2, dilate: expected an odd number")
 
 
+@dataclass(frozen=True, kw_only=True)
+class EwcSettings(FlowSettings):
+    """Elastic weight consolidation: how firmly the weights of `init_from` are held."""
+
+    name: str = "ewc"
+    fisher: str  # a file of training.fisher
+    strength: float = 1.0  # lambda
+    from_origin: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.strength >= 0:
+            raise ValueError(f"strength: expected a number of at least 0, got {self.strength}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsistencySettings(FlowSettings):
+    """Stage 2: which activations an adapted network keeps, and how much its terms weigh beside the flow."""
+
+    name: str = "consistency"
+    layers: tuple[str, ...] = ()  # modules whose outputs are compared, by the end of their names
+    weight_consistency: float = 1.0
+    weight_temporal: float = 0.1
+    weight_spatial: float = 0.5
+    data_range: float = 2.0  # of the network's scale, for SSIM
+
+    def __post_init__(self) -> None:
+        if self.weight_consistency and not self.layers:
+            raise ValueError("layers: expected at least one for weight_consistency, got none")
+        if min(self.weight_consistency, self.weight_temporal, self.weight_spatial) < 0:
+            raise ValueError("the weights of the terms must not be negative")
+
+
 OBJECTIVE_SETTINGS: Mapping[str, type[FlowSettings]] = {
     "flow": FlowSettings,
     "shortcut": ShortcutSettings,
     "region_contrast": RegionContrastSettings,
+    "ewc": EwcSettings,
+    "consistency": ConsistencySettings,
 }
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from training.objectives.consistency import consistency
+from training.objectives.ewc import ewc
 from training.objectives.flow import flow
 from training.objectives.region_contrast import region_contrast
 from training.objectives.shortcut import shortcut
@@ -12,4 +14,6 @@ OBJECTIVES: dict[str, Callable[..., Any]] = {
     "flow": flow,
     "shortcut": shortcut,
     "region_contrast": region_contrast,
+    "ewc": ewc,
+    "consistency": consistency,
 }

@@ -1,0 +1,69 @@
+"""Index the phantoms that a model was trained on: `python -m training.nearest abdomen-2d`.
+
+One file per modality, MODEL/nearest/<modality>.npz, from the shards that training.prepare wrote:
+the shipped judge's features, whitened (synthesis.metrics.nearest). A case's name holds the seed that
+makes the phantom again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from synthesis.checkpoints import LoadedModel, load_model
+from synthesis.metrics.feature_nets import judge_features, judge_source
+from synthesis.metrics.features import Features
+from synthesis.metrics.judges import Judges, load_judges
+from synthesis.metrics.nearest import NearestIndex
+from synthesis.request import MODALITIES
+from training.data import PhantomShards
+from training.evaluate import find_model
+from training.recipe import load_recipe
+
+CHUNK = 256
+FOLDER = "nearest"
+
+
+def training_index(model: LoadedModel, judges: Judges, shards: PhantomShards, modality: str) -> NearestIndex:
+    """The index over every training phantom of one modality; ValueError where there is none."""
+    if len(shards) == 0:
+        raise ValueError(f"there are no phantoms under {shards.folder}; run training.prepare first")
+    members = np.flatnonzero(shards.column("modality") == MODALITIES.index(modality))
+    seeds = shards.column("seed")[members].astype(np.int64)
+    parts = []
+    for first in range(0, len(members), CHUNK):
+        images, _, rows = shards.take(members[first : first + CHUNK])
+        scaled = np.stack([model.normalise(image, modality) for image in images])
+        parts.append(judge_features(judges, scaled, rows[:, 1].astype(np.int64)).values)
+    features = Features(np.concatenate(parts), judge_source(judges))
+    return NearestIndex.of(features, [f"phantom {seed}" for seed in seeds])
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="name under weights/, or a folder")
+    parser.add_argument("--phantoms", type=Path, help="folder of shards (default: the recipe's)")
+    parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = find_model(options.model)
+    model, judges = load_model(folder), load_judges(options.judges)
+    shards = PhantomShards(options.phantoms or load_recipe(folder.name).data_folder)
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for modality in model.normalisation:
+        index = training_index(model, judges, shards, modality)
+        path = folder / FOLDER / f"{modality}.npz"
+        index.save(path)
+        middle = float(np.median(index.spacings))
+        print(
+            f"{path}: {len(index.cases)} cases, {index.points.shape[1]} components, "
+            f"nearest of each other at {middle:.2f} (median), {path.stat().st_size / 2**20:.2f} MB"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Flow with elastic weight consolidation: learn the new without losing the old (Kirkpatrick et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from training.fisher import load_fisher
+from training.objectives.flow import flow
+
+if TYPE_CHECKING:
+    from training.data import Batch
+    from training.objectives.state import RunState
+    from training.recipe import EwcSettings
+
+
+def ewc(
+    network: nn.Module,
+    batch: Batch,
+    settings: EwcSettings,
+    generator: torch.Generator,
+    state: RunState,
+) -> Tensor:
+    """L_flow + (lambda / 2) sum_i F_i (theta_i - theta*_i)^2 (math.md section 6).
+
+    theta* are the weights of the recipe's `init_from`, which the run keeps as its origin, and F is
+    read from settings.fisher, as `training.fisher` writes it. Raises ValueError without an origin.
+    """
+    if state.origin is None:
+        raise ValueError("ewc: expected the network of init_from as the run's origin, got none")
+    anchor = dict(_plain(state.origin).named_parameters())
+    learned = flow(network, batch, settings, generator, state)
+    kept = penalty(_plain(network), anchor, _fisher(settings.fisher))
+    return learned + settings.strength * kept
+
+
+def penalty(network: nn.Module, anchor: Mapping[str, Tensor], fisher: Mapping[str, Tensor]) -> Tensor:
+    """(1 / 2) sum_i F_i (theta_i - theta*_i)^2 over the tensors that F knows and that train.
+
+    Raises ValueError that names a tensor of F which the network or the anchor does not have.
+    """
+    weights = dict(network.named_parameters())
+    strange = sorted(name for name in fisher if name not in weights or name not in anchor)
+    if strange:
+        raise ValueError(f"The Fisher information does not fit the network: {', '.join(strange)}.")
+    terms = [
+        (values.to(weights[name].device) * (weights[name] - anchor[name].detach()) ** 2).sum()
+        for name, values in fisher.items()
+        if weights[name].requires_grad
+    ]
+    return sum(terms, torch.zeros(())) / 2 if terms else torch.zeros(())
+
+
+@lru_cache(maxsize=1)
+def _fisher(path: str) -> Mapping[str, Tensor]:
+    return load_fisher(Path(path))
+
+
+def _plain(network: nn.Module) -> nn.Module:
+    """The network itself, out of the wrapper that several devices need."""
+    return cast("nn.Module", getattr(network, "module", network))
