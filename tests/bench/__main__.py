@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from tests.bench.browser import measure_first_image
+from tests.bench.readings import measure_readings
 from tests.bench.samplers import measure_samplers
 from tests.bench.site import Api, measure_frames, measure_import, measure_memory, measure_queue
 from tests.bench.table import ROOT, Measure, print_table, write_json
@@ -14,16 +15,27 @@ from tests.running import launch
 
 
 def main(wanted: list[str]) -> int:
-    """Measure everything, or only `samplers` or `site`, and print it."""
+    """Measure everything, or only `samplers`, `site` or `readings`, and print it."""
     load = os.getloadavg()[0]
     if load > 0.5 * (os.cpu_count() or 1):
         print(f"The machine is busy (load {load:.1f}): trust the ratios more than the figures.")
-    parts = {"samplers": measure_samplers, "site": _site}
+    parts = {"samplers": measure_samplers, "site": _site, "readings": _readings}
     measures = [measure for name in wanted or parts for measure in parts[name]()]
     print_table(measures)
     home = Path(os.environ.get("SEMBLANCE_HOME", "").strip() or ROOT / "var")
     print(f"\nKept as {write_json(measures, home / 'bench')}")
     return 0
+
+
+def _readings() -> list[Measure]:
+    """Reader studies on a site of their own in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="semblance bench ") as folder:
+        launched = launch(Path(folder))
+        try:
+            launched.wait_until_ready()
+            return measure_readings(launched)
+        finally:
+            launched.stop()
 
 
 def _site() -> list[Measure]:

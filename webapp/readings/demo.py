@@ -1,35 +1,23 @@
 """The demo reader study: finished, read by simulated readers, on phantoms; it says so on every page.
 
 The "real" arm is phantoms drawn from formulas, the synthetic arm what the shipped model made of other
-phantoms' masks. The slices of the model lie beside this module, since the site holds no torch
-(`python -m training.demo_slices` makes them).
+phantoms' masks.
 """
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
-import jpeg_ls
 import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
-import synthesis
-from synthesis.imaging.dicom_write import Making, Subject, synthetic_series, to_bytes
-from synthesis.imaging.plane import flat_plane
-from synthesis.imaging.storage import Stored, to_stored
-from synthesis.phantoms import GRADES, abdomen, phantom_seed
 from webapp.accounts.models import Role, RoleGrant, User
-from webapp.cases.demo import MADE_AT
 from webapp.cases.models import Case, Dataset, ShareLevel
 from webapp.cases.services import case_create_from_dicom, dataset_create, dataset_share
 from webapp.readings.audit import Observation, audit
+from webapp.readings.demo_slices import Slice, drawn, made
 from webapp.readings.freezing import preparation_key
 from webapp.readings.harmonising import (
     Options,
@@ -61,8 +49,6 @@ NOTE = (
     "Demo study on phantoms: whatever the audit found is left as it is, so that its page has something to "
     "show. A real study would mend its items first."
 )
-SLICES = Path(__file__).parent / "demo_slices.zip"
-SHAPE = (128, 128)
 FIRST_DRAWN = 100  # of the demo split of phantoms
 SEED = 20_260_101
 READING_TIME = timedelta(hours=2)  # the simulated readers' own, so that no answer is given after the closing
@@ -96,21 +82,6 @@ READERS = (
 )
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """One slice of either arm: int16 HU [rows, columns], square pixels, and what it is said to be."""
-
-    name: str
-    pixels: Stored
-    spacing_mm: tuple[float, float]
-    phantom: int
-    severity: str
-    age: float
-    sex: str
-    making: Making
-    source: dict[str, Any]
-
-
 def demo_reading_make(
     *, owner: User, lead: User, report: Callable[[str], None] = lambda sentence: None
 ) -> Reading:
@@ -134,7 +105,10 @@ def _make(owner: User, lead: User, kept: list[str]) -> Reading:
     reading.is_simulated = True
     reading.save(update_fields=["is_simulated", "updated_at"])
     dataset = _dataset(owner, lead)
-    for arm, slices in ((ItemTruth.Arm.REAL, _drawn()), (ItemTruth.Arm.SYNTHETIC, _made())):
+    for arm, slices in (
+        (ItemTruth.Arm.REAL, drawn(FIRST_DRAWN, source={"dataset": DATASET})),
+        (ItemTruth.Arm.SYNTHETIC, made()),
+    ):
         for one in slices:
             _add(reading, arm, one, _case(dataset, one))
     _set_roles(lead, reading)
@@ -178,88 +152,6 @@ def _protocol() -> Protocol:
     )
 
 
-# --- the slices
-
-
-def _drawn() -> list[_Slice]:
-    """Phantoms drawn from formulas, noise included."""
-    found = []
-    for index in range(len(_archive()["slices"])):
-        number = FIRST_DRAWN + index
-        phantom = abdomen(phantom_seed("demo", number), shape=SHAPE)
-        asked = phantom.attributes
-        row, column = (float(value) for value in phantom.spacing_mm)
-        making = _making(
-            f"drawn/{number}", "phantom abdomen", synthesis.__version__, "drawing from formulas", "none"
-        )
-        found.append(
-            _Slice(
-                name=f"Drawn phantom {number}",
-                pixels=to_stored(phantom.image, "CT"),
-                spacing_mm=(row, column),
-                phantom=number,
-                severity=GRADES[asked.severity_texture],
-                age=asked.age,
-                sex=asked.sex,
-                making=making,
-                source={"case": f"Drawn phantom {number}", "dataset": DATASET},
-            )
-        )
-    return found
-
-
-def _made() -> list[_Slice]:
-    """What the shipped model made of other phantoms' masks."""
-    about = _archive()
-    found = []
-    with zipfile.ZipFile(SLICES) as archive:
-        for one in about["slices"]:
-            unsigned = jpeg_ls.decode(np.frombuffer(archive.read(one["file"]), np.uint8))
-            condition = one["condition"]
-            found.append(
-                _Slice(
-                    name=f"Made by {about['model']}, phantom {one['phantom']}",
-                    pixels=(unsigned.astype(np.int32) - about["offset"]).astype(np.int16),
-                    spacing_mm=(one["spacing_mm"][0], one["spacing_mm"][1]),
-                    phantom=one["phantom"],
-                    severity=condition["severity"],
-                    age=condition["age"],
-                    sex=condition["sex"],
-                    making=_making(
-                        f"made/{one['phantom']}/{one['seed']}",
-                        about["model"],
-                        about["version"],
-                        "rectified flow",
-                        about["weights_sha256"],
-                    ),
-                    source={
-                        "model": f"{about['model']} {about['version']}",
-                        "seed": one["seed"],
-                        "pixels": one["pixel_sha256"],
-                    },
-                )
-            )
-    return found
-
-
-def _archive() -> dict[str, Any]:
-    with zipfile.ZipFile(SLICES) as archive:
-        about: dict[str, Any] = json.loads(archive.read("slices.json"))
-    return about
-
-
-def _making(job: str, name: str, version: str, method: str, weights: str) -> Making:
-    return Making(
-        job=f"demo study/{job}",
-        made_at=MADE_AT,
-        model_name=name,
-        model_version=version,
-        method=method,
-        weights_sha256=weights,
-        description="Phantom of the demo reader study. No patient was scanned.",
-    )
-
-
 def _dataset(owner: User, lead: User) -> Dataset:
     dataset = Dataset.objects.filter(name=DATASET).first()
     if dataset is None:
@@ -275,26 +167,11 @@ def _dataset(owner: User, lead: User) -> Dataset:
     return dataset
 
 
-def _case(dataset: Dataset, one: _Slice) -> Case:
-    files = synthetic_series(
-        one.pixels[None],
-        [flat_plane(SHAPE, one.spacing_mm)],
-        modality="CT",
-        making=one.making,
-        subject=Subject(
-            patient_id=f"DEMO-{one.phantom}",
-            patient_name=f"SYNTHETIC^Phantom {one.phantom}",
-            sex=one.sex,
-            age=one.age,
-        ),
-        thickness_mm=5.0,
-        description=one.name,
-    )
-    attributes = {"severity": one.severity, "age": one.age, "sex": one.sex}
+def _case(dataset: Dataset, one: Slice) -> Case:
     return case_create_from_dicom(
-        files=[to_bytes(file) for file in files],
+        files=one.files(),
         name=one.name,
-        attributes=attributes,
+        attributes={"severity": one.severity, "age": one.age, "sex": one.sex},
         is_synthetic=True,
         dataset=dataset,
     )
@@ -303,7 +180,7 @@ def _case(dataset: Dataset, one: _Slice) -> Case:
 # --- the study
 
 
-def _add(reading: Reading, arm: str, one: _Slice, case: Case) -> None:
+def _add(reading: Reading, arm: str, one: Slice, case: Case) -> None:
     """One item. Written here, since a lead can add no synthetic case as a real one."""
     item = ReadingItem.objects.create(reading=reading, modality="CT")
     truth = ItemTruth(

@@ -25,6 +25,7 @@ from webapp.readings.models import Place, PlaceEvent, Reading, ReadingItem
 from webapp.readings.protocol import Protocol
 from webapp.readings.questions.severity_grade import GRADES, SeverityGrade
 from webapp.readings.services_report import SIMULATED
+from webapp.readings.services_taking import SET_ASIDE
 from webapp.readings.statistics.report import analyse
 
 SCHEMA = 1
@@ -293,7 +294,7 @@ def _about_answers(
     main = [showing for showing in showings if not showing.not_counted]
     missing = sum(showing.final(protocol.primary.name) is None for showing in main)
     revised = sum(any(said.revision for said in showing.said) for showing in main)
-    aside = PlaceEvent.objects.filter(place__in=places, kind="set_aside").count()
+    aside = PlaceEvent.objects.filter(place__in=places, kind=SET_ASIDE).count()
     if missing:
         found.append(
             ngettext(
