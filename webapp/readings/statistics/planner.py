@@ -55,7 +55,7 @@ def equivalence_items(
     items more are never worse. Raises ValueError where the true accuracy is not inside the margin: no number
     of items is then enough.
     """
-    if abs(true - 0.5) >= margin:
+    if abs(true - 0.5) > margin - 1e-9:
         raise ValueError(f"expected a true accuracy within {margin} of 0.5, got {true}")
     return _settled(
         lambda items: equivalence_power(items, margin=margin, true=true, alpha=alpha), power, most
@@ -151,7 +151,7 @@ def plan(
                 for n in items
             ]
         curves.append(_curve(points, exact=number == 1))
-    inside = abs(true - 0.5) < margin
+    inside = abs(true - 0.5) < margin - 1e-9
     needed: dict[str, Json] = {
         name: equivalence_items(margin=margin, power=power, true=true, alpha=alpha) if inside else None
         for name, power in (("80", 0.8), ("90", 0.9))

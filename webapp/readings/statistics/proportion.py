@@ -26,7 +26,8 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Figure:
     if n == 0:
         return Figure(None, level=level, method="Wilson", note="No answers.")
     low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
-    return Figure(successes / n, float(low), float(high), level, round(n), "Wilson")
+    share = successes / n  # at 0 and 1 rounding may put an end on its wrong side
+    return Figure(share, min(float(low), share), max(float(high), share), level, round(n), "Wilson")
 
 
 def clustered(successes: int, n: int, variance: float, *, level: float = 0.95) -> Figure:
