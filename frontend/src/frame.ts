@@ -65,9 +65,28 @@ function timeZoneTell(): void {
   if (zone) document.cookie = `timezone=${zone}; path=/; max-age=${YEAR_S}; samesite=lax`;
 }
 
+/**
+ * Keeps the keyboard focus inside a live fragment that replaces itself. htmx finds the element again by
+ * its id; where it is gone (the cancel button of a job that is over), the fragment's [data-home] takes it.
+ */
+function focusKeep(): void {
+  let held = '';
+  document.addEventListener('htmx:beforeSwap', (event) => {
+    const { target } = (event as CustomEvent<{ target: Element }>).detail;
+    held = target.contains(document.activeElement) ? target.id : '';
+  });
+  document.addEventListener('htmx:afterSwap', () => {
+    const lost = document.activeElement === document.body || document.activeElement === null;
+    const fragment = held ? document.getElementById(held) : null;
+    if (lost) fragment?.querySelector<HTMLElement>('[data-home]')?.focus();
+    held = '';
+  });
+}
+
 /** Starts the frame. */
 export function frameInit(): void {
   timeZoneTell();
+  focusKeep();
   document.addEventListener('click', (event) => {
     if (event.target instanceof Element) clicked(event.target);
   });
