@@ -23,6 +23,8 @@ from webapp.core.errors import ApplicationError, Conflict
 from webapp.core.permissions import can, require
 from webapp.core.services import audit_record
 
+WORDS = {"dicom": "DICOM", "nifti": "NIfTI"}
+
 
 def dataset_export(
     *,
@@ -64,7 +66,7 @@ def dataset_export_start(*, user: User, dataset: Dataset, form: str) -> Any:
     job = work.submit(
         kind="export",
         owner=user,
-        payload={"dataset_id": str(dataset.pk), "form": form, "title": dataset.name},
+        payload={"dataset_id": str(dataset.pk), "form": form, "title": f"{dataset.name}, {WORDS[form]}"},
         subject_type="cases.Dataset",
         subject_id=dataset.pk,
     )
