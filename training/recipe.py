@@ -39,12 +39,15 @@ class ShortcutSettings(FlowSettings):
     flow_share: float = 0.5  # share of each batch that learns the velocity itself
     from_origin: bool = False  # the velocity is that of `init_from`, frozen, instead of learned from data
     coarse: float = 0.0  # extra weight of the error's means over cells of 4 x 4 pixels
+    balanced: bool = False  # divide each item's error by its own size; only sound with from_origin
 
     def __post_init__(self) -> None:
         if self.segments < 1 or self.segments & (self.segments - 1):
             raise ValueError(f"segments: expected a power of two, got {self.segments}")
         if not 0 < self.flow_share < 1:
             raise ValueError(f"flow_share: expected a share between 0 and 1, got {self.flow_share}")
+        if self.balanced and not self.from_origin:
+            raise ValueError("balanced: expected from_origin, as targets with noise would be biased")
 
 
 @dataclass(frozen=True, kw_only=True)

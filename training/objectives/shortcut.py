@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from synthesis.checkpoints import shifted_grid
 from synthesis.paths import interpolate, time_like
-from training.objectives.flow import draw_times, region_weights
+from training.flow_path import draw_times, region_weights
 
 if TYPE_CHECKING:
     from training.data import Batch
-    from training.objectives.state import RunState
     from training.recipe import ShortcutSettings
+    from training.run_state import RunState
 
 Velocity = Callable[..., Tensor]  # v(x, t), or u(x, t, span) over a step; times [B]
 
@@ -48,7 +48,7 @@ def shortcut(
     the flow's own target x_1 - n; with an origin, a trained flow that stays as it is, the
     velocity and the finest steps learn from that instead, whose answers carry no noise. No
     gradient flows through targets. Weights, noise and times as in the flow objective;
-    `settings.coarse` adds `coarse_error`.
+    `settings.coarse` adds `coarse_error`, `settings.balanced` lets every item count alike (`balance`).
     """
     if state.average is None:
         raise ValueError("shortcut: expected the averaged network in the run's state, got none")
@@ -80,8 +80,26 @@ def shortcut(
     u = network(x_t, t, *batch.condition, span)
     weights = region_weights(batch.labels, settings)
     error = u.to(x_1.dtype) - target
-    loss = (weights * error**2).sum() / weights.sum()
-    return loss + settings.coarse * coarse_error(error, weights) if settings.coarse else loss
+    if not settings.balanced:
+        return mean_error(error, weights, settings.coarse)
+    pairs = zip(error.split(1), weights.split(1), strict=True)
+    return balance(torch.stack([mean_error(e, w, settings.coarse) for e, w in pairs]))
+
+
+def mean_error(error: Tensor, weights: Tensor, coarse: float) -> Tensor:
+    """The weighted mean square error, and the coarse error so many times."""
+    fine = (weights * error**2).sum() / weights.sum()
+    return fine + coarse * coarse_error(error, weights) if coarse else fine
+
+
+def balance(errors: Tensor, floor: float = 1e-3) -> Tensor:
+    """Mean of e / (sg(e) + floor) over items [B]: each counts alike, however hard it is.
+
+    The adaptive weight of MeanFlow (Geng et al. 2025, p = 1). A mask that leaves the anatomy open has
+    an error a hundred times that of a whole one, and would drown it. Where targets are functions of
+    the input this leaves the optimum where it is.
+    """
+    return (errors / (errors.detach() + floor)).mean()
 
 
 def halves_target(u: Velocity, x: Tensor, steps: Steps) -> Tensor:

@@ -19,14 +19,15 @@ from training.ema import PowerEma
 from training.export import export
 from training.objectives.shortcut import (
     Steps,
+    balance,
     coarse_error,
     draw_steps,
     halves_target,
     midpoint_target,
     shortcut,
 )
-from training.objectives.state import RunState
 from training.recipe import ShortcutSettings, load_recipe, recipe_from
+from training.run_state import RunState
 from training.train import CHECKPOINT, begin_from, train
 
 MEAN, STD = 0.7, 0.15
@@ -189,6 +190,26 @@ def test_the_coarse_error_sees_long_waves_alone():
     assert float(coarse_error(0.5 * ones, 1 + torch.rand(1, 1, 8, 8))) == pytest.approx(0.25)
     half = torch.cat([ones[..., :4], 0 * ones[..., 4:]], -1)  # an error in the left cells, which weigh 3
     assert float(coarse_error(half, 1 + 2 * half)) == pytest.approx(0.75)
+
+
+def test_balanced_items_pull_alike_however_far_off_they_are():
+    errors = torch.tensor([0.01, 1.0], requires_grad=True)
+    balance(errors, floor=0.0).backward()
+    torch.testing.assert_close(errors.grad * errors.detach(), torch.tensor([0.5, 0.5]))
+    assert float(balance(torch.zeros(2))) == 0
+    with pytest.raises(ValueError, match="from_origin"):
+        replace(SETTINGS, balanced=True)
+
+
+def test_balanced_or_not_the_exact_answer_costs_nothing():
+    settings = replace(SETTINGS, from_origin=True, balanced=True, coarse=5.0)
+    state = RunState(average=Exact(), origin=Exact())
+    found = [
+        float(shortcut(Exact(shift), gaussian_batch(64, seeded()), settings, seeded(1), state))
+        for shift in (0.0, 0.1)
+    ]
+    assert found[0] < 0.2
+    assert found[1] == pytest.approx(1, abs=0.1)  # every item counts 1, but for the floor
 
 
 def test_the_coarse_error_leaves_the_best_constant_at_the_mean():
