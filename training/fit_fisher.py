@@ -18,7 +18,7 @@ from synthesis.paths import interpolate
 from training.data import PhantomShards, batch_at
 from training.evaluate import find_model
 from training.fisher import fisher_label_free, ranked, save_fisher
-from training.objectives.flow import draw_times
+from training.flow_path import draw_times
 from training.recipe import Recipe, load_recipe
 
 BATCH = 8

@@ -24,8 +24,8 @@ from synthesis.checkpoints import load_model
 from training.data import Batch, PhantomShards, batch_at
 from training.ema import PowerEma
 from training.objectives import OBJECTIVES
-from training.objectives.state import RunState
 from training.recipe import OptimiserSettings, Recipe, load_recipe
+from training.run_state import RunState
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"

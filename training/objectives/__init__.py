@@ -9,7 +9,7 @@ from training.objectives.flow import flow
 from training.objectives.region_contrast import region_contrast
 from training.objectives.shortcut import shortcut
 
-# Each is called as objective(network, batch, settings, generator, state), see state.py.
+# Each is called as objective(network, batch, settings, generator, state), see run_state.py.
 OBJECTIVES: dict[str, Callable[..., Any]] = {
     "flow": flow,
     "shortcut": shortcut,

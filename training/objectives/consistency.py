@@ -12,12 +12,12 @@ from monai.losses import SSIMLoss
 from torch import Tensor, nn
 
 from synthesis.paths import interpolate, posterior_mean
-from training.objectives.flow import draw_times, region_weights
+from training.flow_path import draw_times, weighted_error
 
 if TYPE_CHECKING:
     from training.data import Batch
-    from training.objectives.state import RunState
     from training.recipe import ConsistencySettings
+    from training.run_state import RunState
 
 
 def consistency(
@@ -42,8 +42,7 @@ def consistency(
     layers = settings.layers if settings.weight_consistency else ()
     with hidden(network, layers) as adapted:
         v = network(x_t, t, *batch.condition).float()
-    weights = region_weights(batch.labels, settings)
-    loss = (weights * (v - (x_1 - n)) ** 2).sum() / weights.sum()
+    loss = weighted_error(v, x_1 - n, batch.labels, settings)
     if settings.weight_consistency:
         base = base_activations(network, state, layers, (x_t, t, *batch.condition))
         loss = loss + settings.weight_consistency * feature_loss(adapted, base)
@@ -56,7 +55,7 @@ def consistency(
     if settings.weight_spatial:
         estimate = posterior_mean(x_t, v, t)
         loss = loss + settings.weight_spatial * spatial_loss(estimate, x_1, settings.data_range)
-    return cast("Tensor", loss)
+    return loss
 
 
 def feature_loss(adapted: Sequence[Tensor], base: Sequence[Tensor]) -> Tensor:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from synthesis.paths import interpolate
 from training.fisher import load_fisher
-from training.objectives.flow import flow
+from training.flow_path import draw_times, weighted_error
 
 if TYPE_CHECKING:
     from training.data import Batch
-    from training.objectives.state import RunState
     from training.recipe import EwcSettings
+    from training.run_state import RunState
 
 
 def ewc(
@@ -34,7 +35,11 @@ def ewc(
     if state.origin is None:
         raise ValueError("ewc: expected the network of init_from as the run's origin, got none")
     anchor = dict(_plain(state.origin).named_parameters())
-    learned = flow(network, batch, settings, generator, state)
+    x_1 = batch.images
+    n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
+    t = draw_times(x_1.shape[0], settings, generator).to(x_1.device)
+    v = network(interpolate(n, x_1, t), t, *batch.condition)
+    learned = weighted_error(v, x_1 - n, batch.labels, settings)
     kept = penalty(_plain(network), anchor, _fisher(settings.fisher))
     return learned + settings.strength * kept
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from synthesis.control.painting import without_lesions
 from synthesis.paths import interpolate, time_like
 from synthesis.phantoms.labels import LESION
-from training.objectives.flow import draw_times, region_weights
+from training.flow_path import draw_times, region_weights
 
 if TYPE_CHECKING:
     from training.data import Batch
-    from training.objectives.state import RunState
     from training.recipe import RegionContrastSettings
+    from training.run_state import RunState
 
 EPSILON = 1e-6
 

@@ -16,8 +16,8 @@ from training.objectives.consistency import (
     spatial_loss,
     temporal_loss,
 )
-from training.objectives.state import RunState
 from training.recipe import ConsistencySettings
+from training.run_state import RunState
 
 LAYERS = ("middle.blocks.0",)
 

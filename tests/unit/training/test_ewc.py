@@ -22,8 +22,8 @@ from training.fisher import (
 from training.fit_fisher import outputs
 from training.objectives import OBJECTIVES
 from training.objectives.ewc import penalty
-from training.objectives.state import RunState
 from training.recipe import EwcSettings
+from training.run_state import RunState
 
 
 def seeded(seed):

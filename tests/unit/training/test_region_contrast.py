@@ -13,8 +13,8 @@ from synthesis.request import Condition
 from training.data import Batch
 from training.objectives.flow import flow
 from training.objectives.region_contrast import background_loss, region_contrast, roi_loss, shrink_mask
-from training.objectives.state import RunState
 from training.recipe import RegionContrastSettings, recipe_from
+from training.run_state import RunState
 
 SETTINGS = RegionContrastSettings(region_weights={LESION: 100.0}, time_uniform=1.0)
 EARLY, LATE = RunState(progress=0.1), RunState(progress=0.5)

@@ -15,7 +15,7 @@ import torch
 from synthesis.checkpoints import load_model
 from training.ema import PowerEma
 from training.export import export, rewrite
-from training.objectives.flow import draw_times
+from training.flow_path import draw_times
 from training.recipe import FlowSettings, OptimiserSettings
 from training.train import CHECKPOINT, LOG, rate_at, train
 
