@@ -50,7 +50,7 @@ def test_a_worker_harmonises_numbers_and_audits(storage) -> None:
     assert AuditEvent.objects.filter(action="reading.prepared").exists()
     # too few items for any test: the lead has to accept that in writing
     factories_readings.invite(study, 1)
-    assert preparation.needs_acceptance
+    assert preparation.needs_acceptance, preparation.audit["findings"]
     with pytest.raises(Conflict, match="Accept it in writing"):
         reading_launch(user=study.lead, reading=reading)
     with pytest.raises(ApplicationError, match="Write in a sentence"):
