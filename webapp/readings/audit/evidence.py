@@ -19,11 +19,11 @@ from webapp.readings.audit.simulated import Leak, study
 from webapp.readings.statistics.proportion import wilson
 
 SEED = 20261120
-STUDIES = 500
+STUDIES = 300
 ITEMS = 24
 PERMUTATIONS = 199
 SIZES = (12, 40)
-REPEATS = 10
+REPEATS = 5
 HEADING = "## Simulated studies"
 
 

@@ -27,6 +27,7 @@ PERMUTATIONS = 999
 FOLDS = 5
 EXAMPLES = 4
 _TIE = 1e-9
+_STREAM = 0x1EA4
 
 
 def audit(
@@ -55,7 +56,8 @@ def audit(
     found = _features(observations, table)
     labels = np.array([observation.arm == ARMS[1] for observation in observations])
     clusters = [observation.cluster for observation in observations]
-    generator = np.random.default_rng(seed)
+    # A stream of its own: items may have been put into their order from the same seed.
+    generator = np.random.default_rng((seed, _STREAM))
     relabeled = labelings(labels, clusters, permutations, generator)
     folds = cluster_folds(clusters, FOLDS, generator)
     tests = _tests(found, relabeled.labels, folds, seed)

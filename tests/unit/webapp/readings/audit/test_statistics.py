@@ -212,6 +212,16 @@ def test_items_of_one_patient_count_as_one() -> None:
     assert loose > 15, "taken for independent, the same items raise false alarms"
 
 
+def test_an_order_made_from_the_same_seed_is_no_permutation_of_the_audit() -> None:
+    """The order of 40 items by seed 5 is planted as a leak; an audit by seed 5 must not relabel by it."""
+    order = np.random.default_rng(5).permutation(40)
+    arms = ["synthetic" if place >= 20 else "real" for place in order]
+    observations = [
+        Observation(item=str(k), arm=arms[k], cluster=str(k), position=int(order[k])) for k in range(40)
+    ]
+    assert audit(observations, seed=5, permutations=999).p == 0.001
+
+
 def test_the_same_seed_gives_the_same_report() -> None:
     observations = study(12, 3)
     assert audit(observations, seed=5).to_json() == audit(observations, seed=5).to_json()
