@@ -213,7 +213,7 @@ def test_items_of_one_patient_count_as_one() -> None:
 
 
 def test_an_order_made_from_the_same_seed_is_no_relabeling_of_the_audit() -> None:
-    """Items listed by arm and put into order by seed 5, audited by seed 5: no relabeling follows the order."""
+    """Items listed by arm, put into order by seed 5 and audited by seed 5."""
     order = np.random.default_rng(5).permutation(40)
     observations = [
         Observation(
