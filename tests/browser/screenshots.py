@@ -26,7 +26,29 @@ THEMES = ("dark", "light")
 VIEWER = "[data-mount=case-viewer][data-state=ready]"
 COLOURS = 256
 PATIENCE_MS = 300_000
-SETTLING = 6
+SETTLING = 8
+# Resolves once, for several frames in a row, fonts and images are there, nothing is being loaded or fetched,
+# and nothing moves (but for what turns for ever). Evaluated, not polled: polling needs eval, which the
+# policy forbids.
+REST = """(patience) => new Promise((resolve, reject) => {
+  const deadline = performance.now() + patience;
+  const waiting = () => [
+    document.fonts.status !== 'loaded' && 'fonts',
+    [...document.images].some((one) => one.loading !== 'lazy' && !one.complete) && 'images',
+    document.querySelector('[data-state=loading]') && 'a viewer',
+    document.querySelector('[data-progress]:not([hidden])') && 'slices',
+    document.querySelector('.htmx-request, .htmx-settling, .htmx-swapping') && 'a fragment',
+    document.getAnimations().some((one) =>
+      one.playState === 'running' && one.effect?.getTiming().iterations !== Infinity) && 'an animation',
+  ].filter(Boolean);
+  const look = (calm) => {
+    const reasons = waiting();
+    if (!reasons.length && calm === 6) resolve();
+    else if (performance.now() > deadline) reject(new Error(`still waiting for ${reasons.join(', ')}`));
+    else requestAnimationFrame(() => look(reasons.length ? 0 : calm + 1));
+  };
+  look(0);
+})"""
 
 
 @dataclass(frozen=True)
@@ -138,13 +160,14 @@ def _sign_in(page: Any, site: Launched, person: str) -> None:
 
 
 def _settled(page: Any, shot: Shot) -> bytes:
-    """The page when two pictures in a row are the same (a page that never rests: the last one)."""
-    before, now = b"", page.screenshot(full_page=shot.full)
+    """The page at rest: two pictures in a row are the same (a page that never rests: the last one)."""
+    before = b""
     for _ in range(SETTLING):
-        page.wait_for_timeout(400)
-        before, now = now, page.screenshot(full_page=shot.full)
+        page.evaluate(REST, PATIENCE_MS)
+        now = page.screenshot(full_page=shot.full)
         if before == now:
             break
+        before = now
     return now
 
 
@@ -153,7 +176,6 @@ def _picture(page: Any, site: Launched, shot: Shot, context: Any) -> None:
         context.add_cookies([{"name": "theme", "value": theme, "url": site.address}])
         page.goto(site.address + shot.path)
         page.locator(shot.wait).first.wait_for()
-        page.wait_for_function("() => [...document.images].every((one) => one.complete)")
         image = Image.open(io.BytesIO(_settled(page, shot)))
         reduced = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
         reduced.save(FOLDER / f"{shot.name}-{theme}.png", optimize=True)
