@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from webapp.readings.harmonising import Options
 from webapp.readings.protocol import Margin, Protocol, Repeats, Sessions
 
-MEASURES = [("auc", _("The AUC (needs confidence)")), ("accuracy", _("The share of right answers"))]
+MEASURES = [("auc", _("AUC")), ("accuracy", _("Accuracy"))]
 
 
 class DesignForm(forms.Form):
@@ -61,6 +61,7 @@ class DesignForm(forms.Form):
     margin_measure = forms.ChoiceField(
         label=_("Margin on"),
         choices=MEASURES,
+        help_text=_("AUC: how well the confidence sorts the images. Accuracy: the share of right answers."),
     )
     margin_value = forms.FloatField(
         label=_("Margin of equivalence"),

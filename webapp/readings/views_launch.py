@@ -105,6 +105,8 @@ def reading_prepare_view(request: PersonRequest, reading: Reading) -> HttpRespon
         return redirect("readings:reading-prepare", id=reading.pk)
     context = _preparation_context(request, reading)
     if request.GET.get("as") == "live":
+        if reading.state != Reading.State.PREPARING:  # the whole page has changed
+            return HttpResponse(headers={"HX-Refresh": "true"})
         return render(request, "readings/reading_prepare_live.html", {"reading": reading} | context)
     return study_page(request, "reading_prepare", reading, step="prepare", **context)
 
