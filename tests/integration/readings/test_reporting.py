@@ -190,3 +190,29 @@ def test_a_reader_of_the_study_sees_no_report(study, client_of):
     client = client_of(study.readers[0])
     answer = client.get(reverse("readings:reading-report", args=[study.reading.pk]))
     assert answer.status_code == 404
+
+
+def test_answers_without_a_side_count_for_the_curve_alone(storage):
+    from webapp.readings.protocol import Question
+
+    primary = Question.make(
+        type="real_or_synthetic", name="real_or_synthetic", label="Which?", scale="5", forced=False
+    )
+    study = factories_readings.unblinded(simulated(12, 12, questions=(primary,)))
+    figures = reported(study).figures
+    answers = list(Answer.objects.select_related("assignment__place", "assignment__item__truth"))
+    undecided = [answer for answer in answers if answer.value["synthetic"] is None]
+    assert undecided
+    assert f"{len(undecided)} answers chose no side" in " ".join(figures["deviations"])
+    for number, reader in enumerate(figures["analysis"]["readers"], start=1):
+        own = [answer for answer in answers if answer.assignment.place.number == number]
+        truth = np.array([answer.assignment.item.truth.arm == "synthetic" for answer in own])
+        score = np.array([answer.value["score"] for answer in own])
+        sided = [answer for answer in own if answer.value["synthetic"] is not None]
+        right = [
+            answer.value["synthetic"] == (answer.assignment.item.truth.arm == "synthetic") for answer in sided
+        ]
+        assert reader["accuracy"]["value"] == pytest.approx(np.mean(right))
+        pairs = score[truth][:, None] - score[~truth][None, :]
+        assert reader["auc"]["value"] == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+    assert figures["analysis"]["auc"]["sentence"] in figures["analysis"]["headline"]
