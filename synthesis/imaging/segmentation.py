@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.uid import UID
 
+from synthesis.imaging.colours import hexadecimal, label_color, rgb_of
 from synthesis.imaging.dicom_file import ParsedFile, frame_ranges
 from synthesis.imaging.dicom_pixels import decode_frame, read_ranges
 from synthesis.imaging.dicom_read import FrameHeader, frame_headers, pixel_format
@@ -23,7 +24,6 @@ Labels = npt.NDArray[np.uint16]
 
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
-PALETTE = ("#e4572e", "#29a0b1", "#f2c14e", "#7b5ea7", "#59a14f", "#d37295", "#4e79a7", "#b6992d")
 
 _PARALLEL = 0.999
 _SAME_MM = 0.01
@@ -245,9 +245,7 @@ def _names(header: Dataset) -> list[dict[str, Any]]:
             continue
         label = str(segment.get("SegmentLabel", "") or "").strip() or f"segment {number}"
         color = _color(segment.get("RecommendedDisplayCIELabValue"))
-        names.append(
-            {"value": number, "name": label[:64], "color": color or PALETTE[(number - 1) % len(PALETTE)]}
-        )
+        names.append({"value": number, "name": label[:64], "color": color or label_color(number)})
     if not names:
         raise UnreadableFile("The segmentation describes no segment.")
     return names
@@ -257,18 +255,8 @@ def _color(value: Any) -> str | None:
     """DICOM's scaled CIELab (PS3.3 C.10.7.1.1) as "#rrggbb", or None."""
     if value is None or len(value) != 3:
         return None
-    lightness = float(value[0]) / 65535 * 100
-    a, b = (float(v) / 65535 * 255 - 128 for v in value[1:])
-    y = (lightness + 16) / 116
-    xyz = np.array([y + a / 500, y, y - b / 200])
-    xyz = np.where(xyz > 6 / 29, xyz**3, 3 * (6 / 29) ** 2 * (xyz - 4 / 29)) * [0.9504, 1.0, 1.0889]
-    linear = _XYZ_TO_RGB @ xyz
-    rgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.clip(linear, 0, None) ** (1 / 2.4) - 0.055)
-    return "#" + "".join(f"{round(float(c) * 255):02x}" for c in np.clip(rgb, 0, 1))
-
-
-# sRGB with its white of D65 (IEC 61966-2-1).
-_XYZ_TO_RGB = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
+    scaled = np.array([float(part) / 65535 for part in value])
+    return hexadecimal(rgb_of(scaled * [100, 255, 255] - [0, 128, 128]))
 
 
 def _notes(elsewhere: int, overlapping: int, frames: int) -> tuple[str, ...]:

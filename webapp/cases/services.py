@@ -38,7 +38,6 @@ from webapp.cases.services_exports import dataset_export_execute as dataset_expo
 from webapp.cases.services_exports import dataset_export_forget as dataset_export_forget
 from webapp.cases.services_exports import dataset_export_start as dataset_export_start
 from webapp.cases.services_masks import case_masks_relay as case_masks_relay
-from webapp.cases.services_masks import label_color as label_color
 from webapp.cases.services_masks import mask_delete as mask_delete
 from webapp.cases.services_masks import mask_labels as mask_labels
 from webapp.cases.services_masks import mask_save as mask_save

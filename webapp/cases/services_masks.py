@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import colorsys
 import hashlib
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from synthesis.imaging.colours import label_color
 from webapp.accounts.models import User
 from webapp.cases.files import case_folder, keep_file, scratch_folder
 from webapp.cases.models import Case, Mask, MaskOrigin
@@ -115,7 +116,7 @@ def _mask_values(case: Case, array: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
 def mask_labels(
     labels: Sequence[Mapping[str, Any]], *, present: Iterable[int] | None = None
 ) -> list[dict[str, Any]]:
-    """The labels in their stored form, sorted by value.
+    """The labels in their stored form, sorted by value; those without a colour get one of their own.
 
     Raises:
         ApplicationError: for a malformed or repeated label, or a present value without one.
@@ -126,8 +127,8 @@ def mask_labels(
             value, name = int(label["value"]), str(label["name"]).strip()[:80]
         except (KeyError, TypeError, ValueError) as error:
             raise ApplicationError(_("Each label needs a value and a name."), field="labels") from error
-        color = str(label.get("color") or label_color(value)).lower()
-        is_color = len(color) == 7 and color[0] == "#" and all(c in "0123456789abcdef" for c in color[1:])
+        color = str(label.get("color") or "").lower()
+        is_color = not color or re.fullmatch("#[0-9a-f]{6}", color)
         if not (0 <= value <= 65_535) or not name or not is_color or value in result:
             raise ApplicationError(
                 _("The label {value} is not valid: values are unique, 0 to 65535, colours #rrggbb.").format(
@@ -144,14 +145,12 @@ def mask_labels(
             ),
             field="labels",
         )
+    taken = {label["color"] for label in result.values()}
+    for value in sorted(result):
+        if not result[value]["color"]:
+            result[value]["color"] = label_color(value, taken)
+            taken.add(result[value]["color"])
     return [result[value] for value in sorted(result)]
-
-
-def label_color(value: int) -> str:
-    """A colour for a label without one: hues by the golden angle, lightness in three steps."""
-    hue = (value * 137.508) % 360 / 360
-    red, green, blue = colorsys.hls_to_rgb(hue, (0.45, 0.6, 0.72)[value % 3], 0.75)
-    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
 def _mask_file(mask: Mask, data: npt.NDArray[np.uint16]) -> str:

@@ -18,6 +18,7 @@ from webapp.cases.services import (
     dataset_share,
     dataset_update,
     mask_delete,
+    mask_labels,
     mask_save,
 )
 from webapp.core.errors import ApplicationError, Conflict
@@ -117,6 +118,16 @@ def test_masks_that_make_no_sense_are_refused(case, storage: Path, changes) -> N
         save(case, **changes)
     assert not case.masks.exists()
     assert len(list(storage.rglob("*"))) == before
+
+
+def test_labels_without_a_colour_get_one_that_nothing_else_has() -> None:
+    own = mask_labels([{"value": 3, "name": "c"}])[0]["color"]
+    labels = [{"value": value, "name": str(value)} for value in (1, 2, 3, 258)]
+    labels.append({"value": 9, "name": "nine", "color": own.upper()})
+    colors = {label["value"]: label["color"] for label in mask_labels(labels)}
+    assert len(set(colors.values())) == 5
+    assert colors[9] == own
+    assert colors[1] == mask_labels([{"value": 1, "name": "a"}])[0]["color"]  # the same in every mask
 
 
 def test_deleting_a_mask_removes_all_versions(case, storage, django_capture_on_commit_callbacks) -> None:
