@@ -5,14 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from synthesis.checkpoints import load_model
 from synthesis.metrics.feature_nets import judge_features
 from synthesis.metrics.judges import load_judges
+from synthesis.metrics.nearest import NearestIndex
 from synthesis.phantoms import abdomen, phantom_seed
+from synthesis.request import MODALITIES
 from tests.unit.synthesis.tiny_model import tiny_model
 from training.data import PhantomShards
 from training.nearest import training_index
 
-JUDGES = Path("weights/judges")
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "weights" / "abdomen-2d"
+JUDGES = ROOT / "weights" / "judges"
 
 
 def test_a_training_phantom_made_again_is_found(phantom_folder):
@@ -30,3 +35,27 @@ def test_a_training_phantom_made_again_is_found(phantom_folder):
     assert copy[0].closer_than == 1.0
     with pytest.raises(ValueError, match="no phantoms under"):
         training_index(model, judges, PhantomShards(phantom_folder / "shard-00000"), "CT")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_shipped_index_knows_a_copy_from_a_stranger(modality):
+    """As shipped: a training phantom made again is a copy; test phantoms are ordinary strangers."""
+    judges, model = load_judges(JUDGES), load_model(FOLDER)
+    index = NearestIndex.load(FOLDER / "nearest" / f"{modality}.npz")
+    assert len(index.cases) == {"CT": 10240, "T1": 5120, "T2": 5120}[modality]
+
+    def near(seeds):
+        made = [abdomen(seed, shape=(128, 128), modality=modality).image for seed in seeds]
+        scaled = np.stack([model.normalise(image, modality) for image in made])
+        which = np.full(len(made), MODALITIES.index(modality))
+        return [found[0] for found in index.nearest(judge_features(judges, scaled, which))]
+
+    seed = int(index.cases[7].removeprefix("phantom "))
+    (copy,) = near([seed])
+    assert copy.case == index.cases[7]
+    assert copy.distance < 0.1
+    assert copy.closer_than == 1.0
+    strangers = near([phantom_seed("test", i) for i in range(24)])
+    assert 0.3 < np.mean([one.closer_than for one in strangers]) < 0.75
+    assert max(one.closer_than for one in strangers) < 1.0

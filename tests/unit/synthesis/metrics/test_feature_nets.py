@@ -17,7 +17,7 @@ from synthesis.errors import SynthesisError
 from synthesis.metrics.feature_nets import judge_features, load_med3d, load_radimagenet
 from synthesis.metrics.judges import load_judges
 
-JUDGES = Path("weights/judges")
+JUDGES = Path(__file__).parents[4] / "weights" / "judges"
 CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 PLAIN = {"feed_forward": False, "shortcut_type": "B", "bias_downsample": False}
 
