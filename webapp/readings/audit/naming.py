@@ -74,6 +74,7 @@ _WORDS = re.compile(r"(?<![a-z])(" + "|".join(re.escape(word) for word in TELLIN
 _TAG = re.compile(r"(?:^|[.\] ])([0-9A-Fa-f]{8})(?=[.\s]|$)")
 _ISO = re.compile(r"(?:19|20)\d\d-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?")
 _DICOM_DATE = re.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6}(?:\.\d+)?)?")
+LEAST_CONSTANT = 3  # items of an arm: the last two of an order differ from the rest, whatever their arm
 CLOCK_SLACK_S = 120.0  # a time this close to the answer's own is the server's clock
 
 
@@ -147,7 +148,7 @@ def date_in(value: Any) -> float | None:
 def _constant_within(values: Sequence[Any], arms: Sequence[str]) -> str:
     """The same for every item of an arm, and another for every item of the other."""
     by_arm = {arm: [repr(v) for v, one in zip(values, arms, strict=True) if one == arm] for arm in set(arms)}
-    if len(by_arm) != 2 or min(map(len, by_arm.values())) < 2:
+    if len(by_arm) != 2 or min(map(len, by_arm.values())) < LEAST_CONSTANT:
         return ""
     first, second = ({*own} for own in by_arm.values())
     if len(first) == len(second) == 1 and first != second:
