@@ -26,6 +26,7 @@ class Options:
 
     weight: "rectified" (1 - t)^2, "sqrt_alpha" 1 - t^2, or "variance_preserving"
         (1 - t)^2 / (t^2 + (1 - t)^2).
+    strength: 0 leaves Euler's method, 1 is as printed.
     """
 
     weight: str = "rectified"
@@ -34,6 +35,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.weight not in WEIGHTS:
             raise ValueError(f"weight: expected one of {', '.join(WEIGHTS)}, got {self.weight}.")
+        if not 0 <= self.strength < float("inf"):
+            raise ValueError(f"strength: expected a number of at least 0, got {self.strength}.")
 
 
 def _score_drift(x: Tensor, v: Tensor, t: float, weight: str) -> Tensor:

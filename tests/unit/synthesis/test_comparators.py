@@ -15,6 +15,8 @@ from synthesis.samplers.euler import euler
 from synthesis.samplers.one_step import one_step, one_step_literal
 from synthesis.samplers.unipc import Options as UnipcOptions
 from synthesis.samplers.unipc import unipc
+from synthesis.samplers.victr_literal import WEIGHTS, victr_literal
+from synthesis.samplers.victr_literal import Options as LiteralOptions
 from synthesis.stepping import uniform_times
 from synthesis.variance_preserving import NoiseSchedule, alpha_bar, scale
 from tests.unit.synthesis.oracles import gaussian, printed_mixture, sliced_w2
@@ -219,3 +221,28 @@ def test_alpha_bar_is_the_square_of_the_time_over_the_scale():
     assert alpha_bar(0.0) == 0
     assert alpha_bar(1.0) == 1
     assert alpha_bar(0.3) == pytest.approx(exp(2 * log(0.3 / scale(0.3))))
+
+
+# The printed formula's strength.
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_without_strength_the_printed_formula_is_euler_and_half_of_it_shrinks_half_as_much(weight):
+    """std_out = c exp(-strength int lambda / S dt): the logarithm of the factor is linear in strength."""
+    law, x_0 = printed_mixture(), starts(8)
+    none = LiteralOptions(weight=weight, strength=0.0)
+    straight = euler(law.velocity, x_0, uniform_times(5))
+    assert torch.equal(victr_literal(law.velocity, x_0, uniform_times(5), options=none), straight)
+    law, ends = gaussian(0.7, 1.0), torch.tensor([[0.0], [1.0]], dtype=DOUBLE)
+    factors = []
+    for strength in (0.5, 1.0):
+        options = LiteralOptions(weight=weight, strength=strength)
+        low, high = victr_literal(law.velocity, ends, uniform_times(4000), options=options)
+        factors.append((high - low).item())
+    assert factors[0] == pytest.approx(factors[1] ** 0.5, abs=2e-3)
+
+
+@pytest.mark.parametrize("values", [{"weight": "cosine"}, {"strength": -1.0}, {"strength": float("nan")}])
+def test_the_printed_formula_refuses_options_that_mean_nothing(values):
+    with pytest.raises(ValueError, match="expected"):
+        LiteralOptions(**values)
