@@ -102,8 +102,10 @@ def _sampler_settings(model: LoadedModel, request: SynthesisRequest) -> dict[str
     settings = asdict(request.sampler)
     if settings["kappa"] is None:
         settings["kappa"] = model.kappa(request.sampler.steps, request.condition.modality)
-    sampler = request.sampler
-    return {**settings, "times": model.times(sampler.steps, request.condition.modality, sampler.name)}
+    sampler, modality = request.sampler, request.condition.modality
+    if sampler.name == "shortcut":
+        settings["temperature"] = model.temperature(sampler.steps, modality)
+    return {**settings, "times": model.times(sampler.steps, modality, sampler.name)}
 
 
 def _device(model: LoadedModel) -> tuple[torch.device, torch.dtype]:

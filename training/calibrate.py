@@ -3,7 +3,8 @@
 For each modality, number of calls and grid on offer, kappa is found by bisection so that noise and
 texture are as strong as in real images: the strongest and the weakest of three radial bands shall
 miss by the same factor. Of all that was tried, the setting is kept whose worst figure (bands, lesion
-contrast, severity as the judge reads it) is best in units of its goal. Never touches the test phantoms.
+contrast, severity as the judge reads it) is best in units of its goal. A model that learned long steps
+has the temperature of its start noise found in the same way. Never touches the test phantoms.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from training.held_out import Case, Images, Setting, chunks, held_out, make
 from training.measures import NOISE_REGIONS, lesion_figures, severity_accuracy
 
 KAPPA_RANGE = (0.003, 3.0)
+TEMPERATURE_RANGE = (0.7, 1.2)
 CLOSE = 0.05  # |log(power ratio)| at which bisection stops
 MAX_TRIALS = 6
 
@@ -86,6 +88,48 @@ def match_noise(
     return best
 
 
+def calibrate_temperature(
+    model: LoadedModel, judges: Judges, *, calls: Sequence[int], cases: int
+) -> dict[str, Any]:
+    """The recipe's "calibration" of learned steps: a temperature per modality and number of calls."""
+    questions = held_out("validation", cases, _shape(model))
+    table: dict[str, Any] = {"temperature": {}, "found": {}}
+    for n in calls:
+        best: dict[str, Any] = {}
+        for modality in dict.fromkeys(c.condition.modality for c in questions):
+            some = [c for c in questions if c.condition.modality == modality]
+            best[modality] = trial = match_temperature(model, judges, some, n)
+            print(f"{modality}, {n} learned steps: {json.dumps(trial)}", flush=True)
+            table["temperature"].setdefault(modality, {})[str(n)] = trial["temperature"]
+        mean = exp(sum(log(trial["temperature"]) for trial in best.values()) / len(best))
+        table["temperature"][str(n)] = round(mean, 4)
+        table["found"][f"shortcut-{n}"] = best
+    return table
+
+
+def match_temperature(
+    model: LoadedModel, judges: Judges, cases: Sequence[Case], calls: int
+) -> dict[str, Any]:
+    """The temperature at which the strongest and the weakest band miss by the same factor.
+
+    The power of a Gaussian goes with its square, so each trial corrects the one before.
+    """
+    modality = cases[0].condition.modality
+    real = np.stack([model.normalise(c.image, modality) for c in cases])
+    temperature, best = 1.0, dict[str, Any]()
+    for _ in range(MAX_TRIALS // 2):
+        made = generate(model, cases, Setting(sampler="shortcut", calls=calls, temperature=temperature))
+        trial = {"temperature": temperature} | judged(made, real, cases, judges)
+        if not best or trial["miss"] < best["miss"]:
+            best = trial
+        logs = np.log(np.maximum(trial["bands"], 1e-6))
+        excess = float(logs.max() + logs.min()) / 2
+        if abs(excess) < CLOSE:
+            break
+        temperature = round(float(np.clip(temperature * exp(-excess / 2), *TEMPERATURE_RANGE)), 4)
+    return best
+
+
 def judged(made: Images, real: Images, cases: Sequence[Case], judges: Judges) -> dict[str, Any]:
     """Figures of images of one modality, and "miss": the worst in units of its goal (1 just reaches it)."""
     bands = np.maximum(band_table(made, real, cases)[cases[0].condition.modality], 1e-6)
@@ -141,10 +185,17 @@ def main() -> None:
     model = load_model(folder)
     model.network.to(memory_format=torch.channels_last)
     judges = load_judges(options.judges)
-    table = calibrate(model, judges, calls=options.calls, shifts=options.shifts, cases=options.cases)
+    if "shortcut" in model.recipe:
+        most = int(model.recipe["shortcut"]["segments"])
+        few = [n for n in options.calls if n <= most]
+        table = calibrate_temperature(model, judges, calls=few, cases=options.cases)
+    else:
+        table = calibrate(model, judges, calls=options.calls, shifts=options.shifts, cases=options.cases)
     if options.dry_run:
         return
     known = model.recipe.get("calibration", {})  # numbers of calls that were not asked for now stay
+    for part in known:
+        table.setdefault(part, {})
     for part in table:
         for key, value in known.get(part, {}).items():
             if isinstance(value, dict) and part != "found":

@@ -18,6 +18,7 @@ from synthesis.control.painting import paint
 from synthesis.phantoms import GRADES, abdomen, phantom_seed
 from synthesis.request import Condition
 from synthesis.samplers.rft import Options as RftOptions
+from synthesis.samplers.shortcut import Options as ShortcutOptions
 from synthesis.stepping import SpanVelocity
 from training.data import ENCLOSED_AIR, mark_enclosed_air, only_liver
 from training.prepare import modality_of
@@ -78,12 +79,14 @@ class Setting:
     masks: str = "whole"  # or "liver": the liver and its lesions alone, the rest of the body unknown
     kappa: float | None = None  # rft only; None: the model's calibrated value
     shift: float | None = None  # of the time grid; None: the model's own
+    temperature: float | None = None  # shortcut only; None: the model's calibrated value
 
     @property
     def name(self) -> str:
         """Unambiguous, fit for a file name."""
         extra = "" if self.kappa is None else f"-k{self.kappa:g}"
         extra += "" if self.shift is None else f"-s{self.shift:g}"
+        extra += "" if self.temperature is None else f"-t{self.temperature:g}"
         return f"{self.sampler}-{self.calls}-{self.masks}{extra}"
 
 
@@ -102,7 +105,7 @@ def make(model: LoadedModel, cases: Sequence[Case], setting: Setting, numbers: S
         with torch.autocast("cpu", torch.bfloat16):
             return model.network(x, t, *condition, *span)
 
-    velocity = SpanVelocity(call) if model.network.options.spans else call
+    velocity = SpanVelocity(call) if "shortcut" in model.recipe else call
     modality = cases[0].condition.modality
     times = grid(model, setting, modality)
     if setting.sampler == "rft":
@@ -110,6 +113,9 @@ def make(model: LoadedModel, cases: Sequence[Case], setting: Setting, numbers: S
         made = SAMPLERS["rft"].load()(
             velocity, x_0, times, options=RftOptions(kappa=kappa), generator=streams
         )
+    elif setting.sampler == "shortcut":
+        scale = setting.temperature or model.temperature(setting.calls, modality)
+        made = SAMPLERS["shortcut"].load()(velocity, x_0, times, options=ShortcutOptions(temperature=scale))
     else:
         made = SAMPLERS[setting.sampler].load()(velocity, x_0, times)
     return made[:, 0].numpy()

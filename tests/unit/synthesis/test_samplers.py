@@ -9,6 +9,7 @@ import torch
 from synthesis.catalog import SAMPLERS
 from synthesis.errors import Cancelled
 from synthesis.samplers import rft as rft_module
+from synthesis.samplers import shortcut as shortcut_module
 from synthesis.samplers.euler import euler
 from synthesis.samplers.heun import Options as HeunOptions
 from synthesis.samplers.heun import heun
@@ -353,3 +354,13 @@ def test_shortcut_takes_a_plain_velocity_as_its_own_average():
     assert torch.equal(
         shortcut(law.velocity, x_0, uniform_times(4)), euler(law.velocity, x_0, uniform_times(4))
     )
+
+
+def test_the_temperature_of_shortcut_scales_the_spread_of_a_gaussian():
+    options = shortcut_module.Options(temperature=0.8)
+    x_0 = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    low, high = shortcut(lambda x, t: 0.7 + (0.5 - 1) * x, x_0, [0.0, 1.0], options=options)
+    assert (high - low).item() == pytest.approx(0.8 * 0.5)
+    assert low.item() == pytest.approx(0.7)
+    with pytest.raises(ValueError, match="above 0"):
+        shortcut_module.Options(temperature=0.0)

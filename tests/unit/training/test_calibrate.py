@@ -8,7 +8,14 @@ from synthesis.checkpoints import LoadedModel
 from synthesis.imaging.intensity import normalisations
 from synthesis.metrics.judges import KINDS, Judges
 from tests.factories_models import tiny_recipe
-from training.calibrate import calibrate, generate, judged, match_noise
+from training.calibrate import (
+    calibrate,
+    calibrate_temperature,
+    generate,
+    judged,
+    match_noise,
+    match_temperature,
+)
 from training.held_out import Setting, held_out
 
 STRENGTH = 0.8  # standard deviation of the data, network scale
@@ -87,6 +94,28 @@ def test_every_number_of_calls_gets_its_tables(oracle, judges, noise_for_truth):
     assert set(table["kappa"]["T1"]) == {"1", "2"}
     assert table["shift"]["CT"]["2"] in (1.0, 0.5)
     assert table["found"]["2"]["CT"]["kappa"] == table["kappa"]["CT"]["2"]
+
+
+class LongSteps(torch.nn.Module):
+    """Learned steps whose noise comes out half as strong again as the data's: u = 1.5 c x_0 - x_0."""
+
+    def forward(self, x, t, planes, attributes, span=None):
+        return (1.5 * STRENGTH - 1) * x
+
+
+def test_learned_steps_that_are_too_noisy_get_a_cooler_start(judges, cases, noise_for_truth):
+    noise_for_truth(STRENGTH)
+    recipe = tiny_recipe(64, 64) | {"shortcut": {"segments": 8, "shift": 0.35}}
+    model = LoadedModel(LongSteps(), recipe, "", normalisations(recipe))
+    found = match_temperature(model, judges, cases, 1)
+    assert found["temperature"] == pytest.approx(0.7, abs=0.03)  # 1 / 1.5, but no cooler than 0.7
+    assert found["bands"] == pytest.approx([1.1, 1.1, 1.1], abs=0.2)
+    table = calibrate_temperature(model, judges, calls=(1,), cases=8)
+    cooled = LoadedModel(model.network, recipe | {"calibration": table}, "", model.normalisation)
+    assert cooled.temperature(1, "CT") == table["temperature"]["CT"]["1"] < 0.8
+    assert model.temperature(1, "CT") == 1.0
+    hot, cool = (generate(m, cases, Setting(sampler="shortcut", calls=1)) for m in (model, cooled))
+    assert cool.std() == pytest.approx(cooled.temperature(1, "CT") * hot.std(), rel=0.01)
 
 
 def test_the_worst_figure_in_units_of_its_goal_decides(judges, monkeypatch):
