@@ -5,10 +5,11 @@ The full table (2,000 studies per cell, more designs) is docs/evidence/readings.
 
 import json
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from webapp.readings.statistics import evidence, simulate
+from webapp.readings.statistics import evidence, proportion, roe_metz, simulate
 from webapp.readings.statistics.simulate import Cell
 
 STUDIES = 200
@@ -33,6 +34,19 @@ def test_intervals_cover_and_equivalence_keeps_its_error(cell):
         assert found.get(f"{name}_covered", 0) >= least, name
     for name in ("accuracy", "auc"):
         assert found.get(f"{name}_equivalent", 0) <= stats.binom.ppf(0.9995, STUDIES, 0.055), name
+
+
+def test_pooling_the_answers_as_if_independent_would_be_caught():
+    """What the field mostly does: Wilson on all sensitivities together falls through the same gate."""
+    design, readers = simulate.DESIGNS["5 readers, 100 items"], simulate.POPULATIONS["different"]
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(STUDIES):
+        main = roe_metz.simulate(readers, design, rng).main()
+        called = main.decision[main.is_synthetic]
+        pooled = proportion.wilson(called.sum(), len(called))
+        covered += pooled.low <= readers.accuracy <= pooled.high
+    assert covered < stats.binom.ppf(0.0005, STUDIES, 0.93)
 
 
 def test_guessing_readers_are_found_equivalent():
