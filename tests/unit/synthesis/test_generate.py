@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import synthesis
+from synthesis.backbones.unet import UNet
 from synthesis.catalog import SAMPLERS
+from synthesis.checkpoints import LoadedModel, learned_grid
 from synthesis.errors import Cancelled, SynthesisError
 from synthesis.generate import generate, preview
 from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
@@ -49,6 +52,32 @@ def test_the_same_request_gives_the_same_pixels(model, name):
     assert np.array_equal(first.images, second.images)
     assert len(set(first.pixel_sha256)) == 3
     assert first.recipe == second.recipe
+
+
+def learned(temperature):
+    """A tiny model that claims to have learned long steps."""
+    plain = tiny_model()
+    torch.manual_seed(0)
+    network = UNet(replace(plain.network.options, spans=True)).requires_grad_(False)
+    for weight in network.parameters():
+        weight.copy_(torch.randn_like(weight) * 0.15)
+    recipe = plain.recipe | {
+        "shortcut": {"segments": 8, "shift": 0.35},
+        "calibration": {"temperature": {"CT": {"2": temperature}}},
+    }
+    return LoadedModel(network.eval(), recipe, "0" * 64, plain.normalisation)
+
+
+def test_learned_steps_use_the_grid_and_the_temperature_of_the_model():
+    wanted = request(name="shortcut", steps=2, count=1)
+    cool, warm = (generate(learned(t), wanted) for t in (0.8, 1.0))
+    assert cool.recipe["sampler"]["times"] == learned_grid(2, segments=8, shift=0.35)
+    assert cool.recipe["sampler"]["temperature"] == 0.8
+    assert cool.pixel_sha256 != warm.pixel_sha256
+    guided = generate(learned(1.0), request(name="shortcut", steps=2, count=1, guidance=2.0))
+    assert guided.pixel_sha256 != warm.pixel_sha256
+    with pytest.raises(SynthesisError, match="1 to 8 steps, not in 9"):
+        generate(learned(1.0), request(name="shortcut", steps=9))
 
 
 @pytest.mark.parametrize("name", ["euler", "rft"])
