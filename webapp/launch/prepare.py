@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     try:
         call_command("migrate", interactive=False, verbosity=0)
         _collect_static()
-        _install_model()
+        _install_models()
         if not options.without_demo:
             _make_accounts(options.accounts_to)
             call_command("make_demo", verbosity=1)
@@ -79,17 +79,23 @@ def _static_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _install_model() -> None:
+def _install_models() -> None:
+    """Install the shipped model, and whatever else lies as a model beside it."""
     folder = Path(settings.WEIGHTS_DIR) / SHIPPED_MODEL
     if not (folder / "model.safetensors").is_file():
         print(f"The shipped model is not in {folder}: `make train-demo` makes it.", flush=True)
-        return
+    others = sorted(path.parent for path in folder.parent.glob("*/model.safetensors"))
+    for one in sorted(others, key=lambda path: path != folder):
+        _install_model(one)
+
+
+def _install_model(folder: Path) -> None:
     try:
         call_command("install_model", str(folder), now=True, verbosity=1)
     except CommandError as error:
         if not apps.get_model("registry.GenerativeModel").objects.filter(is_active=True).exists():
             raise
-        print(f"The model in {folder} was not installed: {error} The earlier one stays.", flush=True)
+        print(f"The model in {folder} was not installed: {error} The earlier ones stay.", flush=True)
 
 
 if __name__ == "__main__":
