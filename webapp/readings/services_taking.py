@@ -83,14 +83,14 @@ def place_open(*, user: Any, place_id: UUID, page: UUID) -> Place:
 
 
 @transaction.atomic
-def place_pause(*, user: Any, place_id: UUID) -> Place:
-    """Pause; pausing what is paused, or not being read, does nothing.
+def place_pause(*, user: Any, place_id: UUID, page: UUID) -> Place:
+    """Pause the page that reads; what another page has taken over, or is paused, stays as it is.
 
     Raises:
         NotVisible: for a place of somebody else.
     """
     place = _locked(user, place_id)
-    if place.state == Place.State.READING:
+    if place.state == Place.State.READING and holder_of(place) == str(page):
         place.state = Place.State.PAUSED
         place.save(update_fields=["state", "updated_at"])
         _note(place, "paused")

@@ -142,7 +142,7 @@ def resume(request: HttpRequest, place_id: UUID) -> HttpResponse:
 def pause(request: HttpRequest, place_id: UUID) -> HttpResponse:
     """``{"page"}``: pause."""
     page = _uuid(_body(request), "page")
-    place = services_taking.place_pause(user=request.user, place_id=place_id)
+    place = services_taking.place_pause(user=request.user, place_id=place_id, page=page)
     return no_store(JsonResponse(place_state(place=place, page=str(page))))
 
 

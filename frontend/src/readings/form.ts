@@ -11,6 +11,17 @@ export interface FormHooks {
 }
 
 const TEXT_IDLE_MS = 1200;
+const STEP_WORD = ' · ';
+const SHORT_WORD = 10;
+
+type Layout = 'list' | 'row' | 'scale';
+
+/** Numbered steps and short words stand side by side, so that several questions fit beside the image. */
+function layoutOf(choices: readonly Choice[]): Layout {
+  const isStep = (one: Choice): boolean => one.key !== '' && one.label.split(STEP_WORD)[0] === one.key;
+  if (choices.every(isStep)) return 'scale';
+  return choices.length <= 4 && choices.every((one) => one.label.length <= SHORT_WORD) ? 'row' : 'list';
+}
 
 function make<K extends keyof HTMLElementTagNameMap>(
   name: K,
@@ -29,6 +40,7 @@ export class QuestionForm {
   private readonly next: HTMLButtonElement;
   private readonly back: HTMLButtonElement;
   private readonly hint: HTMLElement;
+  private readonly steps: HTMLElement;
   private isOpen = false;
   private typing: ReturnType<typeof setTimeout> | null = null;
 
@@ -45,9 +57,9 @@ export class QuestionForm {
     this.next.classList.add('reading__next');
     this.back = this.button('Back', 'Backspace', () => hooks.onBack());
     this.back.classList.add('secondary');
-    const row = make('div', 'reading__steps');
-    row.append(this.back, this.next);
-    root.append(this.hint, row);
+    this.steps = make('div', 'reading__steps');
+    this.steps.append(this.back, this.next);
+    root.append(this.hint, this.steps);
   }
 
   private button(label: string, key: string, run: () => void): HTMLButtonElement {
@@ -86,19 +98,11 @@ export class QuestionForm {
   }
 
   private targets(question: Question, choices: readonly Choice[], isSide: boolean): HTMLElement {
-    const list = make('div', isSide || choices.length > 6 ? 'targets targets--row' : 'targets');
+    const isFirst = question === this.questions[0] && !isSide;
+    const layout = isFirst ? 'list' : layoutOf(choices);
+    const list = make('div', `targets targets--${layout}`);
     for (const choice of choices) {
-      const button = make('button', 'target');
-      button.type = 'button';
-      button.dataset['value'] = JSON.stringify(choice.value);
-      button.setAttribute('aria-pressed', 'false');
-      if (choice.key) {
-        const cap = make('kbd', 'target__key', choice.key.toUpperCase());
-        cap.setAttribute('aria-hidden', 'true');
-        button.setAttribute('aria-keyshortcuts', choice.key);
-        button.append(cap);
-      }
-      button.append(make('span', 'target__label', choice.label));
+      const button = this.target(choice, layout);
       button.addEventListener('click', (event) => {
         // The second click of a double click would land on the next item.
         if (event.detail > 1) return;
@@ -107,7 +111,35 @@ export class QuestionForm {
       });
       list.append(button);
     }
-    return list;
+    if (layout !== 'scale') return list;
+    const whole = make('div', '');
+    const ends = make('div', 'question__ends small muted');
+    const words = [choices[0], choices[choices.length - 1]].map((one) => one?.label.split(STEP_WORD)[1] ?? '');
+    ends.append(...words.map((word) => make('span', '', word)));
+    ends.setAttribute('aria-hidden', 'true');
+    whole.append(list, ends);
+    return whole;
+  }
+
+  /** A scale's step bears its number alone, which is its key; every other target its key and its words. */
+  private target(choice: Choice, layout: Layout): HTMLButtonElement {
+    const button = make('button', 'target');
+    button.type = 'button';
+    button.dataset['value'] = JSON.stringify(choice.value);
+    button.setAttribute('aria-pressed', 'false');
+    if (choice.key) button.setAttribute('aria-keyshortcuts', choice.key);
+    if (layout === 'scale') {
+      button.append(make('span', 'target__label', choice.key));
+      if (choice.label !== choice.key) button.append(make('span', 'visually-hidden', choice.label.slice(choice.key.length)));
+      return button;
+    }
+    if (choice.key) {
+      const cap = make('kbd', 'target__key', choice.key.toUpperCase());
+      cap.setAttribute('aria-hidden', 'true');
+      button.append(cap);
+    }
+    button.append(make('span', 'target__label', choice.label));
+    return button;
   }
 
   private slider(question: Question, widget: Extract<Question['widget'], { kind: 'slider' }>): HTMLElement {
@@ -174,6 +206,7 @@ export class QuestionForm {
     if (this.typing !== null) clearTimeout(this.typing);
     this.typing = null;
     this.back.hidden = !canGoBack;
+    this.steps.hidden = false;
     this.next.hidden = sheet.isOneKey && !sheet.isDone;
     this.root.querySelectorAll('textarea').forEach((area) => {
       const name = area.closest<HTMLElement>('[data-question]')?.dataset['question'] ?? '';
@@ -199,6 +232,12 @@ export class QuestionForm {
     this.mark();
   }
 
+  /** Takes no more answers to this item, and has no step of its own: feedback comes in their place. */
+  close(): void {
+    this.setOpen(false);
+    this.steps.hidden = true;
+  }
+
   choose(name: string, value: unknown): void {
     if (!this.isOpen || !this.sheet) return;
     const whole = this.sheet.choose(name, value);
@@ -214,6 +253,7 @@ export class QuestionForm {
     if (!forced) return;
     const choices = forced.choices.map((one) => `${one.key.toUpperCase()} ${one.label.toLowerCase()}`);
     this.hint.textContent = `${forced.label}: ${choices.join(' or ')}.`;
+    this.hint.classList.add('visually-hidden'); // who sees has the targets
   }
 
   private chooseSide(name: string, side: unknown): void {
@@ -265,6 +305,7 @@ export class QuestionForm {
       if (side) side.hidden = !asks && !isSided;
     });
     this.hint.textContent = '';
+    this.hint.classList.remove('visually-hidden');
     this.next.hidden = sheet.isOneKey && !sheet.isDone;
     this.next.setAttribute('aria-disabled', String(!this.isOpen || !sheet.isDone));
   }

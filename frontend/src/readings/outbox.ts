@@ -88,6 +88,15 @@ export class NoShelf implements Shelf {
   }
 }
 
+/** The browser's storage, or where it is forbidden a shelf that keeps nothing. */
+export function shelfFor(prefix: string): Shelf {
+  try {
+    return new StorageShelf(localStorage, prefix);
+  } catch {
+    return new NoShelf();
+  }
+}
+
 export interface OutboxStatus {
   /** Answers that have not arrived. */
   waiting: number;

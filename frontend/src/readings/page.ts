@@ -3,10 +3,12 @@ import { ApiError, getJson, postJson } from '../api';
 import { viewerInit } from '../viewer/core';
 import { bindButtons, bindKeys, fillHelp } from '../viewer/keyboard';
 import { actionsOf } from './actions';
-import { ViewClock } from './clock';
+import { coverComplete, coverMoved, coverPaused, coverUnreachable, coverWaiting } from './covers';
 import { QuestionForm } from './form';
 import { ItemLoader } from './items';
-import { type Entry, NoShelf, Outbox, type Shelf, StorageShelf } from './outbox';
+import { bindAnswerKeys } from './keys';
+import { Look } from './look';
+import { type Entry, Outbox, shelfFor } from './outbox';
 import { Plan } from './plan';
 import { Screens } from './screens';
 import { AnswerSheet } from './sheet';
@@ -14,24 +16,14 @@ import { Stage } from './stage';
 import { StatusBar } from './statusbar';
 import { Tabs, newId } from './tabs';
 import type { Item, ReadingConfig, Reply, State, Value, Values } from './types';
-import { ViewingRecorder } from './viewing';
 
 /** An answer within this time of the image's coming up is a slip of the finger: nobody has looked yet. */
 const SLIP_MS = 300;
 
-function shelfOf(place: string): Shelf {
-  try {
-    return new StorageShelf(localStorage, `reading-${place}-`);
-  } catch {
-    return new NoShelf();
-  }
-}
-
 export class ReadingPage {
   private readonly id = newId();
   private readonly plan = new Plan();
-  private readonly clock = new ViewClock();
-  private readonly recorder = new ViewingRecorder(this.clock);
+  private readonly look = new Look();
   private readonly loader = new ItemLoader();
   private readonly bar: StatusBar;
   private readonly screens: Screens;
@@ -41,8 +33,6 @@ export class ReadingPage {
   private stage!: Stage;
   private sheet: AnswerSheet | null = null;
   private shownAt = 0;
-  /** Seconds that an item was in view before the present showing, by token. */
-  private readonly viewed = new Map<string, number>();
   /** What the server said last. */
   private said: State | null = null;
   private isPaused = false;
@@ -62,7 +52,7 @@ export class ReadingPage {
       onNext: () => this.next(),
       onBack: () => void this.back(),
     });
-    this.outbox = new Outbox(shelfOf(config.place), {
+    this.outbox = new Outbox(shelfFor(`reading-${config.place}-`), {
       send: (entry) => this.send(entry),
       onChange: (status) => this.bar.showOutbox(status),
       onArrived: (entry, reply) => this.arrived(entry, reply),
@@ -74,14 +64,19 @@ export class ReadingPage {
   async start(): Promise<void> {
     await viewerInit();
     const host = this.root.querySelector<HTMLDivElement>('[data-viewport]') as HTMLDivElement;
-    this.stage = new Stage(host, this.loader, this.config.window === 'fixed', { onLook: () => this.looked() });
+    this.stage = new Stage(host, this.loader, this.config.window === 'fixed', { onLook: () => this.look.note(this.stage) });
     this.stage.onRetry = () => void this.show();
     const actions = actionsOf(this.stage, this.config.window === 'fixed', {
       pause: () => void this.pause(),
       help: () => document.querySelector<HTMLDialogElement>('[data-viewer-help]')?.showModal(),
       looked: () => this.bar.showTool(this.stage.tool),
     });
-    this.bindAnswerKeys();
+    bindAnswerKeys({
+      isCovered: () => this.screens.current !== '',
+      answer: (key) => this.form.key(key),
+      next: () => this.next(),
+      back: this.config.going_back ? () => void this.back() : null,
+    });
     bindKeys(document.body, actions);
     bindButtons(this.root, actions);
     const help = document.querySelector<HTMLDialogElement>('[data-viewer-help]');
@@ -104,6 +99,8 @@ export class ReadingPage {
       this.tabs.take();
       this.isMoved = false;
       this.isPaused = false;
+      this.practice = null;
+      this.bar.hideFeedback();
       this.screens.hide();
       this.plan.restart(state, this.outbox.completing);
       this.said = state;
@@ -115,7 +112,6 @@ export class ReadingPage {
   }
 
   private async notResumed(error: unknown): Promise<void> {
-    const again = { label: 'Try again', run: () => void this.resume() };
     const words = error instanceof Error ? error.message : String(error);
     if (error instanceof ApiError && error.status === 409) {
       // The study was closed, or the next session has to wait: the welcome page says which.
@@ -129,7 +125,7 @@ export class ReadingPage {
       await this.show();
       return;
     }
-    this.screens.show('unreachable', 'The study could not be opened', words, [again]);
+    coverUnreachable(this.screens, words, () => void this.resume());
   }
 
   private async pause(): Promise<void> {
@@ -137,18 +133,9 @@ export class ReadingPage {
     this.isPaused = true;
     this.form.flushTexts();
     this.reportViewing();
-    this.clock.stop();
     this.outbox.add({ id: newId(), kind: 'pause', token: '', body: { page: this.id } });
     this.stage.clear();
-    this.screens.show(
-      'paused',
-      'Paused',
-      'Everything you answered is saved. You can close this page and go on later, here or on another computer.',
-      [
-        { label: 'Go on reading', run: () => void this.resume() },
-        { label: 'Leave', run: () => this.leave(this.config.urls.welcome), isQuiet: true },
-      ],
-    );
+    coverPaused(this.screens, () => void this.resume(), () => this.leave(this.config.urls.welcome));
   }
 
   /** Another page has taken over: this one shows nothing more, and what it holds is still sent. */
@@ -156,20 +143,13 @@ export class ReadingPage {
     if (this.isMoved) return;
     this.isMoved = true;
     this.reportViewing();
-    this.clock.stop();
     this.stage.clear();
     this.form.setOpen(false);
-    this.screens.show(
-      'moved',
-      'Reading goes on elsewhere',
-      'This study was opened in another tab or on another computer. Everything you answered here is saved. ' +
-        'You can close this tab, or go on here.',
-      [{ label: 'Go on here', run: () => void this.resume() }],
-    );
+    coverMoved(this.screens, () => void this.resume());
   }
 
   private visibility(): void {
-    this.clock.setAway(document.hidden);
+    this.look.setAway(document.hidden);
     if (document.hidden || this.isPaused || this.isMoved) return;
     void getJson<State>(`${this.config.urls.state}?page=${this.id}`).then(
       (state) => this.absorb(state),
@@ -207,10 +187,7 @@ export class ReadingPage {
     this.root.dataset['state'] = isShown ? 'ready' : 'error';
     if (!isShown) return;
     this.shownAt = performance.now();
-    this.clock.restart();
-    this.clock.setAway(document.hidden);
-    this.recorder.restart(this.stage.look.slice);
-    this.looked();
+    this.look.begin(item, this.stage);
     this.form.setOpen(true);
     this.root.dataset['item'] = String(item.position + 1);
     performance.mark('item-shown', { detail: item.position });
@@ -233,12 +210,7 @@ export class ReadingPage {
     this.stage.clear();
     this.form.setOpen(false);
     this.root.dataset['state'] = 'waiting';
-    this.screens.show(
-      'waiting',
-      'One moment',
-      'Your answers are being sent; the next image comes when they have arrived. If the connection is lost, ' +
-        'they stay on this computer and are sent as soon as it is back.',
-    );
+    coverWaiting(this.screens);
   }
 
   /** Takes in what the server says of the place, and acts on it. */
@@ -271,10 +243,7 @@ export class ReadingPage {
     this.plan.jump(this.plan.total);
     this.stage.clear();
     this.form.setOpen(false);
-    this.screens.show('complete', 'Every image is answered', 'You may look back and change answers, or finish.', [
-      { label: 'Finish', run: () => void this.finish() },
-      { label: 'Look back', run: () => void this.back(), isQuiet: true },
-    ]);
+    coverComplete(this.screens, () => void this.finish(), () => void this.back());
   }
 
   private async finish(): Promise<void> {
@@ -289,28 +258,6 @@ export class ReadingPage {
   }
 
   // --- answering
-
-  private bindAnswerKeys(): void {
-    document.addEventListener(
-      'keydown',
-      (event) => {
-        if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || this.screens.current) return;
-        const target = event.target instanceof Element ? event.target : null;
-        if (target?.closest('dialog, textarea, .overlay__notice, .reading__bar')) return;
-        if (event.repeat) return;
-        if (event.key === 'Enter') {
-          // Enter on a target that is not chosen yet chooses it; everywhere else it goes on.
-          const button = target?.closest('button');
-          if (button && button.getAttribute('aria-pressed') !== 'true') return;
-          this.next();
-        } else if (event.key === 'Backspace' && this.config.going_back) void this.back();
-        else if (!this.form.key(event.key.toLowerCase())) return;
-        event.preventDefault();
-        event.stopPropagation();
-      },
-      { capture: true },
-    );
-  }
 
   /** One whole answer was given. */
   private answered(name: string, value: Value): void {
@@ -351,7 +298,7 @@ export class ReadingPage {
     if (item.is_practice && !this.plan.isLookingBack) {
       this.reportViewing();
       this.practice = item;
-      this.form.setOpen(false);
+      this.form.close();
       this.bar.showFeedback(null);
       return;
     }
@@ -361,7 +308,6 @@ export class ReadingPage {
   private goOn(item: Item): void {
     const wasBack = this.plan.isLookingBack;
     this.reportViewing();
-    this.clock.stop();
     this.stage.clear();
     const token = this.plan.advance(this.config.going_back);
     if (token) void this.loader.release(token);
@@ -406,15 +352,10 @@ export class ReadingPage {
       page: this.id,
       submission: id,
       answers,
-      seconds: Math.round(this.secondsOf(item) * 1000) / 1000,
+      seconds: this.look.secondsOf(item),
       is_complete: isComplete,
     };
     this.outbox.add({ id, kind: 'answers', token: item.token, body });
-  }
-
-  /** How long the item has been in view on this page, pauses and looks away left out. */
-  private secondsOf(item: Item): number {
-    return (this.viewed.get(item.token) ?? 0) + this.clock.seconds;
   }
 
   private send(entry: Entry): Promise<unknown> {
@@ -441,28 +382,17 @@ export class ReadingPage {
   private async refused(entry: Entry, error: Error): Promise<void> {
     if (entry.kind !== 'answers') return;
     this.bar.say(`An answer was not accepted: ${error.message} Please answer this image again.`, true);
-    this.practice = null;
-    this.bar.hideFeedback();
     await this.resume();
   }
 
   // --- looking
 
-  private looked(): void {
-    const { slice, window, zoom } = this.stage.look;
-    this.recorder.onSlice(slice);
-    if (window) this.recorder.onWindow(window);
-    this.recorder.onZoom(zoom);
-  }
-
-  /** Hands in how the present item was looked at so far, and counts anew from here. */
+  /** Hands in how the present item was looked at; the look ends with it. */
   private reportViewing(): void {
-    const item = this.plan.item;
-    if (!item || this.root.dataset['state'] !== 'ready' || this.clock.seconds + this.clock.away === 0) return;
-    const log = this.recorder.report(this.stage.screen);
+    const ended = this.look.end(this.stage);
+    if (!ended) return;
     const id = newId();
-    this.outbox.add({ id, kind: 'viewing', token: item.token, body: { submission: id, log } });
-    this.viewed.set(item.token, this.secondsOf(item));
+    this.outbox.add({ id, kind: 'viewing', token: ended.token, body: { submission: id, log: ended.log } });
     this.root.dataset['state'] = 'reported';
   }
 }

@@ -50,6 +50,7 @@ export class Stage {
       onLoadError: (index, reason) => this.fail(index, reason),
     });
     this.belt = new ToolBelt('reading-tools', this.engine.id, [VIEWPORT], { masks: false, fixedWindow: isFixed });
+    part(host, 'reading__loading').textContent = 'Loading the image…';
     this.marks = part(host, 'overlay');
     this.corner = part(this.marks, 'overlay__corner overlay__corner--bottom-left');
     this.sliceMark = part(this.marks, 'overlay__corner overlay__corner--top-right');
@@ -173,7 +174,6 @@ export class Stage {
   /** Says in the viewport what went wrong; the retry shows the item once more. */
   private failed(reason: string): void {
     this.failure = reason;
-    this.host.dataset['shown'] = 'no';
     const words = document.createElement('p');
     words.textContent = `This image could not be loaded. ${reason}`;
     const button = document.createElement('button');
@@ -184,6 +184,7 @@ export class Stage {
       this.onRetry?.();
     });
     this.notice.replaceChildren(words, button);
+    this.host.dataset['shown'] = 'failed';
     this.notice.hidden = false;
   }
 
