@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,7 +54,6 @@ class Browser:
         self.session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         self.session.create()
         self._csrf = secrets.token_hex(16)
-        self._handler = WSGIHandler()
 
     def close(self) -> None:
         """End the session."""
@@ -71,7 +71,7 @@ class Browser:
         environ = self._environ(method, url, body)
         begun, start = time.time(), time.perf_counter()
         # Not the handler itself: its signals would close the connection of the transaction around.
-        response = self._handler.get_response(WSGIRequest(environ))
+        response = _handler().get_response(WSGIRequest(environ))
         content = b"".join(response)
         seconds = time.perf_counter() - start
         headers = [(str(name), str(value)) for name, value in response.items()]
@@ -116,6 +116,12 @@ class Browser:
             "wsgi.multiprocess": True,
             "wsgi.run_once": False,
         }
+
+
+@cache
+def _handler() -> WSGIHandler:
+    """The site with all its middleware, made once: that takes longer than many requests."""
+    return WSGIHandler()
 
 
 def _host() -> str:
