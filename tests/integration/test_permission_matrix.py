@@ -15,8 +15,8 @@ from webapp.core import permissions
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
-APPS = ("accounts", "cases", "registry", "jobs", "readings", "api")
-# One module per app: it holds OBJECTS (name -> (model label, builder)) and ROWS.
+APPS = ("accounts", "cases", "registry", "jobs", "readings", "reports", "api")
+# A module per app, and one for reports: each holds OBJECTS (name -> (model label, builder)) and ROWS.
 MODULES = [import_module(f"tests.integration.permissions.{name}") for name in APPS]
 OBJECTS = {name: entry for module in MODULES for name, entry in module.OBJECTS.items()}
 ROWS: list[Row] = [row for module in MODULES for row in module.ROWS]
