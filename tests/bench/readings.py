@@ -9,7 +9,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,8 +93,14 @@ class Session:
             "Content-Type": "application/json",
             "Origin": self.launched.address,
         }
-        self.connection.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = self.connection.getresponse()
+        data = None if body is None else json.dumps(body)
+        try:
+            self.connection.request(method, path, data, headers)
+            answer = self.connection.getresponse()
+        except (BrokenPipeError, ConnectionResetError, RemoteDisconnected):
+            self.connection.close()  # the site closes one that rests; the same submission may come again
+            self.connection.request(method, path, data, headers)
+            answer = self.connection.getresponse()
         text = answer.read()
         return answer.status, json.loads(text) if text[:1] in b"{[" else text
 
@@ -122,7 +128,8 @@ class Session:
             status, reply = self.ask("POST", path, body)
             taken.append((time.perf_counter() - began) * 1e3)
             if status != 200 or reply["outcome"] != "stored":
-                raise RuntimeError(f"the answer was answered {status}: {reply}")
+                log = (self.launched.home / "logs" / "site.log").read_text()[-4000:]
+                raise RuntimeError(f"the answer was answered {status}: {reply}\n{log}")
             state = reply["state"]
         return taken
 
