@@ -30,7 +30,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from synthesis.checkpoints import LoadedModel
+from synthesis.checkpoints import LoadedModel, file_sha256
 from synthesis.errors import SynthesisError
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -79,8 +79,11 @@ def share_of(network: PeftModel) -> float:
     return sizes[True] / sizes[False]
 
 
-def save_adapter(folder: Path, network: PeftModel, recipe: Mapping[str, Any], base: LoadedModel) -> None:
-    """Write the adapter of `network` to `folder`, and whose it is: `base` is the model it was trained on."""
+def save_adapter(folder: Path, network: PeftModel, recipe: Mapping[str, Any], base: LoadedModel) -> str:
+    """Write the adapter of `network` to `folder`; returns the SHA-256 of its weights.
+
+    `base` is the model it was trained on: `load_adapter` puts it on no other.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: tensor.detach().cpu().contiguous()
@@ -95,6 +98,7 @@ def save_adapter(folder: Path, network: PeftModel, recipe: Mapping[str, Any], ba
         "base": {"name": base.recipe.get("name", ""), "weights_sha256": base.weights_sha256}
     }
     (folder / RECIPE_FILE).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
+    return file_sha256(folder / WEIGHTS_FILE)
 
 
 def load_adapter(model: LoadedModel, folder: Path, name: str) -> dict[str, Any]:

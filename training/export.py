@@ -1,6 +1,7 @@
 """Turn a training checkpoint into a model that ships: `python -m training.export abdomen-2d`.
 
-The averaged weights go into weights/<name>/model.safetensors as fp16 with the whole recipe inside.
+The averaged weights go into weights/<name>/model.safetensors as fp16 with the whole recipe inside. Of a
+recipe with an adapter only the adapter is written, in peft's format (synthesis/adapters.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from synthesis.adapters import save_adapter, share_of, with_adapter
 from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import WEIGHTS_FILE, load_model, read_recipe, save_model
 from synthesis.phantoms.labels import LABEL_SET
@@ -23,15 +25,25 @@ from training.train import CHECKPOINT
 
 
 def export(recipe: Recipe, run: Path, data: Path, folder: Path) -> str:
-    """Write the averaged weights of a run to `folder`; returns the file's SHA-256.
+    """Write the averaged weights of a run to `folder`, or its adapter alone; returns the file's SHA-256.
 
     What an earlier export in that folder knew of calibration is not carried over: it belonged to
     other weights.
     """
     state: dict[str, Any] = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
+    card = card_of(recipe, PhantomShards(data), int(state["step"]))
+    if recipe.adapter:
+        base = load_model(Path(recipe.init_from))
+        adapted = with_adapter(base.network, recipe.adapter)
+        adapted.load_state_dict(state["ema"])
+        card["training"] |= {
+            "adapter": asdict(recipe.adapter),
+            "share_of_network": round(share_of(adapted), 4),
+        }
+        return save_adapter(folder, adapted, card, base)
     network = UNet(recipe.backbone)
     network.load_state_dict(state["ema"])
-    return save_model(folder, network, card_of(recipe, PhantomShards(data), int(state["step"])))
+    return save_model(folder, network, card)
 
 
 def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:

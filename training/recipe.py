@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from synthesis.adapters import AdapterOptions
 from synthesis.backbones.unet import Options
 from synthesis.imaging.intensity import Normalisation
 from training.data import MaskDropout
@@ -141,11 +142,16 @@ class Recipe:
     checkpoint_every: int = 100
     ema_exponent: float = 12.0
     init_from: str = ""  # a saved model whose weights the training starts from
+    adapter: AdapterOptions | None = None  # stage 2: train this on the frozen weights of `init_from`
     backbone: Options = field(default_factory=Options)
     mask_dropout: MaskDropout = field(default_factory=MaskDropout)
     objective: FlowSettings = field(default_factory=FlowSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     extra: Mapping[str, Any] = field(default_factory=dict)  # label set, licence, field: copied into the model
+
+    def __post_init__(self) -> None:
+        if self.adapter and not self.init_from:
+            raise ValueError("adapter: expected init_from, the saved model that it adapts")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -186,6 +192,7 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     if objective not in OBJECTIVE_SETTINGS:
         raise ValueError(f'objective: there is no "{objective}"; known are {", ".join(OBJECTIVE_SETTINGS)}')
     parts = {
+        "adapter": AdapterOptions,
         "backbone": Options,
         "mask_dropout": MaskDropout,
         "objective": OBJECTIVE_SETTINGS[objective],

@@ -19,6 +19,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from synthesis.adapters import with_adapter
 from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import load_model
 from training.data import Batch, PhantomShards, batch_at
@@ -43,10 +44,12 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     network: nn.Module = UNet(recipe.backbone).to(memory_format=torch.channels_last)
     if recipe.init_from:
         begin_from(network, Path(recipe.init_from))
+    if recipe.adapter:
+        network = with_adapter(network, recipe.adapter)
     ema = PowerEma(network, recipe.ema_exponent)
     settings = recipe.optimiser
     optimiser = torch.optim.AdamW(
-        network.parameters(),
+        [parameter for parameter in network.parameters() if parameter.requires_grad],
         lr=settings.rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
