@@ -12,6 +12,7 @@ from PIL import Image, PngImagePlugin
 
 from tests import hostile
 from tests.integration.cases.conftest import outcomes, reason
+from webapp.cases.importing.masks import told_apart
 from webapp.cases.selectors import case_slice, case_volume, mask_array
 
 pytestmark = pytest.mark.django_db
@@ -191,3 +192,12 @@ def test_the_same_by_upload(tmp_path, dataset, bring) -> None:
     run = bring([("study/ct.nii.gz", io.BytesIO(path.read_bytes()))])
     assert outcomes(run) == {"study/ct.nii.gz": "taken"}
     assert dataset.cases.get().name == "study"
+
+
+def test_a_files_colours_hold_unless_it_gives_one_twice() -> None:
+    distinct = [{"value": 1, "name": "a", "color": "#00FF00"}, {"value": 2, "name": "b"}]
+    assert told_apart(distinct) == distinct
+    repeated = [*distinct, {"value": 3, "name": "c", "color": "#00ff00"}]
+    assert told_apart(repeated) == [
+        {"value": value, "name": name} for value, name in ((1, "a"), (2, "b"), (3, "c"))
+    ]

@@ -119,7 +119,7 @@ class MaskImport:
                     case=case,
                     name=free,
                     array=array,
-                    labels=labels,
+                    labels=told_apart(labels),
                     origin=MaskOrigin.IMPORTED,
                 )
                 self.report.add_all(entries, case)
@@ -243,6 +243,17 @@ class LabelMapImport:
         if len(present) == 1 and not known:
             return [{"value": present[0], "name": _plain_name(source.shown)}]
         return [known.get(value, {"value": value, "name": f"Label {value}"}) for value in present]
+
+
+def told_apart(labels: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The labels with the colours that their file gives them; without, where it gives one colour twice.
+
+    TotalSegmentator's files go round eight colours for more than a hundred structures.
+    """
+    colors = [str(label["color"]).lower() for label in labels if label.get("color")]
+    if len(set(colors)) == len(colors):
+        return labels
+    return [{name: value for name, value in label.items() if name != "color"} for label in labels]
 
 
 def _plain_name(shown: str) -> str:
