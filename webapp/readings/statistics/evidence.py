@@ -34,9 +34,13 @@ def page(rows: Sequence[tuple[Row, Counts]], *, studies: int, seed: int) -> str:
     return "\n".join(
         [
             *_opening(studies, seed),
+            *_short(rows),
+            "",
             *_coverage(rows),
             "",
             *_errors(rows),
+            "",
+            *_published(rows),
             "",
             *_verdict(rows),
             "",
@@ -73,6 +77,65 @@ def _opening(studies: int, seed: int) -> list[str]:
         f"here nineteen times in twenty (n = {studies}). The goal is 93% to 97%.",
         "",
     ]
+
+
+def _short(rows: Sequence[tuple[Row, Counts]]) -> list[str]:
+    """The range of coverage by design, and the largest error: what the tables come to."""
+    ranges: dict[str, list[float]] = {}
+    for row, counts in rows:
+        known = [coverage(counts, name) for name in COVERED]
+        ranges.setdefault(row.design, []).extend(share for share in known if share is not None)
+    worst = [
+        (_declared(counts, name) or 0.0, f"{row.design}, {row.population}, {name}")
+        for row, counts in rows
+        for name in ("accuracy", "auc")
+        if row.accuracy != 0.5
+    ]
+    lines = ["## In short", "", "| design | lowest coverage | highest coverage |", "|---|---|---|"]
+    lines += [
+        f"| {design} | {_percent(min(shares))} | {_percent(max(shares))} |"
+        for design, shares in ranges.items()
+        if shares
+    ]
+    lines += [
+        "",
+        "Over accuracy, sensitivity, specificity and AUC. With two or three readers the intervals are "
+        "conservative: "
+        "so few readers say little of readers at large, and the interval rather owns that than hides it. So "
+        "is the "
+        "interval of the share of equal answers to repeats, which rests on a dozen items to a reader.",
+    ]
+    if worst:
+        share, where = max(worst)
+        lines += [
+            "",
+            f"Largest type-I error of the equivalence test: {_percent(share)}% ({where}); meant: 5%.",
+        ]
+    return lines
+
+
+def _published(rows: Sequence[tuple[Row, Counts]]) -> list[str]:
+    lines = [
+        "## What the bound and the logit scale are for",
+        "",
+        "The published formula (Hillis 2014) on the same studies, beside the interval of the report, in "
+        "percent.",
+        "",
+        "| design | readers | true accuracy | accuracy: published | report | sensitivity: published | report "
+        "| AUC: published | report |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row, counts in rows:
+        shown = [
+            _percent(coverage(counts, name))
+            for measure in ("accuracy", "sensitivity", "auc")
+            for name in (f"{measure}_plain", measure)
+        ]
+        if any(shown[::2]):
+            lines.append(
+                f"| {row.design} | {row.population} | {row.accuracy:g} | " + " | ".join(shown) + " |"
+            )
+    return lines
 
 
 def _coverage(rows: Sequence[tuple[Row, Counts]]) -> list[str]:

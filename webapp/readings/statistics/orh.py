@@ -64,10 +64,11 @@ def marginal(values: Numbers, covariances: Numbers, *, bounded: bool = False) ->
     E[v]/R is the variance of the mean also where readers read different numbers of cases.
 
     `bounded` keeps MS(R) at or above what the cases alone make it, error - max(Cov2, 0), since readers
-    cannot differ by less than nothing; df then takes the mean of MS(R) and its bounded value. With two to
-    five readers the plain formula covers 88% to 93% where 95% is meant, the bounded one 93% and more
-    (simulation, docs/evidence/readings.md); where MS(R) exceeds the bound both are the same. Raises
-    ValueError for fewer than two readers or figures that are not finite.
+    cannot differ by less than nothing; df then takes the mean of MS(R) and its bounded value. With few
+    readers the plain formula covers too little (docs/evidence/readings.md has both side by side); where
+    MS(R) exceeds the bound they are the same.
+
+    Raises ValueError for fewer than two readers or figures that are not finite.
     """
     readers = len(values)
     if readers < 2 or covariances.shape != (readers, readers):

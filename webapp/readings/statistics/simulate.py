@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from webapp.readings.statistics import repeatability, report_study, roe_metz
+from webapp.readings.statistics import accuracy, repeatability, report_study, roe_metz
 from webapp.readings.statistics.data import Table, table
 from webapp.readings.statistics.evidence import page
 from webapp.readings.statistics.figure import Figure
+from webapp.readings.statistics.orh import orh
 from webapp.readings.statistics.roe_metz import Design, Readers
 
 DESIGNS: dict[str, Design] = {
@@ -40,6 +41,11 @@ POPULATIONS: dict[str, Readers] = {
     "alike": Readers(bias=0.02, skill=0.0055),
     "different": Readers(bias=0.2, skill=0.056),
 }
+COMPARED = (
+    "2 readers, 60 items",
+    "3 readers, 60 items",
+    "5 readers, 100 items",
+)  # with the published formula
 ACCURACIES = (0.5, 0.6, 0.65, 0.9)
 MEASURES = ("accuracy", "sensitivity", "specificity", "auc", "repeats")
 
@@ -94,10 +100,28 @@ def run_cell(cell: Cell, *, studies: int, seed: int) -> dict[str, float]:
         for name in MEASURES:
             if name in figures:
                 _tally(found, name, figures[name], true[name])
+        if cell.design in COMPARED:
+            for name, values in _published(answers).items():
+                _tally(found, f"{name}_plain", values, true[name])
         for name in ("accuracy", "auc"):
             margin = abs(true[name] - 0.5) if cell.accuracy != 0.5 else 0.1
             _add(found, f"{name}_equivalent", float(_equivalent(answers, name, margin)))
     return found
+
+
+def _published(answers: Table) -> dict[str, Figure]:
+    """The intervals of the published formula, neither bounded nor on the logit scale (`orh.marginal`)."""
+    made = {}
+    for name, left_out in (
+        ("accuracy", accuracy.accuracy(answers)),
+        ("sensitivity", accuracy.sensitivity(answers)),
+        ("auc", report_study.areas(answers)),
+    ):
+        if accuracy.usable(left_out).all():
+            one = orh(left_out)
+            low, high = one.interval()
+            made[name] = Figure(one.mean, low, high)
+    return made
 
 
 def _equivalent(answers: Table, name: str, margin: float) -> bool:

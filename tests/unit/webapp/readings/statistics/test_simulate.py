@@ -3,7 +3,6 @@
 The full table (2,000 studies per cell, more designs) is docs/evidence/readings.md.
 """
 
-import json
 from functools import cache
 
 import numpy as np
@@ -85,6 +84,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, capsys):
     text = page.read_text()
     assert "--studies 5 --seed 3" in text
     assert text.count("| 1 reader, 100 items | one |") == 5
+    assert "| 1 reader, 100 items |" in text.split("## Coverage")[0]
     assert "Type-I error" in text
     assert simulate.read_state(state, studies=6, seed=3) == {}
 
@@ -96,4 +96,13 @@ def test_the_page_names_what_misses_the_goals():
     assert "1 reader, 100 items, one, true accuracy 0.6: accuracy 90.0" in text
     assert "true accuracy 0.6: auc 99.0" in text
     assert "true accuracy 0.6: accuracy 8.0" in text
-    assert json.dumps(counts)
+    assert "Largest type-I error of the equivalence test: 8.0% (1 reader, 100 items, one, accuracy)" in text
+    assert "| 1 reader, 100 items | 90.0 | 99.0 |" in text
+
+
+def test_the_published_formula_stands_beside_the_reports():
+    counts = counts_of(CHOSEN[1])
+    text = evidence.page([(CHOSEN[1], counts)], studies=STUDIES, seed=1)
+    published, ours = counts["accuracy_plain_covered"], counts["accuracy_covered"]
+    assert published < ours
+    assert f"| 3 readers, 60 items | alike | 0.6 | {published / 2:.1f} | {ours / 2:.1f} |" in text
