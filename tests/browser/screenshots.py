@@ -17,6 +17,7 @@ from typing import Any
 from PIL import Image
 
 from tests.bench.site import Api
+from tests.browser import studies
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.running import Launched, semblance
 
@@ -24,6 +25,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 SIZE = {"width": 1280, "height": 800}
 THEMES = ("dark", "light")
 VIEWER = "[data-mount=case-viewer][data-state=ready]"
+RESULT = "[data-mount=result-viewer][data-state=ready]"
 COLOURS = 256
 PATIENCE_MS = 300_000
 SETTLING = 8
@@ -66,14 +68,47 @@ def main(wanted: list[str]) -> int:
     """Start, fill, look, end."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="semblance-") as folder, semblance(Path(folder)) as site:
-        shots = [shot for shot in _fill(site) if not wanted or shot.name in wanted]
+        shots, results = _fill(site)
+        shots += _readings(site, results)
+        shots = [shot for shot in shots if not wanted or shot.name in wanted]
         _take(site, shots)
     print(f"{len(shots) * len(THEMES)} pictures are in {FOLDER}")
     return 0
 
 
-def _fill(site: Launched) -> list[Shot]:
-    """Ask for some images of a demo case and of phantoms; the pages to look at."""
+def _readings(site: Launched, results: list[str]) -> list[Shot]:
+    """Launch a study of the demo cases against these results; the pages of leads and readers."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        pages = {}
+        for person in ("clinician", "study_lead", "annotator"):
+            context = browser.new_context(viewport=SIZE)
+            context.set_default_timeout(PATIENCE_MS)
+            pages[person] = context.new_page()
+            _sign_in(pages[person], site, person)
+        studies.offer(pages["clinician"], site, results)
+        study = studies.launch(pages["study_lead"], site, "annotator")
+        demo = studies.demo_study(pages["study_lead"], site)
+        place = studies.begin(pages["annotator"], site)
+        browser.close()
+    root = f"/readings/{study}"
+    return [
+        Shot("readings", "study_lead", "/readings/"),
+        Shot("reading", "study_lead", f"{root}/", full=True),
+        Shot("reading-items", "study_lead", f"{root}/items/", full=True),
+        Shot("reading-planner", "study_lead", f"{root}/planner/", full=True),
+        Shot("reading-audit", "study_lead", f"{root}/audit/", full=True),
+        Shot("reading-report", "study_lead", f"/readings/{demo}/report/"),
+        Shot("reading-report-whole", "study_lead", f"/readings/{demo}/report/", full=True),
+        Shot("take-welcome", "annotator", f"/take/{place}/"),
+        Shot("take-read", "annotator", f"/take/{place}/read/", "body[data-state=ready]"),
+    ]
+
+
+def _fill(site: Launched) -> tuple[list[Shot], list[str]]:
+    """Ask for some images of a demo case and of phantoms; the pages to look at, and the results' ids."""
     clinician = Api(site, site.manage("create_api_token", "clinician"))
     model = clinician.get("/api/v1/models/")["results"][0]
     dataset = clinician.get("/api/v1/datasets/")["results"][0]
@@ -82,13 +117,14 @@ def _fill(site: Launched) -> list[Shot]:
     mask = clinician.get(f"/api/v1/masks/?case={healthy['id']}")[0]
     source = {"case": healthy["id"], "mask": mask["id"], "slice_index": healthy["slice_count"] // 2}
     last: Any = None
+    made: list[str] = []
     for severity in ("none", "mild", "severe"):
         condition = {"modality": "CT", "severity": severity, "age": 61, "sex": "F"}
         last = clinician.wait(_ask(clinician, model, condition, source, seed=7, count=1))
+        made.append(clinician.get(last["results"][0])["id"])
     running = _ask(clinician, model, {"modality": "T2"}, {"phantom_seed": 5}, seed=1, count=8, steps=30)
-    result = clinician.get(last["results"][0])
     query = f"?case={healthy['id']}&mask={mask['id']}&slice={source['slice_index']}"
-    return [
+    shots = [
         Shot("login", "", "/login/", "form"),
         Shot("dashboard", "clinician", "/"),
         Shot("datasets", "clinician", "/datasets/"),
@@ -100,7 +136,10 @@ def _fill(site: Launched) -> list[Shot]:
         Shot("job", "clinician", f"/jobs/{running.rstrip('/').rpartition('/')[2]}/"),
         Shot("jobs", "clinician", "/jobs/"),
         Shot("results", "clinician", "/results/", full=True),
-        Shot("result", "clinician", f"/results/{result['id']}/", full=True),
+        Shot("result", "clinician", f"/results/{made[-1]}/", full=True),
+        Shot("compare", "clinician", f"/results/{made[0]}/compare/{made[-1]}/", RESULT),
+        Shot("dataset-export", "data_manager", f"/datasets/{dataset['id']}/export/"),
+        Shot("case-edit", "data_manager", f"/cases/{healthy['id']}/edit/", full=True),
         Shot("models", "clinician", "/models/"),
         Shot("model", "clinician", f"/models/{model['name']}/", full=True),
         Shot("model-install", "data_manager", "/models/new/"),
@@ -109,6 +148,7 @@ def _fill(site: Launched) -> list[Shot]:
         Shot("people", "administrator", "/people/"),
         Shot("audit", "administrator", "/audit/"),
     ]
+    return shots, results
 
 
 def _ask(
