@@ -21,6 +21,7 @@ from synthesis.metrics.nearest import NearestIndex
 from synthesis.request import MODALITIES
 from training.data import PhantomShards
 from training.evaluate import find_model
+from training.held_out import Setting, held_out, make
 from training.recipe import load_recipe
 
 CHUNK = 256
@@ -42,16 +43,42 @@ def training_index(model: LoadedModel, judges: Judges, shards: PhantomShards, mo
     return NearestIndex.of(features, [f"phantom {seed}" for seed in seeds])
 
 
+def check(model: LoadedModel, judges: Judges, folder: Path) -> None:
+    """Print how near test phantoms lie to the index, and images made at four calls under 16 of their masks."""
+    image = model.recipe["image"]
+    cases = held_out("test", 96, (int(image["rows"]), int(image["columns"])))
+    for modality in model.normalisation:
+        index = NearestIndex.load(folder / f"{modality}.npz")
+        some = [c for c in cases if c.condition.modality == modality]
+        sets = {
+            "test phantoms": np.stack([model.normalise(c.image, modality) for c in some]),
+            "images made": make(model, some[:16], Setting(sampler="rft", calls=4), list(range(16))),
+        }
+        for name, images in sets.items():
+            which = np.full(len(images), MODALITIES.index(modality))
+            near = [found[0] for found in index.nearest(judge_features(judges, images, which))]
+            shares = [one.closer_than for one in near]
+            print(
+                f"{modality}, {len(near)} {name}: nearer than {np.mean(shares):.2f} of training cases are to "
+                f"their own nearest (at most {max(shares):.2f}), distance "
+                f"{np.median([one.distance for one in near]):.2f} (median)"
+            )
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="name under weights/, or a folder")
     parser.add_argument("--phantoms", type=Path, help="folder of shards (default: the recipe's)")
     parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
+    parser.add_argument("--check", action="store_true", help="write nothing; say how near others lie")
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder = find_model(options.model)
     model, judges = load_model(folder), load_judges(options.judges)
+    if options.check:
+        check(model, judges, folder / FOLDER)
+        return
     shards = PhantomShards(options.phantoms or load_recipe(folder.name).data_folder)
     (folder / FOLDER).mkdir(exist_ok=True)
     for modality in model.normalisation:
