@@ -216,3 +216,12 @@ def test_answers_without_a_side_count_for_the_curve_alone(storage):
         pairs = score[truth][:, None] - score[~truth][None, :]
         assert reader["auc"]["value"] == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
     assert figures["analysis"]["auc"]["sentence"] in figures["analysis"]["headline"]
+
+
+def test_readers_do_not_see_what_the_lead_noted_for_the_report(storage, client_of):
+    study = factories_readings.launched(4, 4, 1)
+    study.reading.summary = "Half of the livers were made by abdomen-2d."
+    study.reading.save(update_fields=["summary"])
+    page = client_of(study.readers[0]).get(reverse("readings:take-welcome", args=[study.place().pk]))
+    assert page.status_code == 200
+    assert study.reading.summary not in page.content.decode()
