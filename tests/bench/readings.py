@@ -81,12 +81,20 @@ class Session:
     session: str
     page: str = field(default_factory=lambda: str(uuid.uuid4()))
     token: str = field(default_factory=lambda: secrets.token_hex(16))
+    repeated: int = 0
 
     def __post_init__(self) -> None:
         self.connection = HTTPConnection(urlsplit(self.launched.address).netloc, timeout=120)
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """One request as the page's script makes it; status and JSON."""
+        """One request as the page's script makes it, again while the site is too busy; status and JSON."""
+        status, reply = self._once(method, path, body)
+        while status >= 500:
+            self.repeated += 1
+            status, reply = self._once(method, path, body)
+        return status, reply
+
+    def _once(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         headers = {
             "Cookie": f"sessionid={self.session}; csrftoken={self.token}",
             "X-CSRFToken": self.token,
@@ -128,8 +136,7 @@ class Session:
             status, reply = self.ask("POST", path, body)
             taken.append((time.perf_counter() - began) * 1e3)
             if status != 200 or reply["outcome"] != "stored":
-                log = (self.launched.home / "logs" / "site.log").read_text()[-4000:]
-                raise RuntimeError(f"the answer was answered {status}: {reply}\n{log}")
+                raise RuntimeError(f"the answer was answered {status}: {reply}")
             state = reply["state"]
         return taken
 
@@ -143,12 +150,14 @@ def measure_answers(launched: Launched, studies: Any) -> list[Measure]:
         (PAUSE, f"{len(sessions)} readers, one answer each in {PAUSE:.0f} s"),
         (0.0, "without a pause"),
     ):
+        before = sum(one.repeated for one in sessions)
         with ThreadPoolExecutor(len(sessions)) as pool:
             parts = pool.map(lambda one, pause=pause: one.read(EACH, pause), sessions)
             taken = [ms for part in parts for ms in part]
+        note = f"n = {len(taken)}, {sum(one.repeated for one in sessions) - before} sent again"
         for name, value in (("median", median(taken)), ("95th percentile", float(np.quantile(taken, 0.95)))):
             label = f"saving an answer, {how}, {name}"
-            measures.append(Measure(label, value, "ms", value / alone, "one reader", f"n = {len(taken)}"))
+            measures.append(Measure(label, value, "ms", value / alone, "one reader", note))
     return measures
 
 
