@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from webapp.readings.statistics.proportion import wilson
@@ -60,7 +60,7 @@ def _opening(studies: int, seed: int) -> list[str]:
         "# Reader studies: do the intervals cover?",
         "",
         f"Printed by `python -m webapp.readings.statistics.simulate --studies {studies} --seed {seed} "
-        "--write docs/evidence/readings.md`.",
+        "--write docs/evidence/readings.md` (about ten minutes of one core).",
         "",
         f"Each row is {studies} simulated studies through the same code as the report. Readers follow the "
         f"probit mixed "
@@ -187,17 +187,14 @@ def _errors(rows: Sequence[tuple[Row, Counts]]) -> list[str]:
 def _verdict(rows: Sequence[tuple[Row, Counts]]) -> list[str]:
     low, high, errors = [], [], []
     for row, counts in rows:
-        where = f"{row.design}, {row.population}, true accuracy {row.accuracy:g}"
-        for name in (*COVERED, "repeats"):
-            share = coverage(counts, name)
-            if share is not None and share < GOAL[0]:
-                low.append(f"- {where}: {name} {_percent(share)}")
-            if share is not None and share > GOAL[1]:
-                high.append(f"- {where}: {name} {_percent(share)}")
-        for name in ("accuracy", "auc"):
-            share = _declared(counts, name)
-            if share is not None and row.accuracy != 0.5 and share > MOST_ERROR:
-                errors.append(f"- {where}: {name} {_percent(share)}")
+        where = f"- {row.design}, {row.population}, true accuracy {row.accuracy:g}"
+        shares = {name: coverage(counts, name) for name in (*COVERED, "repeats")}
+        known = {name: share for name, share in shares.items() if share is not None}
+        declared = {name: _declared(counts, name) or 0.0 for name in ("accuracy", "auc")}
+        low += _listed(where, {name: share for name, share in known.items() if share < GOAL[0]})
+        high += _listed(where, {name: share for name, share in known.items() if share > GOAL[1]})
+        if row.accuracy != 0.5:
+            errors += _listed(where, {name: share for name, share in declared.items() if share > MOST_ERROR})
     return [
         "## Outside the goals",
         "",
@@ -213,6 +210,11 @@ def _verdict(rows: Sequence[tuple[Row, Counts]]) -> list[str]:
         "",
         *(errors or ["- none"]),
     ]
+
+
+def _listed(where: str, shares: Mapping[str, float]) -> list[str]:
+    found = ", ".join(f"{name} {_percent(share)}" for name, share in shares.items())
+    return [f"{where}: {found}"] if found else []
 
 
 def _declared(counts: Counts | None, name: str) -> float | None:
