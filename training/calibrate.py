@@ -112,17 +112,18 @@ def match_temperature(
 ) -> dict[str, Any]:
     """The temperature at which the strongest and the weakest band miss by the same factor.
 
-    The power of a Gaussian goes with its square, so each trial corrects the one before.
+    The power of a Gaussian goes with its square, so each trial corrects the one before; of the
+    trials the one is kept whose worst band is best.
     """
     modality = cases[0].condition.modality
     real = np.stack([model.normalise(c.image, modality) for c in cases])
-    temperature, best = 1.0, dict[str, Any]()
+    temperature, least, best = 1.0, float("inf"), dict[str, Any]()
     for _ in range(MAX_TRIALS // 2):
         made = generate(model, cases, Setting(sampler="shortcut", calls=calls, temperature=temperature))
         trial = {"temperature": temperature} | judged(made, real, cases, judges)
-        if not best or trial["miss"] < best["miss"]:
-            best = trial
         logs = np.log(np.maximum(trial["bands"], 1e-6))
+        if np.abs(logs).max() < least:
+            least, best = float(np.abs(logs).max()), trial
         excess = float(logs.max() + logs.min()) / 2
         if abs(excess) < CLOSE:
             break
