@@ -44,7 +44,7 @@ def training_index(model: LoadedModel, judges: Judges, shards: PhantomShards, mo
 
 
 def check(model: LoadedModel, judges: Judges, folder: Path) -> None:
-    """Print how near test phantoms lie to the index, and images made at four calls under 16 of their masks."""
+    """Print how near test phantoms lie to the index, and images made at four calls under their masks."""
     image = model.recipe["image"]
     cases = held_out("test", 96, (int(image["rows"]), int(image["columns"])))
     for modality in model.normalisation:

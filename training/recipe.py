@@ -13,6 +13,7 @@ from synthesis.adapters import AdapterOptions
 from synthesis.backbones.unet import Options
 from synthesis.imaging.intensity import Normalisation
 from training.data import MaskDropout
+from training.fisher import SELECTIONS
 
 RECIPES = Path(__file__).parent / "recipes"
 STATE = Path("var") / "training"  # data and checkpoints of training runs, relative to the repository
@@ -78,11 +79,15 @@ class EwcSettings(FlowSettings):
     name: str = "ewc"
     fisher: str  # a file of training.fisher
     strength: float = 1.0  # lambda
+    selection: str = ""  # or "unfreeze_top", "freeze_top": which tensors train, by their rank
+    share: float = 0.5  # of the tensors, that a selection unfreezes or freezes
     from_origin: bool = True
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
             raise ValueError(f"strength: expected a number of at least 0, got {self.strength}")
+        if self.selection not in ("", *SELECTIONS) or not 0 <= self.share <= 1:
+            raise ValueError(f"selection and share: unknown choice {self.selection!r}, {self.share}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,9 @@ from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import load_model
 from training.data import Batch, PhantomShards, batch_at
 from training.ema import PowerEma
+from training.fisher import load_fisher, selected, train_only
 from training.objectives import OBJECTIVES
-from training.recipe import OptimiserSettings, Recipe, load_recipe
+from training.recipe import EwcSettings, OptimiserSettings, Recipe, load_recipe
 from training.run_state import RunState
 
 CHECKPOINT = "checkpoint.pt"
@@ -41,11 +42,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
         step_scheduler_with_optimizer=False,
     )
     torch.manual_seed(recipe.seed)
-    network: nn.Module = UNet(recipe.backbone).to(memory_format=torch.channels_last)
-    if recipe.init_from:
-        begin_from(network, Path(recipe.init_from))
-    if recipe.adapter:
-        network = with_adapter(network, recipe.adapter)
+    network = starting_network(recipe)
     ema = PowerEma(network, recipe.ema_exponent)
     settings = recipe.optimiser
     optimiser = torch.optim.AdamW(
@@ -59,11 +56,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     first = resume(run / CHECKPOINT, network, ema, optimiser)
     network, optimiser = accelerator.prepare(network, optimiser)
     ema.to(accelerator.device)
-    state = RunState(average=accelerator.prepare_model(ema.network, evaluation_mode=True))
-    if getattr(recipe.objective, "from_origin", False):
-        origin = load_model(Path(recipe.init_from)).network.to(memory_format=torch.channels_last)
-        state = replace(state, origin=accelerator.prepare_model(origin, evaluation_mode=True))
-
+    state = starting_state(recipe, ema, accelerator)
     shards = PhantomShards(data)
     objective = OBJECTIVES[recipe.objective.name]
     last = recipe.steps if stop_after is None else min(recipe.steps, first + stop_after)
@@ -100,6 +93,27 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
                 save_checkpoint(run / CHECKPOINT, accelerator.unwrap_model(network), ema, optimiser, step + 1)
     accelerator.wait_for_everyone()
     return run / CHECKPOINT
+
+
+def starting_network(recipe: Recipe) -> nn.Module:
+    """A fresh network or that of `init_from`, with the recipe's adapter or the tensors that shall train."""
+    network: nn.Module = UNet(recipe.backbone).to(memory_format=torch.channels_last)
+    if recipe.init_from:
+        begin_from(network, Path(recipe.init_from))
+    objective = recipe.objective
+    if isinstance(objective, EwcSettings) and objective.selection:
+        fisher = load_fisher(Path(objective.fisher))
+        train_only(network, selected(fisher, objective.selection, objective.share))
+    return with_adapter(network, recipe.adapter) if recipe.adapter else network
+
+
+def starting_state(recipe: Recipe, ema: PowerEma, accelerator: Accelerator) -> RunState:
+    """What objectives may ask for: the averaged network and, where they want it, the one begun from."""
+    state = RunState(average=accelerator.prepare_model(ema.network, evaluation_mode=True))
+    if getattr(recipe.objective, "from_origin", False):
+        origin = load_model(Path(recipe.init_from)).network.to(memory_format=torch.channels_last)
+        state = replace(state, origin=accelerator.prepare_model(origin, evaluation_mode=True))
+    return state
 
 
 def begin_from(network: nn.Module, folder: Path) -> None:

@@ -1,15 +1,18 @@
 """Fisher information and elastic weight consolidation, against closed forms and on two tasks."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from synthesis.backbones.unet import UNet
+from synthesis.checkpoints import load_model
 from synthesis.errors import SynthesisError
 from synthesis.paths import interpolate
 from training.data import PhantomShards, batch_at
+from training.export import export
 from training.fisher import (
     fisher_label_free,
     fisher_per_sample,
@@ -24,6 +27,7 @@ from training.objectives import OBJECTIVES
 from training.objectives.ewc import penalty
 from training.recipe import EwcSettings
 from training.run_state import RunState
+from training.train import CHECKPOINT, train
 
 
 def seeded(seed):
@@ -257,3 +261,33 @@ def test_the_fisher_of_a_network_is_found_on_phantoms_and_holds_it(small_recipe,
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert ranked(first)[0].startswith("conv_out.bias")
     assert len(list(outputs(network, small_recipe, shards, 16, 3))) == 2
+
+
+@pytest.mark.parametrize("selection", ["", "unfreeze_top", "freeze_top"])
+def test_a_run_holds_what_it_began_from(small_recipe, phantom_folder, tmp_path, selection):
+    """Trained twice from one model, with a strong and without a hold; a selection freezes the rest."""
+    plain = replace(small_recipe, steps=6, checkpoint_every=6)
+    train(plain, phantom_folder, tmp_path / "first")
+    base = tmp_path / "base"
+    export(plain, tmp_path / "first", phantom_folder, base)
+    before = load_model(base).network
+    fisher = {name: torch.ones_like(w) for name, w in before.named_parameters()}
+    fisher["conv_out.weight"] *= 10
+    save_fisher(tmp_path / "fisher.safetensors", fisher)
+    moved = []
+    for strength in (0.0, 1000.0):
+        objective = EwcSettings(
+            fisher=str(tmp_path / "fisher.safetensors"), strength=strength, selection=selection, share=0.01
+        )
+        recipe = replace(plain, objective=objective, init_from=str(base))
+        folder = tmp_path / f"held-{strength}"
+        train(recipe, phantom_folder, folder)
+        after = torch.load(folder / CHECKPOINT, weights_only=True)["network"]
+        steps = {name: (after[name] - w).abs().max().item() for name, w in before.named_parameters()}
+        trained = {name for name, step in steps.items() if step > 0}
+        if selection == "unfreeze_top":
+            assert trained == {"conv_out.weight"}
+        else:
+            assert ("conv_out.weight" in trained) == (selection == "")
+        moved.append(sum(steps.values()))
+    assert moved[1] < moved[0]
