@@ -193,6 +193,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=CASES, help="fewer phantoms, for a quick look")
     parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
     parser.add_argument("--out", type=Path, default=Path("var/evaluate"))
+    parser.add_argument("--masks", choices=("whole", "liver"), help="only with these masks")
     parser.add_argument("--against", help="another model whose KID at 30 calls is compared too")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -207,6 +208,7 @@ def main() -> None:
         folder,
         full=options.full,
         cases=options.cases,
+        only=[s for s in settings(options.full, main_setting(model)) if options.masks in (None, s.masks)],
         against=against,
     )
     (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
