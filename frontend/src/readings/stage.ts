@@ -1,5 +1,5 @@
 /** The viewport of the reading page: one item at a time, with window, zoom and slice written beside it. */
-import type { RenderingEngine } from '@cornerstonejs/core';
+import { Enums, type RenderingEngine } from '@cornerstonejs/core';
 import { createEngine } from '../viewer/core';
 import { figure, scaleBar } from '../viewer/geometry';
 import { firstPreset, presetsFor } from '../viewer/presets';
@@ -88,11 +88,21 @@ export class Stage {
     const preset = firstPreset(presetsFor({ modality: opened.modality, is_colour: false, window: opened.window }));
     await this.view.open(opened.imageIds, Math.floor(opened.imageIds.length / 2), opened.window, preset);
     if (this.item !== item || this.failure !== null || !this.view.hasImage()) return false;
+    const drawn = this.drawn();
     this.view.fit();
+    await drawn;
+    if (this.item !== item || this.failure !== null) return false;
     this.fitted = this.view.viewport.getZoom();
     this.host.dataset['shown'] = 'yes';
     this.changed();
     return true;
+  }
+
+  /** The next drawing of the canvas; in a hidden tab that waits until the tab is seen. */
+  private drawn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.host.addEventListener(Enums.Events.IMAGE_RENDERED, () => resolve(), { once: true });
+    });
   }
 
   // --- what the keys do
