@@ -10,6 +10,7 @@ import pytest
 from django.urls import reverse
 
 from tests import factories, factories_taking
+from tests.contracts.source import ROOT
 from webapp.readings.models import Assignment, Place, Reading
 from webapp.readings.serving.metadata import METADATA_BYTES, WHITELIST, attributes, padded
 from webapp.readings.serving.uids import uids_of
@@ -68,6 +69,13 @@ def test_only_the_whitelist_leaves_the_server(browser):
     assert len(uids) == 4
     assert {len(uid) for uid in uids} == {44}
     assert all(re.fullmatch(r"2\.25\.[1-9][0-9]{38}", uid) for uid in uids)
+
+
+def test_the_whitelist_is_the_documented_one():
+    text = (ROOT / "docs" / "readings.md").read_text()
+    section = text.partition("## What a reader's browser receives")[2].partition("\n## ")[0]
+    assert set(re.findall(r"\b00[0-9A-F]{6}\b", section)) == set(WHITELIST)
+    assert f"{METADATA_BYTES} bytes" in section
 
 
 def test_every_reader_has_identifiers_of_their_own(reader, storage, browser_of):
