@@ -64,6 +64,12 @@ DIRECTIONS = [
         but_not=("synthesis.imaging.tensors",),
     ),
     Direction(
+        ("webapp.readings.statistics",),
+        ("django", "celery", "rest_framework", "webapp", "synthesis"),
+        "the statistics are numpy, scipy and statsmodels alone",
+        save=("webapp.readings.statistics",),
+    ),
+    Direction(
         ("workers",),
         tuple(f"webapp.{app}.{part}" for app in APPS for part in ("views", "apis", "forms", "admin")),
         "workers write through services and read through selectors",
