@@ -24,6 +24,7 @@ ITEMS = 24
 PERMUTATIONS = 199
 SIZES = (12, 40)
 REPEATS = 5
+TITLE = "# The leak audit of reader studies"
 HEADING = "## Simulated studies"
 
 
@@ -144,7 +145,7 @@ def _planted(seed: int) -> list[str]:
 
 def section_write(path: Path, heading: str, text: str) -> None:
     """Put a section ("## ...") into a page, in place of the one of that heading where there is one."""
-    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    page = path.read_text(encoding="utf-8") if path.exists() else f"{TITLE}\n"
     before, mark, after = page.partition(f"{heading}\n")
     following = after.partition("\n## ")[2] if mark else ""
     parts = [before.rstrip(), text.strip(), f"## {following.strip()}" if following else ""]
