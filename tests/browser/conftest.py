@@ -17,6 +17,9 @@ from django.contrib.staticfiles import finders
 from django.db import connections
 from django.test import Client
 from django.test.testcases import LiveServerThread
+from django.urls import reverse
+
+from tests import factories
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
@@ -173,3 +176,22 @@ def check_accessibility(axe_source: str) -> Callable[[Any], None]:
         assert found == []
 
     return check
+
+
+@pytest.fixture
+def reader(site: str) -> Any:
+    """Somebody who reads in studies."""
+    return factories.person("annotator", display_name="Mara Lind")
+
+
+@pytest.fixture
+def open_reading(site: str, sign_in: Callable[[Any, Any], None], reader: Any) -> Callable[[Any, Any], None]:
+    """Opens the reading page of the reader's place in a study on a tab."""
+
+    def give(page: Any, reading: Any) -> None:
+        sign_in(page, reader)
+        places = reading.places.filter(user=reader)
+        places.update(experience={"profession": "radiologist"})
+        page.goto(site + reverse("readings:take-read", kwargs={"place_id": places.get().pk}))
+
+    return give
