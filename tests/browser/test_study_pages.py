@@ -48,3 +48,25 @@ def test_the_pages_of_a_study_are_accessible(site, page, sign_in, check_accessib
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
         check_accessibility(page)
         shot(page, f"{name}-{theme}")
+
+
+def test_a_preparation_is_watched_its_leak_accepted_and_the_study_led_to_its_end(site, page, sign_in) -> None:
+    study = factories_readings.invite(factories_readings.draft(2, 2), 1)
+    sign_in(page, study.lead)
+    page.goto(site + reverse("readings:reading-prepare", args=[study.reading.pk]))
+    page.get_by_role("button", name="Prepare and audit").click()
+    page.get_by_text("Being prepared", exact=True).wait_for()
+    factories_readings.prepared(study, needs_acceptance=True)  # as a worker leaves it
+    page.get_by_role("button", name="Read the whole report").click()
+    page.get_by_label("Why the study is sound all the same").fill("The scanners differ, as is stated.")
+    page.get_by_role("button", name="Accept under my name").click()
+    page.get_by_role("button", name="Freeze and launch").click()
+    page.get_by_text("The study is open.").wait_for()
+    page.get_by_role("heading", name="Seal").wait_for()
+    page.get_by_role("button", name="Close the reading").click()
+    page.get_by_role("button", name="Close", exact=True).click()
+    page.get_by_role("button", name="Unblind").click()
+    page.locator("#unblind-dialog").get_by_role("button", name="Unblind").click()
+    page.wait_for_url("**/report/")
+    page.goto(site + reverse("readings:reading-detail", args=[study.reading.pk]))
+    page.get_by_role("button", name="Open the report").wait_for()

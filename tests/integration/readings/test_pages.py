@@ -75,3 +75,14 @@ def test_a_study_is_drawn_up_through_its_pages(client_of, storage) -> None:
     reader = factories.person("annotator")
     assert client.post(at("reading-invite"), {"reader": reader.username}).status_code == 302
     assert reading.places.get().user == reader
+
+
+def test_a_study_is_closed_and_unblinded_on_its_page(client_of, storage) -> None:
+    study = factories_readings.launched(2, 2, 1)
+    client = client_of(study.lead)
+    for step, said in (("close", "The study is closed"), ("unblind", "The study is unblinded")):
+        page = client.post(reverse(f"readings:reading-{step}", args=[study.reading.pk]), follow=True)
+        assert said in page.content.decode()
+    page = client.get(reverse("readings:reading-detail", args=[study.reading.pk]))
+    assert "Open the report" in page.content.decode()
+    assert "unchanged since the launch" in page.content.decode()
