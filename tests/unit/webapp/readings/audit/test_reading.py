@@ -33,7 +33,7 @@ def item(number: int, arm: str, body: object, **exchange: object) -> Observation
 
 
 def few(*bodies: object) -> list[Observation]:
-    """Four items, two of each arm: no statistics can find anything."""
+    """A few items, the arms in turn: no statistics can find anything."""
     return [item(k, "synthetic" if k % 2 else "real", body) for k, body in enumerate(bodies)]
 
 
@@ -142,7 +142,7 @@ def test_dates_are_recognised(text: str, is_date: bool) -> None:
 @pytest.mark.parametrize(
     ("bodies", "words"),
     [
-        (({"t": "a"}, {"t": "b"}, {"t": "a"}, {"t": "b"}), "the same for every item of one arm"),
+        (({"t": "a"}, {"t": "b"}) * 3, "the same for every item of one arm"),
         (({"t": "Liver"}, {"t": "Liver"}, {"t": "SYNTHETIC liver"}, {"t": "Liver"}), "names a source"),
         (({"seed": 1}, {}, {}, {}), "names a source"),
         (({"t": "x"}, {"t": "2019-05-01"}, {"t": "y"}, {"t": "z"}), "a date"),
@@ -152,10 +152,16 @@ def test_dates_are_recognised(text: str, is_date: bool) -> None:
         ),
     ],
 )
-def test_four_items_are_enough_for_what_names_its_source(bodies: tuple[object, ...], words: str) -> None:
+def test_a_few_items_are_enough_for_what_names_its_source(bodies: tuple[object, ...], words: str) -> None:
     report = audit(few(*bodies), seed=0, permutations=99)
     assert any(words in one.words for one in report.findings), report.findings
     assert report.is_blocked
+
+
+def test_two_items_of_an_arm_are_no_pattern() -> None:
+    report = audit(few({"t": "a"}, {"t": "b"}, {"t": "a"}, {"t": "b"}), seed=0, permutations=99)
+    assert not report.findings
+    assert report.needs_acceptance
 
 
 def test_words_that_every_item_has_are_no_leak_but_attributes_are_named() -> None:
