@@ -68,7 +68,7 @@ def reading_update(
     if changed:
         row.save(update_fields=["title", "summary", "protocol", "updated_at"])
         if protocol is not None:
-            _restratify(row, protocol)
+            _follow(row, protocol)
         draft_changed(row)
         audit_record(
             actor=user, action="reading.changed", obj=row, detail={"changed": ", ".join(sorted(changed))}
@@ -82,12 +82,18 @@ def stratum_of(truth: ItemTruth, protocol: Protocol) -> str:
     return ", ".join(str(known.get(name) or "unknown") for name in protocol.stratify)[:80]
 
 
-def _restratify(reading: Reading, protocol: Protocol) -> None:
+def expected_of(truth: ItemTruth, protocol: Protocol) -> dict[str, Any]:
+    """The right answer to the primary question, by which an attention check is judged."""
+    return {protocol.primary.name: {"synthetic": truth.arm == ItemTruth.Arm.SYNTHETIC}}
+
+
+def _follow(reading: Reading, protocol: Protocol) -> None:
+    """Strata and right answers as the changed protocol has them."""
     for truth in ItemTruth.objects.filter(item__reading=reading).select_related("item"):
-        stratum = stratum_of(truth, protocol)
-        if stratum != truth.stratum:
-            truth.stratum = stratum
-            truth.save(update_fields=["stratum", "updated_at"])
+        derived = (stratum_of(truth, protocol), expected_of(truth, protocol))
+        if derived != (truth.stratum, truth.expected):
+            truth.stratum, truth.expected = derived
+            truth.save(update_fields=["stratum", "expected", "updated_at"])
 
 
 @transaction.atomic

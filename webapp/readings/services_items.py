@@ -20,9 +20,8 @@ from webapp.readings.conflicts import refuse_results_of_readers
 from webapp.readings.drafts import draft_changed, draft_locked, preparation_drop
 from webapp.readings.freezing import reading_protocol
 from webapp.readings.models import ItemTruth, Reading, ReadingItem
-from webapp.readings.protocol import Protocol
 from webapp.readings.rules import usable_results
-from webapp.readings.services import stratum_of
+from webapp.readings.services import expected_of, stratum_of
 
 ITEM_LIMIT = 2000
 SLICE_RULES = ("middle", "mask", "index", "range", "all")
@@ -257,11 +256,6 @@ def feedback_of(truth: ItemTruth) -> str:
     if truth.arm == ItemTruth.Arm.SYNTHETIC:
         return _("This image is synthetic: a generative model made it.")
     return _("This image is real: it was taken of a patient or object.")
-
-
-def expected_of(truth: ItemTruth, protocol: Protocol) -> dict[str, Any]:
-    """The right answer to the primary question, by which an attention check is judged."""
-    return {protocol.primary.name: {"synthetic": truth.arm == ItemTruth.Arm.SYNTHETIC}}
 
 
 def _check_control(arm: str, control: str) -> None:
