@@ -136,7 +136,8 @@ def place_state(*, place: Place, page: str = "", at: int | None = None) -> dict[
     terms = terms_of(place.reading_id)
     present = present_of(place)
     phase = phase_of(place, present, terms.washout)
-    first = _first_shown(place, present, terms, at, phase)
+    shown = list(_first_shown(place, present, terms, at, phase))
+    given = answers_of(shown)
     counted = place.assignments.count()
     done = place.assignments.filter(completed_at__isnull=False).count()
     due = opens_at(place, present, terms.washout) if present else None
@@ -151,7 +152,7 @@ def place_state(*, place: Place, page: str = "", at: int | None = None) -> dict[
             "count": terms.session_count,
             "opens_at": due.isoformat() if due else None,
         },
-        "items": [_shown(one, place) for one in first],
+        "items": [_shown(one, place, given[one.pk]) for one in shown],
     }
 
 
@@ -174,7 +175,7 @@ def _first_shown(
     return within[: 1 + AHEAD]
 
 
-def _shown(assignment: Assignment, place: Place) -> dict[str, Any]:
+def _shown(assignment: Assignment, place: Place, answers: dict[str, Any]) -> dict[str, Any]:
     """What the page is told of one item."""
     uids = uids_of(assignment.token)
     item = {"place_id": place.pk, "token": assignment.token}
@@ -186,14 +187,16 @@ def _shown(assignment: Assignment, place: Place) -> dict[str, Any]:
         "position": assignment.position,
         "series_url": series,
         "is_practice": assignment.item.role == ReadingItem.Role.TRAINING,
-        "answers": answers_of(assignment),
+        "answers": answers,
     }
 
 
-def answers_of(assignment: Assignment) -> dict[str, Any]:
-    """Question -> the value that counts: the last one given."""
-    given = Answer.objects.filter(assignment=assignment).order_by("revision")
-    return {one.question: one.value for one in given}
+def answers_of(assignments: Iterable[Assignment]) -> dict[int, dict[str, Any]]:
+    """Of each assignment: question -> the value that counts, which is the last one given."""
+    answers: dict[int, dict[str, Any]] = {one.pk: {} for one in assignments}
+    for given in Answer.objects.filter(assignment__in=answers).order_by("revision"):
+        answers[given.assignment_id][given.question] = given.value
+    return answers
 
 
 def has_practice(place: Place) -> bool:
