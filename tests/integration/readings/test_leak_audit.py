@@ -51,6 +51,7 @@ def look(place: Place, rounds: int = 2):
     return collect(place, lambda: None, rounds=rounds)
 
 
+@pytest.mark.both
 def test_it_receives_what_a_reader_would_and_leaves_nothing_behind(auditor) -> None:
     before = (User.objects.count(), Session.objects.count(), Reading.objects.values().get())
     seen = look(auditor)
