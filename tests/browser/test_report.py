@@ -1,6 +1,7 @@
 """The report of the demo study in a real Chromium: whole, accessible, switched by theme, and on paper."""
 
 import io
+import os
 import re
 
 import pytest
@@ -88,6 +89,20 @@ def test_it_prints_with_the_digest_and_the_label_on_every_page(opened, study):
     whole = " ".join(sheet.extract_text() for sheet in printed.pages)
     for word in ("In short", "ROC curves", "Formula and source", "Protocol SHA-256"):
         assert word in whole
+
+
+def test_nothing_sticks_out_of_the_paper(opened):
+    page = opened("dark", "report-print")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 703, "height": 1000})  # A4 less its margins, at 96 per inch
+    if folder := os.environ.get("STUDY_SHOTS", ""):
+        page.screenshot(path=f"{folder}/report-paper.png", full_page=True)
+    sticking = page.evaluate(
+        """() => [...document.querySelectorAll('main *')]
+            .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
+            .map(one => one.className || one.tagName).slice(0, 5)"""
+    )
+    assert sticking == []
 
 
 def test_the_waiting_page_is_followed_by_the_report(page, site, sign_in, study, check_accessibility):
