@@ -204,7 +204,7 @@ def test_the_dashboard_says_something_useful_to_everybody(
     assert page.status_code == 200
     words = page.content.decode()
     if role == "annotator":
-        assert "No study to read at the moment" in words
+        assert "Your studies are under Readings" in words
     if role == "data_manager":
         assert "Make a dataset" in words
 
