@@ -4,6 +4,7 @@
 READERS ITEMS` fills a large study with simulated readers, unblinds it, and times its report. Both print JSON.
 """
 
+import itertools
 import json
 import sys
 import time
@@ -15,6 +16,9 @@ import django
 def main(arguments: list[str]) -> int:
     """Do one of both on the home that the environment names."""
     django.setup()
+    from tests import factories
+
+    factories._numbers = itertools.count(time.time_ns())  # two runs on one home never share a name
     command, *numbers = arguments
     parts = {"prepare": prepare, "report": report}
     print(json.dumps(parts[command](*map(int, numbers))))
@@ -25,10 +29,9 @@ def prepare(many: int, items: int, browsed: int) -> dict[str, Any]:
     """One study for readers who only answer, one for the browser."""
     from tests import factories, factories_taking
 
-    stamp = time.time_ns()
-    people = [factories.person("annotator", username=f"bench-{stamp}-{n}") for n in range(many + 1)]
+    people = [factories.person("annotator") for _ in range(many + 1)]
     answering = factories_taking.study(people, items=items)
-    looking = factories.person("annotator", username=f"bench-{stamp}-looking")
+    looking = factories.person("annotator")
     seen = factories_taking.study([looking], items=browsed)
     alone, *others = [_entry(answering, person) for person in people]
     return {"alone": alone, "many": others, "browsed": _entry(seen, looking)}
