@@ -68,38 +68,39 @@ def main(wanted: list[str]) -> int:
     """Start, fill, look, end."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="semblance-") as folder, semblance(Path(folder)) as site:
-        shots, results = _fill(site)
-        shots += _readings(site, results)
+        shots = [*_fill(site), *_readings(site)]
         shots = [shot for shot in shots if not wanted or shot.name in wanted]
         _take(site, shots)
     print(f"{len(shots) * len(THEMES)} pictures are in {FOLDER}")
     return 0
 
 
-def _readings(site: Launched, results: list[str]) -> list[Shot]:
-    """Launch a study of the demo cases against these results; the pages of leads and readers."""
+def _readings(site: Launched) -> list[Shot]:
+    """Launch a new version of the demo study; the pages of leads and readers."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         pages = {}
-        for person in ("clinician", "study_lead", "annotator"):
+        for person in ("study_lead", "annotator"):
             context = browser.new_context(viewport=SIZE)
             context.set_default_timeout(PATIENCE_MS)
             pages[person] = context.new_page()
             _sign_in(pages[person], site, person)
-        studies.offer(pages["clinician"], site, results)
-        study = studies.launch(pages["study_lead"], site, "annotator")
         demo = studies.demo_study(pages["study_lead"], site)
+        study = studies.launch_again(pages["study_lead"], site, demo, "annotator")
+        draft = studies.new_version(pages["study_lead"], site, study)
         place = studies.begin(pages["annotator"], site)
         browser.close()
-    root = f"/readings/{study}"
     return [
         Shot("readings", "study_lead", "/readings/"),
-        Shot("reading", "study_lead", f"{root}/", full=True),
-        Shot("reading-items", "study_lead", f"{root}/items/", full=True),
-        Shot("reading-planner", "study_lead", f"{root}/planner/", full=True),
-        Shot("reading-audit", "study_lead", f"{root}/audit/", full=True),
+        Shot("reading", "study_lead", f"/readings/{study}/", full=True),
+        Shot("reading-audit", "study_lead", f"/readings/{study}/audit/", full=True),
+        Shot("reading-draft", "study_lead", f"/readings/{draft}/"),
+        Shot("reading-questions", "study_lead", f"/readings/{draft}/questions/", full=True),
+        Shot("reading-items", "study_lead", f"/readings/{draft}/items/", full=True),
+        Shot("reading-design", "study_lead", f"/readings/{draft}/design/", full=True),
+        Shot("reading-planner", "study_lead", f"/readings/{draft}/planner/", full=True),
         Shot("reading-report", "study_lead", f"/readings/{demo}/report/"),
         Shot("reading-report-whole", "study_lead", f"/readings/{demo}/report/", full=True),
         Shot("take-welcome", "annotator", f"/take/{place}/"),
@@ -107,8 +108,8 @@ def _readings(site: Launched, results: list[str]) -> list[Shot]:
     ]
 
 
-def _fill(site: Launched) -> tuple[list[Shot], list[str]]:
-    """Ask for some images of a demo case and of phantoms; the pages to look at, and the results' ids."""
+def _fill(site: Launched) -> list[Shot]:
+    """Ask for some images of a demo case and of phantoms; the pages to look at."""
     clinician = Api(site, site.manage("create_api_token", "clinician"))
     model = clinician.get("/api/v1/models/")["results"][0]
     dataset = clinician.get("/api/v1/datasets/")["results"][0]
@@ -124,7 +125,7 @@ def _fill(site: Launched) -> tuple[list[Shot], list[str]]:
         made.append(clinician.get(last["results"][0])["id"])
     running = _ask(clinician, model, {"modality": "T2"}, {"phantom_seed": 5}, seed=1, count=8, steps=30)
     query = f"?case={healthy['id']}&mask={mask['id']}&slice={source['slice_index']}"
-    shots = [
+    return [
         Shot("login", "", "/login/", "form"),
         Shot("dashboard", "clinician", "/"),
         Shot("datasets", "clinician", "/datasets/"),
@@ -148,7 +149,6 @@ def _fill(site: Launched) -> tuple[list[Shot], list[str]]:
         Shot("people", "administrator", "/people/"),
         Shot("audit", "administrator", "/audit/"),
     ]
-    return shots, results
 
 
 def _ask(
