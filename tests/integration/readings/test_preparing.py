@@ -11,7 +11,13 @@ from webapp.readings.models import ItemTruth, Place, Preparation, Reading
 from webapp.readings.pixels import pixels_digest, pixels_load
 from webapp.readings.selectors import reading_get_for
 from webapp.readings.services import reading_update
-from webapp.readings.services_items import item_make_control, item_remove
+from webapp.readings.services_items import (
+    SliceRule,
+    item_add_cases,
+    item_add_results,
+    item_make_control,
+    item_remove,
+)
 from webapp.readings.services_launch import reading_launch
 from webapp.readings.services_preparation import preparation_accept, reading_prepare
 from workers.tasks import perform
@@ -96,3 +102,25 @@ def test_what_cannot_be_prepared_is_said_in_words(storage) -> None:
     with pytest.raises(ApplicationError, match="have been deleted"):
         reading_prepare(user=study.lead, reading=study.reading)
     assert factories is not None
+
+
+def test_volumes_are_prepared_slice_by_slice(storage) -> None:
+    study = factories_readings.draft(2, 0)
+    results = factories_readings.offered_results(study.requester, 2)
+    for number, result in enumerate(results):
+        result.case = factories.case(owner=study.requester, slices=4 + number, is_synthetic=True)
+        result.save()
+    dataset = factories.dataset(shares={study.lead: "view"})
+    cases = [factories.case(dataset=dataset, slices=5) for _ in range(2)]
+    for number, case in enumerate(cases):
+        case.patient = f"V{number}"
+        case.save()
+    asked = {"user": study.lead, "reading": study.reading, "slices": SliceRule(rule="all")}
+    item_remove(user=study.lead, reading=study.reading, items=list(study.reading.items.all()))
+    item_add_cases(**asked, cases=cases)
+    item_add_results(**asked, results=results)
+    reading = worked(study)
+    assert reading.state == "ready", reading.job_id
+    frames = {item.frames for item in reading.items.all()}
+    assert len(frames) == 1
+    assert frames.pop() > 1
