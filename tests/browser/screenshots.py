@@ -202,6 +202,10 @@ def _sign_in(page: Any, site: Launched, person: str) -> None:
 def _settled(page: Any, shot: Shot) -> bytes:
     """The page at rest: two pictures in a row are the same (a page that never rests: the last one)."""
     before = b""
+    if shot.full:  # what lies below the fold is in the picture, so it is loaded too
+        page.evaluate(
+            "document.querySelectorAll('img[loading=lazy]').forEach((one) => one.loading = 'eager')"
+        )
     for _ in range(SETTLING):
         page.evaluate(REST, PATIENCE_MS)
         now = page.screenshot(full_page=shot.full)
