@@ -31,8 +31,8 @@ from webapp.readings.models import ItemTruth, Preparation, Reading, ReadingItem
 from webapp.readings.pixels import pixels_load, pixels_remove, pixels_store
 from webapp.readings.preparing import item_name, source_pixels
 from webapp.readings.protocol import Margin, Protocol, Question, Repeats
-from webapp.readings.services import reading_close, reading_create, reading_unblind, stratum_of
-from webapp.readings.services_items import expected_of, feedback_of, item_make_control, item_set_role
+from webapp.readings.services import expected_of, reading_close, reading_create, reading_unblind, stratum_of
+from webapp.readings.services_items import feedback_of, item_make_control, item_set_role
 from webapp.readings.services_launch import reading_launch
 from webapp.readings.services_places import place_invite
 from webapp.readings.services_preparation import preparation_accept

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from synthesis.phantoms.phantom import abdomen
 from synthesis.phantoms.labels import LABEL_SET
+from synthesis.phantoms.phantom import abdomen
 from webapp.readings.controls import reconstructed, spoilt
 
 
