@@ -130,31 +130,33 @@ def showings_of(reading: Reading) -> list[Showing]:
     Raises Conflict unless the study is unblinded.
     """
     require_unblinded(reading)
-    assignments = list(
-        Assignment.objects.filter(place__reading=reading, place__is_auditor=False)
-        .select_related("place", "item", "item__truth")
-        .order_by("place__number", "position")
-    )
+    places = Place.objects.filter(reading=reading, is_auditor=False).in_bulk()
+    truths = ItemTruth.objects.filter(item__reading=reading).select_related("item")
+    truth_of = {truth.item_id: truth for truth in truths}
+    assignments = list(Assignment.objects.filter(place__in=places).order_by("place__number", "position"))
     said: dict[int, list[Answer]] = defaultdict(list)
     answers = Answer.objects.filter(assignment__place__reading=reading)
     for answer in answers.order_by("assignment_id", "question", "revision"):
         said[answer.assignment_id].append(answer)
-    patients = sorted({one.item.truth.patient for one in assignments})
+    patients = sorted({truth.patient for truth in truth_of.values()})
     cluster = {patient: f"Case {number}" for number, patient in enumerate(patients, start=1)}
     position = {one.pk: one.position + 1 for one in assignments}
-    return [
-        Showing(
-            place=one.place,
-            assignment=one,
-            item=one.item,
-            truth=one.item.truth,
-            cluster=cluster[one.item.truth.patient],
-            position=one.position + 1,
-            repeat_of=position.get(one.repeats_id) if one.repeats_id else None,
-            said=_said(said[one.pk]),
+    found = []
+    for one in assignments:
+        truth = truth_of[one.item_id]
+        found.append(
+            Showing(
+                place=places[one.place_id],
+                assignment=one,
+                item=truth.item,
+                truth=truth,
+                cluster=cluster[truth.patient],
+                position=one.position + 1,
+                repeat_of=position.get(one.repeats_id) if one.repeats_id else None,
+                said=_said(said[one.pk]),
+            )
         )
-        for one in assignments
-    ]
+    return found
 
 
 def _said(answers: Sequence[Answer]) -> list[Said]:

@@ -62,7 +62,7 @@ def document(reading: Reading) -> dict[str, Any]:
         "times": _times(counted, protocol),
         "severity": _severity(counted, protocol),
         "attention": _attention(showings),
-        "readers": [_reader(reading, place, showings, protocol) for place in places],
+        "readers": _readers(reading, places, showings, protocol),
         "items": {showing.label: _item(showing) for showing in showings},
     }
 
@@ -188,19 +188,24 @@ def _attention(showings: Iterable[Showing]) -> list[dict[str, Any]]:
     ]
 
 
-def _reader(
-    reading: Reading, place: Place, showings: Sequence[Showing], protocol: Protocol
-) -> dict[str, Any]:
-    own = [showing for showing in showings if showing.place.pk == place.pk]
-    answered = [showing for showing in own if showing.final(protocol.primary.name) is not None]
-    return {
-        "reader": reader_label(place),
-        "state": str(place.get_state_display()),
-        "experience": place.experience,
-        "assigned": len(own),
-        "answered": len(answered),
-        "is_late": _is_late(reading, place),
-    }
+def _readers(
+    reading: Reading, places: Sequence[Place], showings: Sequence[Showing], protocol: Protocol
+) -> list[dict[str, Any]]:
+    assigned, answered = Counter[Any](), Counter[Any]()
+    for showing in showings:
+        assigned[showing.place.pk] += 1
+        answered[showing.place.pk] += showing.final(protocol.primary.name) is not None
+    return [
+        {
+            "reader": reader_label(place),
+            "state": str(place.get_state_display()),
+            "experience": place.experience,
+            "assigned": assigned[place.pk],
+            "answered": answered[place.pk],
+            "is_late": _is_late(reading, place),
+        }
+        for place in places
+    ]
 
 
 def _item(showing: Showing) -> dict[str, Any]:
