@@ -28,7 +28,7 @@ from training.held_out import Case, Images, Setting, chunks, held_out, make
 from training.measures import NOISE_REGIONS, lesion_figures, severity_accuracy
 
 KAPPA_RANGE = (0.003, 3.0)
-TEMPERATURE_RANGE = (0.7, 1.2)
+TEMPERATURE_RANGE = (0.75, 1.25)
 CLOSE = 0.05  # |log(power ratio)| at which bisection stops
 MAX_TRIALS = 6
 
@@ -112,13 +112,14 @@ def match_temperature(
 ) -> dict[str, Any]:
     """The temperature at which the strongest and the weakest band miss by the same factor.
 
-    The power of a Gaussian goes with its square, so each trial corrects the one before; of the
-    trials the one is kept whose worst band is best.
+    By bisection; of the trials the one is kept whose worst band is best.
     """
     modality = cases[0].condition.modality
     real = np.stack([model.normalise(c.image, modality) for c in cases])
-    temperature, least, best = 1.0, float("inf"), dict[str, Any]()
-    for _ in range(MAX_TRIALS // 2):
+    low, high = (log(t) for t in TEMPERATURE_RANGE)
+    middle, least, best = 0.0, float("inf"), dict[str, Any]()
+    for _ in range(MAX_TRIALS):
+        temperature = round(exp(middle), 4)
         made = generate(model, cases, Setting(sampler="shortcut", calls=calls, temperature=temperature))
         trial = {"temperature": temperature} | judged(made, real, cases, judges)
         logs = np.log(np.maximum(trial["bands"], 1e-6))
@@ -127,7 +128,8 @@ def match_temperature(
         excess = float(logs.max() + logs.min()) / 2
         if abs(excess) < CLOSE:
             break
-        temperature = round(float(np.clip(temperature * exp(-excess / 2), *TEMPERATURE_RANGE)), 4)
+        low, high = (low, middle) if excess > 0 else (middle, high)
+        middle = (low + high) / 2
     return best
 
 

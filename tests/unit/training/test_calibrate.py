@@ -97,10 +97,10 @@ def test_every_number_of_calls_gets_its_tables(oracle, judges, noise_for_truth):
 
 
 class LongSteps(torch.nn.Module):
-    """Learned steps whose noise comes out half as strong again as the data's: u = 1.5 c x_0 - x_0."""
+    """Learned steps whose noise comes out a fifth too strong: u = 1.2 c x_0 - x_0."""
 
     def forward(self, x, t, planes, attributes, span=None):
-        return (1.5 * STRENGTH - 1) * x
+        return (1.2 * STRENGTH - 1) * x
 
 
 def test_learned_steps_that_are_too_noisy_get_a_cooler_start(judges, cases, noise_for_truth):
@@ -108,11 +108,11 @@ def test_learned_steps_that_are_too_noisy_get_a_cooler_start(judges, cases, nois
     recipe = tiny_recipe(64, 64) | {"shortcut": {"segments": 8, "shift": 0.35}}
     model = LoadedModel(LongSteps(), recipe, "", normalisations(recipe))
     found = match_temperature(model, judges, cases, 1)
-    assert found["temperature"] == pytest.approx(0.7, abs=0.03)  # 1 / 1.5, but no cooler than 0.7
-    assert found["bands"] == pytest.approx([1.1, 1.1, 1.1], abs=0.2)
+    assert found["temperature"] == pytest.approx(1 / 1.2, abs=0.04)
+    assert found["bands"] == pytest.approx([1, 1, 1], abs=0.15)
     table = calibrate_temperature(model, judges, calls=(1,), cases=8)
     cooled = LoadedModel(model.network, recipe | {"calibration": table}, "", model.normalisation)
-    assert cooled.temperature(1, "CT") == table["temperature"]["CT"]["1"] < 0.8
+    assert cooled.temperature(1, "CT") == table["temperature"]["CT"]["1"] < 0.9
     assert model.temperature(1, "CT") == 1.0
     hot, cool = (generate(m, cases, Setting(sampler="shortcut", calls=1)) for m in (model, cooled))
     assert cool.std() == pytest.approx(cooled.temperature(1, "CT") * hot.std(), rel=0.01)
