@@ -70,13 +70,17 @@ def leaked(response, secrets, address=""):
     return {text for text in secrets if text in whole and text not in address}
 
 
-def patterns(resolver: URLResolver, namespace: str = "") -> Iterator[tuple[str, dict]]:
+def patterns(
+    resolver: URLResolver, namespace: str = "", outer: dict | None = None
+) -> Iterator[tuple[str, dict]]:
+    """The name of every address and the converters of its arguments, those of its prefix too."""
     for pattern in resolver.url_patterns:
+        converters = (outer or {}) | pattern.pattern.converters
         if isinstance(pattern, URLResolver):
             inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
-            yield from patterns(pattern, inner)
+            yield from patterns(pattern, inner, converters)
         elif isinstance(pattern, URLPattern) and pattern.name:
-            yield f"{namespace}{pattern.name}", pattern.pattern.converters
+            yield f"{namespace}{pattern.name}", converters
 
 
 def candidates(study, browser) -> dict[str, list]:
@@ -127,12 +131,14 @@ def rows_of(choices: list[list]) -> Iterator[tuple]:
 def test_no_address_gives_a_reader_anything_of_the_truth(study, browser):
     browser.resume()
     secrets = secrets_of(study)
-    found, seen, statuses = {}, 0, {}
+    found, seen, statuses, answered = {}, 0, {}, set()
     for name, address in addresses(study, browser):
         if name in {"accounts:logout", "core:healthz"}:
             continue
         response = browser.client.get(address)
         seen += 1
+        if response.status_code == 200:
+            answered.add(name)
         if response.status_code >= 500:
             statuses[address] = response.status_code
         if leaks := leaked(response, secrets, address):
@@ -140,6 +146,7 @@ def test_no_address_gives_a_reader_anything_of_the_truth(study, browser):
     assert found == {}
     assert statuses == {}
     assert seen > 500
+    assert answered >= {"readings:take-welcome", "readings:take-read", "readings:take-state"}
 
 
 @pytest.mark.slow

@@ -207,6 +207,13 @@ def test_a_practice_item_says_what_it_was_after_the_answer_and_only_then(reader,
     assert following.json()["feedback"] == ""
 
 
+def test_a_practice_item_says_nothing_before_it_is_completed(reader, browser_of):
+    browser = browser_of(reader, with_questions(reader, QUALITY, roles={0: "training"}))
+    token = browser.resume().json()["items"][0]["token"]
+    assert browser.rate(token, is_complete=False).json()["feedback"] == ""
+    assert browser.send(token, {"quality": {"value": 3}}).json()["feedback"] == "This image is real."
+
+
 def test_a_check_and_a_repeat_look_like_any_item(reader, browser_of):
     reading = factories_taking.study([], roles={2: "attention"})
     order = list(reading.items.order_by("number"))
