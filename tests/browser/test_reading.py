@@ -150,6 +150,31 @@ def drag(page):
     page.mouse.up()
 
 
+def test_single_keys_can_be_switched_off(page, reader, open_reading, check_accessibility):
+    open_reading(page, factories_taking.study([reader]))
+    shown(page, 1)
+    page.keyboard.press("?")
+    page.get_by_label("Single letters and digits are keys").uncheck()
+    check_accessibility(page)
+    page.keyboard.press("Escape")
+    for key in ("4", "i", "w"):
+        page.keyboard.press(key)
+    assert page.locator("body").get_attribute("data-item") == "1"
+    page.get_by_role("button", name="Probably real").focus()
+    page.keyboard.press("Enter")
+    shown(page, 2)
+    until(lambda: scores() == [2])
+    page.reload()
+    shown(page, 2)
+    page.keyboard.press("5")
+    assert page.locator(".target[aria-pressed=true]").count() == 0
+    page.get_by_role("button", name="Keys").click()
+    page.get_by_label("Single letters and digits are keys").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("5")
+    shown(page, 3)
+
+
 @pytest.mark.parametrize("window", ["free", "fixed"])
 def test_the_window_is_free_or_fixed(page, reader, open_reading, window):
     open_reading(page, factories_taking.study([reader], window=window))

@@ -1,4 +1,38 @@
 /** The keys that answer: digits and letters of the active question, Enter to go on, Backspace to look back. */
+import type { Action } from '../viewer/keyboard';
+
+const KEPT = 'single-keys';
+
+/** Whether single characters are keys: who speaks to the computer, or strikes keys unawares, switches them off. */
+export class SingleKeys {
+  isOn = true;
+
+  constructor(box: HTMLInputElement | null) {
+    try {
+      this.isOn = localStorage.getItem(KEPT) !== 'off';
+    } catch {
+      // the browser keeps nothing; they are on
+    }
+    if (!box) return;
+    box.checked = this.isOn;
+    box.addEventListener('change', () => {
+      this.isOn = box.checked;
+      try {
+        localStorage.setItem(KEPT, this.isOn ? 'on' : 'off');
+      } catch {
+        // it holds for this page
+      }
+    });
+  }
+
+  /** The same actions for the keyboard: those of single characters run only while these are on. */
+  guard(actions: readonly Action[]): Action[] {
+    return actions.map((action) => ({
+      ...action,
+      enabled: () => (this.isOn || action.keys.every((key) => key.length > 1)) && action.enabled?.() !== false,
+    }));
+  }
+}
 
 export interface AnswerKeys {
   /** While something covers the questions, no key answers. */
@@ -10,7 +44,7 @@ export interface AnswerKeys {
   back: (() => void) | null;
 }
 
-const OWN_KEYS = 'dialog, textarea, .overlay__notice, .reading__bar';
+const OWN_KEYS = 'dialog, textarea, .overlay__notice';
 
 /** Enter on a target that is not chosen yet, or on another button, is that button's own. */
 function isButtonsOwn(target: Element | null): boolean {

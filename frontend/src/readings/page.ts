@@ -6,7 +6,7 @@ import { actionsOf } from './actions';
 import { coverComplete, coverMoved, coverPaused, coverUnreachable, coverWaiting } from './covers';
 import { QuestionForm } from './form';
 import { ItemLoader } from './items';
-import { bindAnswerKeys } from './keys';
+import { SingleKeys, bindAnswerKeys } from './keys';
 import { Look } from './look';
 import { type Entry, Outbox, shelfFor } from './outbox';
 import { Plan } from './plan';
@@ -71,13 +71,14 @@ export class ReadingPage {
       help: () => document.querySelector<HTMLDialogElement>('[data-viewer-help]')?.showModal(),
       looked: () => this.bar.showTool(this.stage.tool),
     });
+    const single = new SingleKeys(this.root.querySelector<HTMLInputElement>('[data-single-keys]'));
     bindAnswerKeys({
       isCovered: () => this.screens.current !== '',
-      answer: (key) => this.form.key(key),
+      answer: (key) => single.isOn && this.form.key(key),
       next: () => this.next(),
       back: this.config.going_back ? () => void this.back() : null,
     });
-    bindKeys(document.body, actions);
+    bindKeys(document.body, single.guard(actions));
     bindButtons(this.root, actions);
     const help = document.querySelector<HTMLDialogElement>('[data-viewer-help]');
     if (help) fillHelp(help, actions);
