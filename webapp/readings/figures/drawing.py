@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ XLINK = "http://www.w3.org/1999/xlink"
 FONT = "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 UNITS_PER_INCH = 72
 WIDTH = 720
+NOTE_UNITS_PER_LETTER = 6.3  # about what a letter of the note takes, whatever sans serif the reader has
 THEMES = ("light", "dark")
 
 _drawing = threading.Lock()  # matplotlib's font and number caches are shared by the site's threads
@@ -120,7 +122,9 @@ def as_percent(axes: Axes, side: str, values: Sequence[float]) -> None:
 def finished(figure: Figure, *, title: str, words: str, note: str = "") -> Drawn:
     """The figure as SVG: `title` and `words` are its text alternative, `note` is printed below it."""
     if note:
-        figure.supxlabel(note, fontsize=10, color=MUTED.light, x=0.01, ha="left")
+        room = int(figure.get_figwidth() * UNITS_PER_INCH / NOTE_UNITS_PER_LETTER)
+        lines = textwrap.fill(note, room)
+        figure.supxlabel(lines, fontsize=10, color=MUTED.light, x=0.01, ha="left")
     with _drawing:
         written = io.StringIO()
         FigureCanvasSVG(figure).print_svg(

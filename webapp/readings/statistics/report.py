@@ -128,8 +128,7 @@ def _design(ratings: Ratings, answers: Table) -> dict[str, Json]:
     controls = np.isin(ratings.role, (Role.POSITIVE_CONTROL, Role.NEGATIVE_CONTROL))
     rules = [
         "Synthetic is the positive class: sensitivity is the share of synthetic items called synthetic.",
-        "Only the first answer of a reader to an item counts; later showings are used for repeatability "
-        "alone.",
+        "Only a reader's first showing of an item counts; later showings are used for repeatability alone.",
         "Control items and attention checks are reported apart and enter no main figure.",
     ]
     if cases < items:
