@@ -59,7 +59,7 @@ class LoadedModel:
         return _at_steps(self._calibrated("kappa", modality), steps, default=1.0)
 
     def temperature(self, steps: int, modality: str | None = None) -> float:
-        """The calibrated scale of the start noise for that many learned steps; 1 where never calibrated."""
+        """The calibrated scale of the start noise's long waves for that many learned steps, else 1."""
         return _at_steps(self._calibrated("temperature", modality), steps, default=1.0)
 
     def _calibrated(self, name: str, modality: str | None) -> dict[str, float]:

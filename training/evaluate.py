@@ -58,13 +58,17 @@ def evaluate(
     cases: int = CASES,
     only: Sequence[Setting] | None = None,
     against: LoadedModel | None = None,
+    first: int = 0,
 ) -> dict[str, Any]:
     """All figures, and the goals with whether each was reached.
 
-    `against`: another model, whose KID at 30 calls of rft is compared too.
+    `against`: another model, whose KID at 30 calls of rft is compared too. `first`: the number of the
+    test phantom to begin with, for a second look that no earlier choice has seen.
     """
+    root, part = folder.parent, f"from-{first}" if first else ""
+    folder = folder / part
     main = main_setting(model)
-    questions = held_out("test", cases, _shape(model))
+    questions = held_out("test", cases, _shape(model), first=first)
     truth = truth_of(questions, model, judges)
     chosen = list(only) if only is not None else settings(full, main)
     features = {}
@@ -77,6 +81,7 @@ def evaluate(
         "version": model.recipe.get("version"),
         "weights_sha256": model.weights_sha256,
         "cases": cases,
+        "first": first,
         "main": main.name,
         "judges": judges.about,
         "real": truth.summary(),
@@ -88,11 +93,11 @@ def evaluate(
         if (few.calls == main.calls or few.sampler == "shortcut") and many in features:
             report["kid"][_gap(few)] = kid_between(features[few], features[many], truth)
     if against is not None and main in features:
-        other = cached_images(against, questions, MANY, folder.parent / content_key(against))
+        other = cached_images(against, questions, MANY, root / content_key(against) / part)
         gap = kid_between(features[main], describe(other, questions, judges), truth)
         report["kid"][f"{_gap(main)}-of-{against.recipe['name']}"] = gap
-    fixed = held_out("test", min(FIXED_MASKS, cases), _shape(model))
-    report["severity_at_fixed_mask"] = severity_at_fixed_mask(fixed, model, judges, main, folder)
+    fixed = held_out("test", min(FIXED_MASKS, cases), _shape(model), first=first)
+    report["severity_at_fixed_mask"] = severity_at_fixed_mask(fixed, model, judges, main, folder, first=first)
     report["goals"] = goals(report)
     return report
 
@@ -193,6 +198,8 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=CASES, help="fewer phantoms, for a quick look")
     parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
     parser.add_argument("--out", type=Path, default=Path("var/evaluate"))
+    parser.add_argument("--first", type=int, default=0, help="number of the first test phantom")
+    parser.add_argument("--few", action="store_true", help="only the few-call settings, without 30 calls")
     parser.add_argument("--masks", choices=("whole", "liver"), help="only with these masks")
     parser.add_argument("--against", help="another model whose KID at 30 calls is compared too")
     parser.add_argument("--threads", type=int, default=1)
@@ -202,16 +209,23 @@ def main() -> None:
     model.network.to(memory_format=torch.channels_last)
     folder = options.out / content_key(model)
     against = load_model(find_model(options.against)) if options.against else None
+    chosen = [
+        s
+        for s in settings(options.full, main_setting(model))
+        if options.masks in (None, s.masks) and not (options.few and s.calls == MANY.calls)
+    ]
     report = evaluate(
         model,
         load_judges(options.judges),
         folder,
         full=options.full,
         cases=options.cases,
-        only=[s for s in settings(options.full, main_setting(model)) if options.masks in (None, s.masks)],
+        only=chosen,
         against=against,
+        first=options.first,
     )
-    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    report_file = folder / ("report.json" if not options.first else f"report-from-{options.first}.json")
+    report_file.write_text(json.dumps(report, indent=1), encoding="utf-8")
     print(json.dumps(report, indent=1) if options.json else table(report))
 
 

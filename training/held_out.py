@@ -45,13 +45,15 @@ class Case:
         return self.stored & np.uint8(~np.uint8(ENCLOSED_AIR))
 
 
-def held_out(split: str, count: int, shape: tuple[int, int], *, texture: int | None = None) -> list[Case]:
-    """The first `count` phantoms of a split; `texture` replaces every severity grade by one and the same.
+def held_out(
+    split: str, count: int, shape: tuple[int, int], *, texture: int | None = None, first: int = 0
+) -> list[Case]:
+    """`count` phantoms of a split from number `first` on; `texture` replaces every severity grade by one.
 
     With `texture` the anatomy, the mask and the noise stay: an exact counterfactual.
     """
     cases = []
-    for index in range(count):
+    for index in range(first, first + count):
         seed, modality = phantom_seed(split, index), modality_of(index)
         phantom = abdomen(seed, shape=shape, modality=modality)
         if texture is not None:

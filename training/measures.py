@@ -126,7 +126,13 @@ def kid_between(
 
 
 def severity_at_fixed_mask(
-    cases: Sequence[Case], model: LoadedModel, judges: Judges, setting: Setting, folder: Path
+    cases: Sequence[Case],
+    model: LoadedModel,
+    judges: Judges,
+    setting: Setting,
+    folder: Path,
+    *,
+    first: int = 0,
 ) -> dict[str, Any]:
     """Ask for all four texture grades on each mask, with the same noise, and let the judge read them.
 
@@ -136,7 +142,7 @@ def severity_at_fixed_mask(
     shape = (cases[0].image.shape[0], cases[0].image.shape[1])
     confusion = {"real": np.zeros((4, 4), int), "made": np.zeros((4, 4), int)}
     for grade in range(4):
-        asked = held_out("test", len(cases), shape, texture=grade)
+        asked = held_out("test", len(cases), shape, texture=grade, first=first)
         wide = [i for i, c in enumerate(asked) if _inner_liver(c.labels).sum() >= LARGE_LIVER]
         real = np.stack([model.normalise(c.image, c.condition.modality) for c in asked])
         made = cached_images(model, asked, setting, folder / f"texture-{grade}")

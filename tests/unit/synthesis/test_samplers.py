@@ -14,7 +14,7 @@ from synthesis.samplers.euler import euler
 from synthesis.samplers.heun import Options as HeunOptions
 from synthesis.samplers.heun import heun
 from synthesis.samplers.rft import rft
-from synthesis.samplers.shortcut import shortcut
+from synthesis.samplers.shortcut import cool, shortcut
 from synthesis.samplers.victr_literal import Options as LiteralOptions
 from synthesis.samplers.victr_literal import victr_literal
 from synthesis.stepping import SpanVelocity, intervals, noise_like, uniform_times
@@ -356,11 +356,17 @@ def test_shortcut_takes_a_plain_velocity_as_its_own_average():
     )
 
 
-def test_the_temperature_of_shortcut_scales_the_spread_of_a_gaussian():
-    options = shortcut_module.Options(temperature=0.8)
-    x_0 = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    low, high = shortcut(lambda x, t: 0.7 + (0.5 - 1) * x, x_0, [0.0, 1.0], options=options)
-    assert (high - low).item() == pytest.approx(0.8 * 0.5)
-    assert low.item() == pytest.approx(0.7)
+def test_the_temperature_of_shortcut_scales_long_waves_alone():
+    """A wave of 16 pixels comes out weaker by the temperature, one of 3 pixels as it was."""
+    places = torch.arange(48, dtype=torch.float64)
+    long, short = (torch.cos(2 * torch.pi * places / length).expand(1, 1, 48, 48) for length in (16, 3))
+    torch.testing.assert_close(cool(long, 0.7), 0.7 * long, rtol=0, atol=0.01)
+    torch.testing.assert_close(cool(short, 0.7), short, rtol=0, atol=0.01)
+    options = shortcut_module.Options(temperature=0.7)
+    end = shortcut(lambda x, t: 0.7 + (0.5 - 1) * x, long + short, [0.0, 1.0], options=options)
+    torch.testing.assert_close(end, 0.7 + 0.5 * (0.7 * long + short), rtol=0, atol=0.01)
+    assert cool(long, 1.0) is long
+    assert cool(long.to(torch.bfloat16), 0.7).dtype == torch.bfloat16
+    assert torch.equal(cool(places, 0.5), 0.5 * places)
     with pytest.raises(ValueError, match="above 0"):
         shortcut_module.Options(temperature=0.0)
