@@ -18,8 +18,8 @@ def labels(person: Any, path: str = "/") -> list[str]:
     return [str(place["label"]) for section in places_for(person, path) for place in section["places"]]
 
 
-def test_an_annotator_sees_only_the_dashboard() -> None:
-    assert labels(factories.person("annotator")) == ["Dashboard"]
+def test_an_annotator_sees_the_dashboard_and_the_readings_alone() -> None:
+    assert labels(factories.person("annotator")) == ["Dashboard", "Readings"]
 
 
 def test_somebody_without_a_role_sees_nothing() -> None:
