@@ -9,7 +9,8 @@ from typing import Any
 from tests.bench.table import ROOT, Measure, median
 
 SHIPPED = ROOT / "weights" / "abdomen-2d"
-STEPS = {"euler": (30, 8, 4), "heun": (15, 2), "rft": (30, 8, 4), "victr_literal": (4,)}
+FAST = ROOT / "weights" / "abdomen-2d-fast"  # the model that learned long steps
+STEPS = {"euler": (30, 8, 4), "heun": (15, 2), "rft": (30, 8, 4), "shortcut": (2, 1)}
 REPEATS = 3
 REFERENCE = "euler, 30 steps"
 
@@ -23,10 +24,13 @@ def measure_samplers() -> list[Measure]:
 
     torch.set_num_threads(1)
     model, note = _model(load_model)
+    models = {name: model for name in SAMPLERS if name != "shortcut"}
+    if (FAST / "model.safetensors").is_file():
+        models["shortcut"] = load_model(FAST)
     runs = {
-        f"{name}, {steps} steps": _run(model, name, steps)
-        for name in SAMPLERS
-        for steps in STEPS.get(name, (4,))
+        f"{name}, {steps} step{'s' if steps > 1 else ''}": _run(one, name, steps)
+        for name, one in models.items()
+        for steps in STEPS.get(name, (SAMPLERS[name].steps or 4,))
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(REPEATS + 1):
