@@ -14,6 +14,7 @@ from training.recipe import load_recipe
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "weights" / "abdomen-2d"
+FAST = ROOT / "weights" / "abdomen-2d-fast"
 JUDGES = ROOT / "weights" / "judges"
 SETTING = Setting(sampler="rft", calls=4)
 
@@ -73,3 +74,44 @@ def test_severity_at_one_mask_is_read_back_in_order(model, judges):
         read.append(int(grades(make(model, [case], SETTING, [0]), [case], judges)[0]))
     assert read[0] <= 1
     assert read[1] >= 2
+
+
+@pytest.fixture(scope="module")
+def fast():
+    return load_model(FAST)
+
+
+def test_the_fast_model_is_small_and_knows_its_steps(fast):
+    recipe, trained = fast.recipe, load_recipe("abdomen-2d-fast")
+    assert (FAST / WEIGHTS_FILE).stat().st_size <= 21e6
+    assert (FAST / HASH_FILE).read_text().split()[0] == fast.weights_sha256
+    assert (recipe["name"], recipe["method"], recipe["licence"]) == (
+        "abdomen-2d-fast",
+        "shortcut",
+        "Apache-2.0",
+    )
+    assert recipe["training"]["steps"] == trained.steps
+    assert recipe["sampler"] == {"name": "shortcut", "steps": 2}
+    assert recipe["shortcut"] == {"segments": trained.objective.segments, "shift": trained.objective.shift}
+    assert len(fast.times(2, "CT", "shortcut")) == 3
+    for calls in (1, 2):
+        for modality in recipe["modalities"]:
+            assert 0.5 <= fast.temperature(calls, modality) <= 1
+    gap = recipe["measures"]["(KID(2) - KID(30)) / K_ref"]
+    assert gap["reached"]
+    assert all(row["reached"] for name, row in recipe["measures"].items() if "spectrum" in name)
+
+
+@pytest.mark.slow
+def test_two_calls_look_as_measured_on_a_few_held_out_phantoms(fast, judges):
+    setting = Setting(sampler="shortcut", calls=2)
+    cases = held_out("validation", 12, (128, 128))
+    truth = truth_of(cases, fast, judges)
+    images = np.zeros_like(truth.images)
+    for modality in ("CT", "T1", "T2"):
+        members = [i for i, c in enumerate(cases) if c.condition.modality == modality]
+        images[members] = make(fast, [cases[i] for i in members], setting, members)
+    figures, _ = measure(images, truth, fast, judges, setting)
+    assert figures["dice_share"] > 0.9
+    assert abs(figures["organ_errors"]["CT"]["signed"]["liver"]) < 10
+    assert all(0.4 < ratio < 2.5 for ratios in figures["spectrum"].values() for ratio in ratios)
