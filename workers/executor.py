@@ -95,11 +95,20 @@ class Executor:
         try:
             while not self._stopping.is_set():
                 tasks.awake.clear()
-                if not self._next():
+                if not self._looked():
                     tasks.awake.wait(settings.JOB_POLL_SECONDS)
         finally:
             connection.close()
             self._ended.set()
+
+    def _looked(self) -> bool:
+        """`_next`, whatever happens in it: a worker that is alive and never looks again would be worse."""
+        try:
+            return self._next()
+        except Exception:
+            logger.exception("%s stumbled and goes on; the reaper takes back what it held", self.worker)
+            connection.close()
+            return False
 
     def _next(self) -> bool:
         """Do one job; False when there was none or the database did not answer."""

@@ -43,7 +43,7 @@ def database_url() -> str:
     return f"postgresql://{values['USER']}:{values['PASSWORD']}@/{values['NAME']}?host={host}"
 
 
-def wait_for(what: Callable[[], Any], *, why: str, seconds: float = DEADLINE) -> Any:
+def wait_for(what: Callable[[], Any], *, why: str | Callable[[], str], seconds: float = DEADLINE) -> Any:
     """Poll until `what()` is true and return it; fail with the reason after the deadline."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -51,7 +51,7 @@ def wait_for(what: Callable[[], Any], *, why: str, seconds: float = DEADLINE) ->
         if value:
             return value
         time.sleep(0.02)
-    pytest.fail(f"waited {seconds:.0f} s in vain: {why}")
+    pytest.fail(f"waited {seconds:.0f} s in vain: {why() if callable(why) else why}")
 
 
 class Workers:
@@ -169,7 +169,12 @@ class Probes:
             job.refresh_from_db()
             return job if job.state in states else None
 
-        return wait_for(look, why=f"{job} never became {' or '.join(states)}", seconds=seconds)
+        def why() -> str:
+            stands = f"{job.state}, stage {job.stage!r}, attempts {job.attempts}, held by {job.lease_owner!r}"
+            said = "\n".join(path.read_text()[-2000:] for path in self.log.parent.glob("worker-*.log"))
+            return f"{job} never became {' or '.join(states)}; it is {stands}\n{said}"
+
+        return wait_for(look, why=why, seconds=seconds)
 
 
 @pytest.fixture
