@@ -34,11 +34,12 @@ function showFailure(element: HTMLElement, error: unknown): void {
 async function mountOne(element: HTMLElement): Promise<void> {
   const name = element.dataset['mount'] ?? '';
   if (element.dataset['mounted']) return;
-  element.dataset['mounted'] = 'yes';
+  element.dataset['mounted'] = 'loading';
   try {
     const load = MOUNTS[name];
     if (!load) throw new Error(`there is no part named “${name}”.`);
     await (await load())(element, configOf(element));
+    element.dataset['mounted'] = 'yes';
   } catch (error) {
     console.error(error);
     showFailure(element, error);

@@ -221,7 +221,7 @@ def browser_tab(chromium: Any) -> Iterator[Callable[[], Any]]:
 
 def imported(page: Any, files: list[Path]) -> None:
     """Choose the files, send them, wait for the finished report."""
-    page.locator("[data-mount=upload][data-mounted]").wait_for()
+    page.locator("[data-mount=upload][data-mounted=yes]").wait_for()
     page.locator("[data-files]").set_input_files([str(path) for path in files])
     page.get_by_text(re.compile(rf"^{len(files)} files?, ")).wait_for()
     page.locator("[data-send]").click()

@@ -101,10 +101,12 @@ export function upload(element: HTMLElement): void {
   for (const choice of form.querySelectorAll<HTMLElement>('[data-needs-script]')) choice.hidden = false;
   for (const name of ['files', 'folder']) {
     const input = part<HTMLInputElement>(form, name);
-    input.addEventListener('change', () => {
+    const take = (): void => {
       add(listed(input.files));
       input.value = '';
-    });
+    };
+    input.addEventListener('change', take);
+    if (input.files?.length) take(); // chosen before this script was there
   }
   drop.addEventListener('dragover', (event) => {
     event.preventDefault();
