@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
@@ -23,6 +22,7 @@ from pydicom.uid import generate_uid
 from scipy import stats
 
 from tests import factories
+from tests.browser.reading import until
 from tests.shared_data import DATA
 from webapp.cases.services import case_create_from_dicom
 from webapp.core.models import AuditEvent
@@ -218,13 +218,6 @@ def read_with_a_break(site: str, place: Place, tab_of: Callable[[Any], Any], len
     second.get_by_role("button", name="Go on reading").click()
     read(second, place, suspects_all, 5, length)
     second.get_by_role("heading", name="Thank you").wait_for()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 # --- the same numbers, computed anew

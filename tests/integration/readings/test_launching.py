@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import factories, factories_readings
+from tests import factories_readings
 from webapp.core.errors import Conflict
 from webapp.core.models import AuditEvent
 from webapp.readings.freezing import protocol_is_unchanged, truth_is_unchanged
@@ -36,4 +36,3 @@ def test_a_launched_study_refuses_every_change(storage) -> None:
     study = factories_readings.launched(2, 2, 1)
     with pytest.raises(Conflict, match="launched"):
         reading_update(user=study.lead, reading=study.reading, title="Another")
-    assert factories is not None

@@ -60,7 +60,7 @@ def _opening(studies: int, seed: int) -> list[str]:
         "# Reader studies: do the intervals cover?",
         "",
         f"Printed by `python -m webapp.readings.statistics.simulate --studies {studies} --seed {seed} "
-        "--write docs/evidence/readings.md` (about ten minutes of one core).",
+        "--write docs/evidence/readings.md` (an hour of a busy core).",
         "",
         f"Each row is {studies} simulated studies through the same code as the report. Readers follow the "
         f"probit mixed "
