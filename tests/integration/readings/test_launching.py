@@ -1,13 +1,16 @@
 """From a draft to an open study: orders stored, protocol frozen and hashed, later changes refused."""
 
 import pytest
+from django.core.exceptions import PermissionDenied
 
 from tests import factories_readings
 from webapp.core.errors import Conflict
 from webapp.core.models import AuditEvent
 from webapp.readings.freezing import protocol_is_unchanged, truth_is_unchanged
 from webapp.readings.protocol import Repeats, sha256_of
-from webapp.readings.services import reading_update
+from webapp.readings.services import reading_delete, reading_unblind, reading_update
+from webapp.readings.services_items import item_make_control, item_remove, item_set_role
+from webapp.readings.services_preparation import reading_prepare
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
@@ -34,5 +37,22 @@ def test_launching_freezes_hashes_and_orders(storage) -> None:
 
 def test_a_launched_study_refuses_every_change(storage) -> None:
     study = factories_readings.launched(2, 2, 1)
-    with pytest.raises(Conflict, match="launched"):
-        reading_update(user=study.lead, reading=study.reading, title="Another")
+    held = {"user": study.lead, "reading": study.reading}
+    items = list(study.reading.items.all())
+    changes = (
+        lambda: reading_update(**held, title="Another"),
+        lambda: item_remove(**held, items=items[:1]),
+        lambda: item_set_role(**held, items=items[:1], role="training"),
+        lambda: item_make_control(**held, items=items[:1], control=""),
+        lambda: reading_prepare(**held),
+        lambda: reading_delete(**held),
+        lambda: reading_unblind(**held),
+    )
+    for change in changes:
+        with pytest.raises((Conflict, PermissionDenied)):
+            change()
+    study.reading.refresh_from_db()
+    assert study.reading.state == "open"
+    assert study.reading.items.count() == len(items)
+    assert protocol_is_unchanged(study.reading)
+    assert truth_is_unchanged(study.reading)
