@@ -78,6 +78,19 @@ def train_only(network: nn.Module, names: set[str]) -> None:
         raise ValueError(f"The network has no {', '.join(strange)}.")
     for name, weight in known.items():
         weight.requires_grad_(name in names)
+    for module in network.modules():
+        if isinstance(module, nn.GroupNorm):
+            module.register_forward_pre_hook(_ask_for_gradient)
+
+
+def _ask_for_gradient(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Let a norm that trains on the answers of frozen layers find a gradient for its input too.
+
+    torch 2.13 on a CPU ends the whole process where GroupNorm has to do without, in channels_last.
+    """
+    x = inputs[0]
+    trains = torch.is_grad_enabled() and any(weight.requires_grad for weight in module.parameters())
+    return (x.detach().requires_grad_(), *inputs[1:]) if trains and not x.requires_grad else inputs
 
 
 def save_fisher(path: Path, fisher: Fisher) -> None:

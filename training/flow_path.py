@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
+import torch.nn.functional as F
+from monai.losses import SSIMLoss
 from torch import Tensor
+
+from synthesis.paths import posterior_mean
 
 if TYPE_CHECKING:
     from training.recipe import FlowSettings
+
+SSIM_WINDOW = 11  # pixels, as in Wang et al. 2004
 
 
 def draw_times(count: int, settings: FlowSettings, generator: torch.Generator) -> Tensor:
@@ -24,15 +30,71 @@ def draw_times(count: int, settings: FlowSettings, generator: torch.Generator) -
     return torch.where(which < start, torch.zeros(count), torch.where(which < even, uniform, normal))
 
 
-def region_weights(labels: Tensor, settings: FlowSettings) -> Tensor:
-    """[B, H, W] labels to [B, 1, H, W] weights, 1 wherever no weight is set."""
+def region_weights(labels: Tensor, settings: FlowSettings, size: tuple[int, int] | None = None) -> Tensor:
+    """[B, H, W] labels to [B, 1, H, W] weights, 1 wherever no weight is set.
+
+    `size`: of a smaller grid, that of a latent; each of its cells has the largest weight inside it.
+    """
     weights = torch.ones_like(labels, dtype=torch.float32)
     for label, weight in settings.region_weights.items():
         weights[labels == int(label)] = weight
-    return weights[:, None]
+    return weights[:, None] if size is None else shrink_mask(weights[:, None], size)
 
 
 def weighted_error(v: Tensor, target: Tensor, labels: Tensor, settings: FlowSettings) -> Tensor:
-    """sum w |v - target|^2 / sum w, with the weights of the regions that `labels` [B, H, W] name."""
-    weights = region_weights(labels, settings)
-    return (weights * (v.float() - target) ** 2).sum() / weights.sum()
+    """sum w |v - target|^2 / sum w, with the weights of the regions that `labels` [B, H, W] name.
+
+    v, target: [B, C, h, w], on the labels' grid or on one smaller by a whole factor.
+    """
+    weights = region_weights(labels, settings, (v.shape[2], v.shape[3]))
+    error = (v.float() - target) ** 2
+    return (weights * error).sum() / (weights.sum() * v.shape[1])
+
+
+def path_loss(
+    v: Tensor, x_t: Tensor, t: Tensor, ends: tuple[Tensor, Tensor], labels: Tensor, settings: FlowSettings
+) -> Tensor:
+    """Stage 1's loss at one time: L_flow + w_2 |x1_hat - x_1|^2 + w_ssim (1 - SSIM(x1_hat, x_1)).
+
+    `ends` are (n, x_1), the noise and the data whose path the state x_t lies on, and x1_hat = x_t +
+    (1 - t) v. As x1_hat - x_1 = (1 - t)(v - (x_1 - n)), the squared error of the image is (1 - t)^2 times
+    that of the velocity: the term asks for nothing new, it only weighs early times more, and leaves the
+    optimum where it is. SSIM does not: it is no quadratic form of the error, so under it v is no longer
+    exactly a conditional mean (math.md section 1.5). A weight of 0 leaves its term out.
+    """
+    n, x_1 = ends
+    loss = weighted_error(v, x_1 - n, labels, settings)
+    if not settings.weight_l2 and not settings.weight_ssim:
+        return loss
+    estimate = posterior_mean(x_t, v.float(), t)
+    if settings.weight_l2:
+        loss = loss + settings.weight_l2 * F.mse_loss(estimate, x_1)
+    if settings.weight_ssim:
+        loss = loss + settings.weight_ssim * unlikeness(estimate, x_1, settings.data_range)
+    return loss
+
+
+def unlikeness(estimate: Tensor, x_1: Tensor, data_range: float) -> Tensor:
+    """1 - SSIM, mean over the batch [B, C, ...], on the scale on which `data_range` is the whole range.
+
+    Raises ValueError where the images are smaller than SSIM's window.
+    """
+    if min(estimate.shape[2:]) < SSIM_WINDOW:
+        raise ValueError(
+            f"weight_ssim: expected at least {SSIM_WINDOW} pixels a side for SSIM, "
+            f"got {' x '.join(map(str, estimate.shape[2:]))}."
+        )
+    likeness = SSIMLoss(spatial_dims=estimate.ndim - 2, data_range=data_range, win_size=SSIM_WINDOW)
+    return cast("Tensor", likeness(estimate, x_1))
+
+
+def shrink_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A mask [B, 1, H, W] on a grid that is smaller by a whole factor: by maximum, so no lesion is lost.
+
+    By nearest neighbour a lesion of one pixel would survive a factor of 4 in one case of 16 (in
+    three dimensions of 64). Raises ValueError where the sizes do not divide.
+    """
+    factor = mask.shape[2] // size[0]
+    if (size[0] * factor, size[1] * factor) != tuple(mask.shape[2:]):
+        raise ValueError(f"a mask of {tuple(mask.shape[2:])} does not shrink to {size} by a whole factor")
+    return F.max_pool2d(mask, factor) if factor > 1 else mask

@@ -21,7 +21,7 @@ STATE = Path("var") / "training"  # data and checkpoints of training runs, relat
 
 @dataclass(frozen=True, kw_only=True)
 class FlowSettings:
-    """The flow objective: how times are drawn and which regions weigh more (training/objectives/flow.py)."""
+    """The flow objective: how times are drawn, which regions weigh more, stage 1's terms (flow_path.py)."""
 
     name: str = "flow"
     time_mean: float = 0.2  # of logit(t)
@@ -29,6 +29,17 @@ class FlowSettings:
     time_uniform: float = 0.1  # share of times drawn evenly from 0..1 instead
     time_start: float = 0.0  # share of times that are exactly 0, where every sampler begins
     region_weights: Mapping[int, float] = field(default_factory=lambda: {6: 2.0, 17: 3.0})
+    weight_l2: float = 0.0  # w_2, of the squared error of the expected image
+    weight_ssim: float = 0.0  # w_ssim, of 1 - SSIM of the expected image
+    data_range: float = 2.0  # of the network's scale, for SSIM
+
+    def __post_init__(self) -> None:
+        if min(self.weight_l2, self.weight_ssim) < 0:
+            raise ValueError("the weights of the terms must not be negative")
+        if not self.data_range > 0:
+            raise ValueError(f"data_range: expected a number above 0, got {self.data_range}")
+        if (self.weight_l2 or self.weight_ssim) and self.name in ("shortcut", "region_contrast"):
+            raise ValueError(f"weight_l2 and weight_ssim: {self.name} has no such terms")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +55,7 @@ class ShortcutSettings(FlowSettings):
     balanced: bool = False  # divide each item's error by its own size; only sound with from_origin
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.segments < 1 or self.segments & (self.segments - 1):
             raise ValueError(f"segments: expected a power of two, got {self.segments}")
         if not 0 < self.flow_share < 1:
@@ -66,6 +78,7 @@ class RegionContrastSettings(FlowSettings):
     dilate: int = 3  # side of the square a lesion is grown by before the rest is background
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.background not in ("paper", "released") or self.on not in ("velocity", "image"):
             raise ValueError(f"background and on: unknown choice {self.background!r}, {self.on!r}")
         if self.power not in (1, 2) or self.dilate % 2 == 0:
@@ -84,6 +97,7 @@ class EwcSettings(FlowSettings):
     from_origin: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.strength >= 0:
             raise ValueError(f"strength: expected a number of at least 0, got {self.strength}")
         if self.selection not in ("", *SELECTIONS) or not 0 <= self.share <= 1:
@@ -99,9 +113,9 @@ class ConsistencySettings(FlowSettings):
     weight_consistency: float = 1.0
     weight_temporal: float = 0.1
     weight_spatial: float = 0.5
-    data_range: float = 2.0  # of the network's scale, for SSIM
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.weight_consistency and not self.layers:
             raise ValueError("layers: expected at least one for weight_consistency, got none")
         if min(self.weight_consistency, self.weight_temporal, self.weight_spatial) < 0:

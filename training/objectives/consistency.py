@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from monai.losses import SSIMLoss
 from torch import Tensor, nn
 
 from synthesis.paths import interpolate, posterior_mean
-from training.flow_path import draw_times, weighted_error
+from training.flow_path import draw_times, path_loss, unlikeness
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -42,7 +41,7 @@ def consistency(
     layers = settings.layers if settings.weight_consistency else ()
     with hidden(network, layers) as adapted:
         v = network(x_t, t, *batch.condition).float()
-    loss = weighted_error(v, x_1 - n, batch.labels, settings)
+    loss = path_loss(v, x_t, t, (n, x_1), batch.labels, settings)
     if settings.weight_consistency:
         base = base_activations(network, state, layers, (x_t, t, *batch.condition))
         loss = loss + settings.weight_consistency * feature_loss(adapted, base)
@@ -76,9 +75,8 @@ def temporal_loss(estimate: Tensor, later: Tensor) -> Tensor:
 
 
 def spatial_loss(estimate: Tensor, x_1: Tensor, data_range: float) -> Tensor:
-    """Mean square error of the estimated image plus 1 - SSIM; [B, 1, H, W]."""
-    likeness = SSIMLoss(spatial_dims=estimate.ndim - 2, data_range=data_range)
-    return F.mse_loss(estimate, x_1) + cast("Tensor", likeness(estimate, x_1))
+    """Mean square error of the estimated image plus 1 - SSIM; [B, C, H, W]."""
+    return F.mse_loss(estimate, x_1) + unlikeness(estimate, x_1, data_range)
 
 
 def base_activations(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from synthesis.paths import interpolate
 from training.fisher import load_fisher
-from training.flow_path import draw_times, weighted_error
+from training.flow_path import draw_times, path_loss
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -27,7 +27,7 @@ def ewc(
     generator: torch.Generator,
     state: RunState,
 ) -> Tensor:
-    """L_flow + (lambda / 2) sum_i F_i (theta_i - theta*_i)^2 (math.md section 6).
+    """L + (lambda / 2) sum_i F_i (theta_i - theta*_i)^2, L the flow with stage 1's terms (math.md section 6).
 
     theta* are the weights of the recipe's `init_from`, which the run keeps as its origin, and F is
     read from settings.fisher, as `training.fisher` writes it. Raises ValueError without an origin.
@@ -38,8 +38,9 @@ def ewc(
     x_1 = batch.images
     n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
     t = draw_times(x_1.shape[0], settings, generator).to(x_1.device)
-    v = network(interpolate(n, x_1, t), t, *batch.condition)
-    learned = weighted_error(v, x_1 - n, batch.labels, settings)
+    x_t = interpolate(n, x_1, t)
+    v = network(x_t, t, *batch.condition)
+    learned = path_loss(v, x_t, t, (n, x_1), batch.labels, settings)
     kept = penalty(_plain(network), anchor, _fisher(settings.fisher))
     return learned + settings.strength * kept
 

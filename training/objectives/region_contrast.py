@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from synthesis.control.painting import without_lesions
 from synthesis.paths import interpolate, time_like
 from synthesis.phantoms.labels import LESION
-from training.flow_path import draw_times, region_weights
+from training.flow_path import draw_times, region_weights, shrink_mask
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -40,8 +40,8 @@ def region_contrast(
     t = draw_times(x_1.shape[0], settings, generator).to(x_1.device)
     x_t, target = interpolate(n, x_1, t), x_1 - n
     v_o = network(x_t, t, *batch.condition).float()
-    weights = region_weights(batch.labels, settings)
-    flow = (weights * (v_o - target).abs() ** settings.power).sum() / weights.sum()
+    weights = region_weights(batch.labels, settings, (v_o.shape[2], v_o.shape[3]))
+    flow = (weights * (v_o - target).abs() ** settings.power).sum() / (weights.sum() * v_o.shape[1])
     strength = settings.weight if state.progress < 0.5 else settings.weight_late
     if strength == 0:
         return flow
@@ -77,15 +77,3 @@ def background_loss(g_o: Tensor, g_p: Tensor, region: Tensor, dilate: int = 3) -
     outside = 1 - grown
     area = outside.flatten(1).sum(1) * g_o.shape[1]
     return (((g_o - g_p).abs() * outside).flatten(1).sum(1) / area.clamp(min=1)).mean()
-
-
-def shrink_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """A mask [B, 1, H, W] on a grid that is smaller by a whole factor: by maximum, so no lesion is lost.
-
-    By nearest neighbour a lesion of one pixel would survive a factor of 4 in one case of 16 (in
-    three dimensions of 64). Raises ValueError where the sizes do not divide.
-    """
-    factor = mask.shape[2] // size[0]
-    if (size[0] * factor, size[1] * factor) != tuple(mask.shape[2:]):
-        raise ValueError(f"a mask of {tuple(mask.shape[2:])} does not shrink to {size} by a whole factor")
-    return F.max_pool2d(mask, factor) if factor > 1 else mask

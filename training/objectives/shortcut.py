@@ -78,7 +78,7 @@ def shortcut(
         if len(long):
             target[long] = halves_target(ask(average, long), x_t[long], steps.only(~steps.finest))
     u = network(x_t, t, *batch.condition, span)
-    weights = region_weights(batch.labels, settings)
+    weights = region_weights(batch.labels, settings, (u.shape[2], u.shape[3])).expand_as(u)
     error = u.to(x_1.dtype) - target
     if not settings.balanced:
         return mean_error(error, weights, settings.coarse)
