@@ -66,6 +66,10 @@ SAMPLERS = _shelf(
     ),
 )
 
+BACKBONES = _shelf(
+    Entry("unet", "Small conditional U-Net on pixels", "synthesis.backbones.unet:UNet"),
+)
+
 METRICS = _shelf(
     Entry(
         "fid", "FID: distance of feature statistics, lower is closer", "synthesis.metrics.fid:fid_estimate"

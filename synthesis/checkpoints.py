@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from synthesis.backbones.unet import Options, UNet
+from synthesis.catalog import BACKBONES
 from synthesis.errors import SynthesisError
 from synthesis.imaging.intensity import Normalisation, normalisations
+from synthesis.networks import Network
 
 WEIGHTS_FILE = "model.safetensors"
 HASH_FILE = "model.sha256"  # the digest of WEIGHTS_FILE, as `sha256sum` writes it
@@ -27,7 +28,7 @@ HASH_FILE = "model.sha256"  # the digest of WEIGHTS_FILE, as `sha256sum` writes 
 class LoadedModel:
     """A network in evaluation mode with everything that is known about it."""
 
-    network: UNet
+    network: Network
     recipe: dict[str, Any]
     weights_sha256: str
     normalisation: Mapping[str, Normalisation]
@@ -41,14 +42,17 @@ class LoadedModel:
         return self._map(modality).inverse(image)
 
     def times(self, steps: int, modality: str | None = None, sampler: str = "") -> list[float]:
-        """The time grid 0..1 this model was calibrated with for that many network calls.
+        """The time grid from network.start to 1 this model was calibrated with for that many calls.
 
         For the sampler "shortcut" the steps that the model learned, if it did. Raises
         SynthesisError where that is more steps than it learned.
         """
         if sampler == "shortcut" and "shortcut" in self.recipe:
             return learned_grid(steps, **self.recipe["shortcut"])
-        return shifted_grid(steps, _at_steps(self._calibrated("shift", modality), steps, default=1.0))
+        image = self.recipe["image"]
+        own = self.network.shift(int(image["rows"]), int(image["columns"]))
+        shift = _at_steps(self._calibrated("shift", modality), steps, default=own)
+        return shifted_grid(steps, shift, self.network.start)
 
     def kappa(self, steps: int, modality: str | None = None) -> float:
         """The calibrated strength of the Tweedie correction for that many network calls.
@@ -78,14 +82,14 @@ class LoadedModel:
         return self.normalisation[modality]
 
 
-def save_model(folder: Path | str, network: UNet, recipe: Mapping[str, Any]) -> str:
+def save_model(folder: Path | str, network: Network, recipe: Mapping[str, Any]) -> str:
     """Write network (fp16) and recipe to folder/model.safetensors and its digest; the digest is returned.
 
     The network's own options replace whatever the recipe says under "backbone".
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    full = dict(recipe) | {"backbone": {"name": "unet", **asdict(network.options)}}
+    full = dict(recipe) | {"backbone": network.recipe()}
     tensors = {
         name: tensor.detach().to("cpu", torch.float16).contiguous()
         for name, tensor in network.state_dict().items()
@@ -131,27 +135,34 @@ def read_recipe(path: Path | str) -> dict[str, Any]:
     return _read(path / WEIGHTS_FILE if path.is_dir() else path, tensors=False)[0]
 
 
-def build_network(recipe: Mapping[str, Any]) -> UNet:
+def build_network(recipe: Mapping[str, Any]) -> Network:
     """A network with fresh weights, as the recipe's "backbone" describes it."""
-    values = {key: value for key, value in recipe.get("backbone", {}).items() if key != "name"}
-    unknown = sorted(set(values) - {field.name for field in fields(Options)})
+    values = dict(recipe.get("backbone", {}))
+    name = str(values.pop("name", "unet"))
+    if name not in BACKBONES:
+        raise SynthesisError(f'The model\'s recipe asks for a network "{name}" this version does not know.')
+    options = BACKBONES[name].load_options()
+    unknown = sorted(set(values) - {field.name for field in fields(options)})
     if unknown:
         raise SynthesisError(
             f"The model's recipe has backbone settings this version does not know: {unknown}."
         )
     settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return UNet(Options(**settings))
+    network: Network = BACKBONES[name].load()(options(**settings))
+    return network
 
 
-def shifted_grid(steps: int, shift: float) -> list[float]:
-    """steps + 1 times from 0 to 1, uniform in sigma = 1 - t, then shifted (math.md section 0).
+def shifted_grid(steps: int, shift: float, start: float = 0.0) -> list[float]:
+    """steps + 1 times from start to 1, uniform in sigma = 1 - t, then shifted (math.md section 0).
 
     sigma' = s sigma / (1 + (s - 1) sigma): shift 1 is uniform, below 1 puts more steps near the data.
+    A later start squeezes the grid evenly into what is left.
     """
     if steps < 1 or shift <= 0:
         raise ValueError(f"expected steps >= 1 and shift > 0, got {steps} and {shift}")
     inner = [1 - k / steps for k in range(1, steps)]
-    return [0.0, *(1 - shift * sigma / (1 + (shift - 1) * sigma) for sigma in inner), 1.0]
+    grid = [0.0, *(1 - shift * sigma / (1 + (shift - 1) * sigma) for sigma in inner)]
+    return [*(start + (1 - start) * t for t in grid), 1.0]
 
 
 def learned_grid(steps: int, *, segments: int, shift: float) -> list[float]:

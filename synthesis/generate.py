@@ -16,11 +16,11 @@ from torch import Tensor
 
 from synthesis.catalog import SAMPLERS
 from synthesis.checkpoints import LoadedModel
-from synthesis.control.painting import ConditionTensors, paint, unconditional
 from synthesis.errors import SynthesisError
 from synthesis.guidance import guided
 from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
 from synthesis.metrics.quality import Judge, quality
+from synthesis.networks import ConditionBatch, first_state
 from synthesis.phantoms.contrast import WINDOWS
 from synthesis.reproduction import numerics, versions
 from synthesis.request import OnStep, Step, SynthesisRequest, SynthesisResult
@@ -59,7 +59,7 @@ def generate(
             generators = [torch.Generator().manual_seed(seed) for seed in seeds]
             x_1 = sampler(
                 _velocity(model, request, len(seeds)),
-                noise_like(_blank(model, request, len(seeds)), generators),
+                first_state(model.network, noise_like(_blank(model, request, len(seeds)), generators)),
                 settings["times"],
                 options=chosen,
                 on_step=_reporter(model, request, first, on_step),
@@ -114,34 +114,40 @@ def _device(model: LoadedModel) -> tuple[torch.device, torch.dtype]:
 
 
 def _blank(model: LoadedModel, request: SynthesisRequest, batch: int) -> Tensor:
-    """An image batch [B, 1, rows, columns] float32 of nothing, on the model's device."""
-    return torch.empty((batch, 1, *request.labels.shape), device=_device(model)[0])
+    """States [B, C, h, w] float32 of nothing, on the model's device."""
+    rows, columns = request.labels.shape
+    return torch.empty((batch, *model.network.state_shape(rows, columns)), device=_device(model)[0])
 
 
 def _velocity(model: LoadedModel, request: SynthesisRequest, batch: int) -> Velocity:
     """The network as a velocity v(x, t) under the request's condition and guidance."""
     device, dtype = _device(model)
-    painted = paint(np.stack([request.labels] * batch), [request.condition] * batch)
+    network = model.network
+    stated = network.condition(np.stack([request.labels] * batch), [request.condition] * batch)
 
-    def under(condition: ConditionTensors) -> Velocity:
-        planes, attributes = condition.to(device, dtype)
+    def under(condition: ConditionBatch) -> Velocity:
+        tensors = tuple(condition.to(device, dtype))
 
         def velocity(x: Tensor, t: Tensor, *span: Tensor) -> Tensor:
             with (
                 torch.inference_mode(),
                 torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
             ):
-                v: Tensor = model.network(x.to(dtype), t.expand(batch), planes, attributes, *span)
+                v: Tensor = network(x, t.expand(batch), *tensors, *span)
             return v.float()
 
-        return SpanVelocity(velocity) if model.network.options.spans else velocity
+        return SpanVelocity(velocity) if network.spans else velocity
 
-    return guided(under(painted), under(unconditional(painted)), request.sampler.guidance)
+    if request.sampler.guidance == 1:
+        return under(stated)
+    return guided(under(stated), under(network.unconditional(stated)), request.sampler.guidance)
 
 
 def _units(model: LoadedModel, request: SynthesisRequest, x: Tensor) -> npt.NDArray[np.float32]:
-    """Network scale [B, 1, rows, columns] to HU or signal [B, rows, columns]."""
-    return model.denormalise(x[:, 0].float().cpu().numpy(), request.condition.modality)
+    """States [B, C, h, w] to HU or signal [B, rows, columns]."""
+    with torch.inference_mode():
+        images = model.network.decode(x)
+    return model.denormalise(images[:, 0].float().cpu().numpy(), request.condition.modality)
 
 
 def _reporter(model: LoadedModel, request: SynthesisRequest, first: int, on_step: OnStep | None) -> Any:

@@ -14,7 +14,7 @@ import torch
 
 from synthesis.catalog import SAMPLERS
 from synthesis.checkpoints import LoadedModel, shifted_grid
-from synthesis.control.painting import paint
+from synthesis.networks import first_state
 from synthesis.phantoms import GRADES, abdomen, phantom_seed
 from synthesis.request import Condition
 from synthesis.samplers.rft import Options as RftOptions
@@ -99,9 +99,11 @@ def make(model: LoadedModel, cases: Sequence[Case], setting: Setting, numbers: S
     bfloat16 autocast inside the network, float32 state outside.
     """
     masks = np.stack([only_liver(c.stored) if setting.masks == "liver" else c.labels for c in cases])
-    condition = paint(masks, [c.condition for c in cases])
+    condition = model.network.condition(masks, [c.condition for c in cases])
     streams = [torch.Generator().manual_seed(NOISE_SEED + int(number)) for number in numbers]
-    x_0 = torch.stack([torch.randn(1, *masks.shape[1:], generator=g) for g in streams])
+    rows, columns = masks.shape[1:]
+    shape = model.network.state_shape(rows, columns)
+    x_0 = first_state(model.network, torch.stack([torch.randn(shape, generator=g) for g in streams]))
 
     def call(x: torch.Tensor, t: torch.Tensor, *span: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -120,14 +122,14 @@ def make(model: LoadedModel, cases: Sequence[Case], setting: Setting, numbers: S
         made = SAMPLERS["shortcut"].load()(velocity, x_0, times, options=ShortcutOptions(temperature=scale))
     else:
         made = SAMPLERS[setting.sampler].load()(velocity, x_0, times)
-    return made[:, 0].numpy()
+    return model.network.decode(made)[:, 0].numpy()
 
 
 def grid(model: LoadedModel, setting: Setting, modality: str) -> list[float]:
     """The time grid of a setting: the model's own for that modality unless a shift is set."""
     if setting.shift is None:
         return model.times(setting.calls, modality, setting.sampler)
-    return shifted_grid(setting.calls, setting.shift)
+    return shifted_grid(setting.calls, setting.shift, model.network.start)
 
 
 def content_key(model: LoadedModel) -> str:

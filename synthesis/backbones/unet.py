@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synthesis.networks import Network
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -108,7 +110,7 @@ class Level(nn.Module):
         )
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """velocity = UNet(x_t, t, planes, attributes), the convention of math.md section 0.
 
     x_t: [B, 1, H, W], normalised; t: [B] or one number for all, in 0..1;
@@ -119,6 +121,9 @@ class UNet(nn.Module):
     math.md section 7, `span` like t; a span of 0, which is what None means, is the velocity. The
     span's embedding starts at zero: fresh, or on the weights of a velocity, u is the velocity.
     """
+
+    name = "unet"
+    options: Options
 
     def __init__(self, options: Options) -> None:
         super().__init__()
@@ -178,7 +183,11 @@ class UNet(nn.Module):
         self.conv_out = nn.Conv2d(width, patch_channels, 3, padding=1)
         start_at_zero(self.conv_out)
 
-    def forward(
+    @property
+    def spans(self) -> bool:
+        return self.options.spans
+
+    def forward(  # type: ignore[override]
         self, x_t: Tensor, t: Tensor, planes: Tensor, attributes: Tensor, span: Tensor | None = None
     ) -> Tensor:
         self._check(x_t, planes)

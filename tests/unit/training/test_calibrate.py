@@ -7,6 +7,7 @@ import torch
 from synthesis.checkpoints import LoadedModel
 from synthesis.imaging.intensity import normalisations
 from synthesis.metrics.judges import KINDS, Judges
+from synthesis.networks import Network
 from synthesis.samplers.shortcut import cool
 from tests.factories_models import tiny_recipe
 from training.calibrate import (
@@ -23,7 +24,7 @@ from training.held_out import Setting, held_out
 STRENGTH = 0.8  # standard deviation of the data, network scale
 
 
-class WhiteNoise(torch.nn.Module):
+class WhiteNoise(Network):
     """The exact velocity for data N(0, c^2): (t c^2 - (1-t)) x / S, S = (1-t)^2 + t^2 c^2 (math.md 2)."""
 
     def forward(self, x, t, planes, attributes):
@@ -98,7 +99,7 @@ def test_every_number_of_calls_gets_its_tables(oracle, judges, noise_for_truth):
     assert table["found"]["2"]["CT"]["kappa"] == table["kappa"]["CT"]["2"]
 
 
-class LongSteps(torch.nn.Module):
+class LongSteps(Network):
     """Learned steps whose long waves come out a third too strong: u = 1.33 c low(x_0) + c high(x_0) - x_0."""
 
     def forward(self, x, t, planes, attributes, span=None):
