@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +21,7 @@ from synthesis.guidance import guided
 from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
 from synthesis.metrics.quality import Judge, quality
 from synthesis.networks import ConditionBatch, first_state
+from synthesis.options import options_of
 from synthesis.phantoms.contrast import WINDOWS
 from synthesis.reproduction import numerics, versions
 from synthesis.request import OnStep, Step, SynthesisRequest, SynthesisResult
@@ -98,13 +99,15 @@ def _check(model: LoadedModel, request: SynthesisRequest) -> None:
 
 
 def _sampler_settings(model: LoadedModel, request: SynthesisRequest) -> dict[str, Any]:
-    """The sampler options as they are used: the model's time grid, and its kappa where none is given."""
-    settings = asdict(request.sampler)
-    if settings["kappa"] is None:
-        settings["kappa"] = model.kappa(request.sampler.steps, request.condition.modality)
+    """The sampler options as they are used: the model's time grid, and its values where none is given."""
+    settings = request.sampler.to_json()
     sampler, modality = request.sampler, request.condition.modality
+    if settings["kappa"] is None:
+        settings["kappa"] = model.kappa(sampler.steps, modality)
     if sampler.name == "shortcut":
-        settings["temperature"] = model.temperature(sampler.steps, modality)
+        settings.setdefault("temperature", model.temperature(sampler.steps, modality))
+    for option in options_of(sampler.name):
+        settings.setdefault(option.name, option.default)
     return {**settings, "times": model.times(sampler.steps, modality, sampler.name)}
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 MODALITIES: tuple[str, ...] = ("CT", "T1", "T2")
 SEVERITIES: tuple[str, ...] = ("none", "low", "mild", "severe")
+SEVEREST = len(SEVERITIES) - 1  # the upper end of the continuous scale, on which these are 0, 1, 2, 3
 SEXES: tuple[str, ...] = ("F", "M")
 STEATOSIS_GRADES: tuple[int, ...] = (0, 1, 2, 3)
 SEED_LIMIT = 2**32  # torch's CPU generator reads 32 bits of a seed
@@ -21,7 +22,12 @@ Image = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class _Json:
-    """Reading and writing a dataclass as plain JSON; unknown keys are a mistake, not noise."""
+    """Reading and writing a dataclass as plain JSON; unknown keys are a mistake, not noise.
+
+    OPTIONAL: fields that are written only where something is said of them.
+    """
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -36,26 +42,51 @@ class _Json:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a dict of plain values, such as `from_json` reads."""
-        return asdict(self)
+        return {k: v for k, v in asdict(self).items() if v is not None or k not in self.OPTIONAL}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Condition(_Json):
-    """What the image shall show: modality, cirrhosis severity, steatosis grade, age in years, sex."""
+    """What the image shall show: modality, cirrhosis severity, steatosis grade, age in years, sex.
+
+    `severity_level` is the cirrhosis on the scale of SEVERITIES, 0 to 3, whole numbers being the grades;
+    None where the word `severity` alone decides. Where it is given, it decides, and `severity` becomes
+    the nearest word (of two equally near ones the more severe), for whoever reads only words.
+    """
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"severity_level"})
 
     modality: str
     severity: str = "none"
+    severity_level: float | None = None
     steatosis: int = 0
     age: float | None = None
     sex: str | None = None
+
+    def __post_init__(self) -> None:
+        level = self.severity_level
+        if isinstance(level, int | float) and 0 <= level <= SEVEREST:
+            object.__setattr__(self, "severity_level", float(level))
+            object.__setattr__(self, "severity", SEVERITIES[int(level + 0.5)])
+
+    @property
+    def level(self) -> float:
+        """The cirrhosis from 0 to 3, whichever way it was said; raises ValueError for an unknown word."""
+        return float(SEVERITIES.index(self.severity)) if self.severity_level is None else self.severity_level
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerOptions(_Json):
     """How to integrate: sampler name, steps, and the options that this sampler knows.
 
-    `kappa` None means the value that was calibrated for this model and number of steps.
+    What each option does, its range and its default stand in `synthesis.options`. None leaves it to that
+    default; `kappa` and `temperature` then have the value that was calibrated for this model and number
+    of steps.
     """
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset(
+        {"heun", "euler_last", "eta", "weight", "strength", "temperature"}
+    )
 
     name: str = "rft"
     steps: int = 4
@@ -63,6 +94,12 @@ class SamplerOptions(_Json):
     order: int = 2
     noise: bool = True
     guidance: float = 1.0
+    heun: bool | None = None
+    euler_last: bool | None = None
+    eta: float | None = None
+    weight: str | None = None
+    strength: float | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

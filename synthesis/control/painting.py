@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from synthesis.request import MODALITIES, SEVERITIES, SEXES, STEATOSIS_GRADES, Condition
+from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES, Condition
 
 LABEL_COUNT = 20  # values 0..19, see synthesis/phantoms/labels.py
 LIVER = 6  # the label inside which severity and steatosis are painted
@@ -31,7 +31,7 @@ ATTRIBUTES = AGE_VALUE + 1
 
 class ConditionTensors(NamedTuple):
     """planes [B, PLANES, H, W] (one-hot labels, severity and steatosis one-hot inside the
-    liver, scaled age inside bone and inside muscle);
+    liver (a severity between two grades: in shares of both), scaled age inside bone and inside muscle);
     attributes [B, ATTRIBUTES] (one-hot modality, one-hot sex, age known, age scaled).
     All zeros in a one-hot group mean "not stated"."""
 
@@ -50,10 +50,10 @@ class ConditionTensors(NamedTuple):
 def paint_arrays(
     labels: Tensor, severity: Tensor, steatosis: Tensor, modality: Tensor, sex: Tensor, age: Tensor
 ) -> ConditionTensors:
-    """Paint a batch given as integers; -1 means "not stated", and so does a NaN age.
+    """Paint a batch given as numbers; -1 means "not stated", and so does a NaN age.
 
-    labels: [B, H, W] in 0..19; severity, steatosis, modality, sex: [B] indices into SEVERITIES,
-    STEATOSIS_GRADES, MODALITIES and SEXES; age: [B] in years.
+    labels: [B, H, W] in 0..19; severity: [B] from 0 to 3, indices into SEVERITIES and what lies between;
+    steatosis, modality, sex: [B] indices into STEATOSIS_GRADES, MODALITIES and SEXES; age: [B] in years.
     """
     if labels.ndim != 3:
         raise ValueError(f"labels must be [B, H, W], got {tuple(labels.shape)}")
@@ -66,8 +66,8 @@ def paint_arrays(
     planes = torch.zeros(batch, PLANES, rows, columns, device=labels.device)
     planes.scatter_(1, labels[:, None], 1.0)
     liver = planes[:, LIVER : LIVER + 1]
-    for where, grade in ((SEVERITY_PLANES, severity), (STEATOSIS_PLANES, steatosis)):
-        planes[:, where] = _one_hot(grade, where.stop - where.start)[:, :, None, None] * liver
+    planes[:, SEVERITY_PLANES] = _shares(severity, len(SEVERITIES))[:, :, None, None] * liver
+    planes[:, STEATOSIS_PLANES] = _one_hot(steatosis, len(STEATOSIS_GRADES))[:, :, None, None] * liver
     known = torch.isfinite(age)
     scaled = torch.where(known, (age - AGE_CENTRE) / AGE_SCALE, torch.zeros_like(age)).float()
     for plane, inside in zip(range(AGE_PLANES.start, AGE_PLANES.stop), AGEING, strict=True):
@@ -91,7 +91,7 @@ def paint(labels: npt.NDArray[np.integer] | Tensor, conditions: Sequence[Conditi
         raise ValueError(f"labels must be [{len(conditions)}, H, W], got {tuple(label_tensor.shape)}")
     return paint_arrays(
         label_tensor,
-        _indices("severity", SEVERITIES, [c.severity for c in conditions]),
+        _levels(conditions),
         _indices("steatosis", STEATOSIS_GRADES, [c.steatosis for c in conditions]),
         _indices("modality", MODALITIES, [c.modality for c in conditions]),
         _indices("sex", SEXES, [c.sex for c in conditions]),
@@ -127,6 +127,28 @@ def without_lesions(tensors: ConditionTensors) -> ConditionTensors:
 def _one_hot(index: Tensor, count: int) -> Tensor:
     """[B] indices to [B, count] floats; -1 gives a row of zeros."""
     return (index.long()[:, None] == torch.arange(count, device=index.device)[None, :]).float()
+
+
+def _shares(level: Tensor, count: int) -> Tensor:
+    """[B] places on the scale 0 .. count - 1 to [B, count] shares of the two neighbouring grades.
+
+    share_k = max(0, 1 - |level - k|): at whole numbers exactly the one-hot; -1 gives a row of zeros.
+    """
+    grades = torch.arange(count, device=level.device)
+    shares = (1 - (level.float()[:, None] - grades[None, :]).abs()).clamp(min=0)
+    return shares * (level >= 0)[:, None]
+
+
+def _levels(conditions: Sequence[Condition]) -> Tensor:
+    """Each condition's severity on the scale 0 .. 3 [B]; raises ValueError for what lies outside of it."""
+    words = _indices("severity", SEVERITIES, [c.severity for c in conditions]).float()
+    for place, condition in enumerate(conditions):
+        level = condition.severity_level
+        if level is not None:
+            if not 0 <= level <= SEVEREST:
+                raise ValueError(f"severity_level must lie in 0..{SEVEREST}, got {level!r}")
+            words[place] = level
+    return words
 
 
 def _indices(name: str, choices: Sequence[object], values: Sequence[object]) -> Tensor:

@@ -12,9 +12,11 @@ from scipy import ndimage
 
 from synthesis.catalog import SAMPLERS
 from synthesis.imaging.fitting import BODY_FILL
+from synthesis.options import options_of, samplers_with
 from synthesis.phantoms import labels as L
 from synthesis.request import (
     SEED_LIMIT,
+    SEVEREST,
     SEVERITIES,
     SEXES,
     STEATOSIS_GRADES,
@@ -24,7 +26,6 @@ from synthesis.request import (
 
 STEPS = (1, 100)
 COUNTS = (1, 64)
-KAPPA = (0.0, 10.0)
 GUIDANCE = (0.0, 10.0)
 AGES = (18.0, 90.0)  # years; a recipe may say otherwise under "attributes"."age"
 LEAST_PIXELS = 12  # of an organ, for it to count as there
@@ -85,6 +86,9 @@ def preflight_settings(
         )
     if condition.severity not in SEVERITIES:
         problems.append(Problem("severity", f"Severity is one of {_either(SEVERITIES)}.", SEVERITIES[0]))
+    if condition.severity_level is not None:
+        what = "The severity (0 none, 1 low, 2 mild, 3 severe)"
+        problems += _range("severity_level", what, "", condition.severity_level, (0, SEVEREST))
     if condition.steatosis not in STEATOSIS_GRADES:
         grade = round(float(np.clip(np.nan_to_num(_number(condition.steatosis)), 0, STEATOSIS_GRADES[-1])))
         problems.append(Problem("steatosis", "The steatosis grade is 0, 1, 2 or 3.", grade))
@@ -98,10 +102,7 @@ def preflight_settings(
     problems += _range("steps", "The number of steps", "", sampler.steps, STEPS, whole=True)
     problems += _fixed_steps(sampler)
     problems += _learned_steps(sampler, recipe)
-    if sampler.kappa is not None:
-        problems += _range("kappa", "The strength of the correction (kappa)", "", sampler.kappa, KAPPA)
-    if sampler.order not in (1, 2):
-        problems.append(Problem("order", "The order of the sampler is 1 or 2.", 2))
+    problems += _option_problems(sampler)
     problems += _range("guidance", "Guidance", "", sampler.guidance, GUIDANCE)
     problems += _range("count", "The number of images", "", count, COUNTS, whole=True)
     problems += _range("seed", "The seed", "", seed, (0, SEED_LIMIT - 1), whole=True)
@@ -120,6 +121,26 @@ def _fixed_steps(sampler: SamplerOptions) -> list[Problem]:
             entry.steps,
         )
     ]
+
+
+def _option_problems(sampler: SamplerOptions) -> list[Problem]:
+    """Options out of their range, and options that this sampler does not have."""
+    own = options_of(sampler.name)
+    problems = []
+    for option in own:
+        value = getattr(sampler, option.name)
+        words = option.problem(value)
+        if words is not None:
+            problems.append(Problem(option.name, words, option.nearest(value)))
+    if sampler.name not in SAMPLERS:
+        return problems
+    label = SAMPLERS[sampler.name].label
+    for name in sorted(SamplerOptions.OPTIONAL - {option.name for option in own}):
+        if getattr(sampler, name) is not None:
+            others = " or ".join(f"\u201c{SAMPLERS[one].label}\u201d" for one in samplers_with(name))
+            words = f"The sampler \u201c{label}\u201d has no option {name}; that belongs to {others}."
+            problems.append(Problem(name, words, None))
+    return problems
 
 
 def _learned_steps(sampler: SamplerOptions, recipe: Recipe) -> list[Problem]:
@@ -232,7 +253,7 @@ def _liver_problems(labels: npt.NDArray[np.integer], condition: Condition) -> li
         return []
     words = "is shown inside the liver, and this mask has no liver."
     problems = []
-    if condition.severity in SEVERITIES[1:]:
+    if condition.severity in SEVERITIES[1:] or _number(condition.severity_level) > 0:
         problems.append(Problem("severity", f"Cirrhosis {words}", "none"))
     if condition.steatosis in STEATOSIS_GRADES[1:]:
         problems.append(Problem("steatosis", f"Steatosis {words}", 0))

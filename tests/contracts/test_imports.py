@@ -45,6 +45,7 @@ DIRECTIONS = [
         "the web side sees only the torch-free part of synthesis",
         save=(
             "synthesis.catalog",
+            "synthesis.options",
             "synthesis.request",
             "synthesis.errors",
             "synthesis.imaging",
@@ -53,7 +54,10 @@ DIRECTIONS = [
     ),
     Direction(("webapp",), ("synthesis.imaging.tensors",), "tensors.py needs torch"),
     Direction(
-        ("synthesis.catalog", "synthesis.request", "synthesis.errors", "synthesis.phantoms"),
+        (
+            *("synthesis.catalog", "synthesis.options", "synthesis.request"),
+            *("synthesis.errors", "synthesis.phantoms"),
+        ),
         HEAVY,
         "the web side imports these",
     ),

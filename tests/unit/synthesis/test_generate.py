@@ -15,6 +15,7 @@ from synthesis.checkpoints import LoadedModel, learned_grid
 from synthesis.errors import Cancelled, SynthesisError
 from synthesis.generate import generate, preview
 from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
+from synthesis.options import options_of
 from synthesis.phantoms import labels as L
 from synthesis.reproduction import differences
 from synthesis.request import Condition, SamplerOptions, SynthesisRequest
@@ -159,6 +160,59 @@ def test_the_recipe_says_everything_and_is_json(model):
     assert recipe["numerics"]["device"] == "cpu"
     assert recipe["numerics"]["dtype"] == "float32"
     assert recipe["numerics"]["threads"] == torch.get_num_threads()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "used"),
+    [
+        ({"name": "ddim"}, {"eta": 0.0}),
+        ({"name": "ddim", "eta": 0.7}, {"eta": 0.7}),
+        ({"name": "victr_literal", "weight": "sqrt_alpha"}, {"weight": "sqrt_alpha", "strength": 1.0}),
+        ({"name": "heun", "euler_last": False}, {"euler_last": False}),
+        ({"name": "rft"}, {"heun": False, "order": 2, "noise": True}),
+    ],
+)
+def test_the_recipe_holds_the_options_that_were_used(model, wanted, used):
+    sampler = generate(model, request(count=1, **wanted)).recipe["sampler"]
+    assert {name: sampler[name] for name in used} == used
+    assert set(sampler) == {"name", "steps", "times", "guidance", "kappa", "order", "noise"} | set(used)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("ddim", {"eta": 1.0}),
+        ("victr_literal", {"weight": "variance_preserving"}),
+        ("victr_literal", {"strength": 0.5}),
+        ("heun", {"euler_last": False}),
+        ("rft", {"heun": True}),
+        ("dpmpp", {"order": 3}),
+        ("shortcut", {"temperature": 0.5}),
+    ],
+)
+def test_every_option_matters_and_its_default_is_what_was_there_before(model, name, option):
+    drawing = learned(1.0) if name == "shortcut" else model
+    plain = generate(drawing, request(count=1, steps=6, name=name)).pixel_sha256
+    asked = next(iter(option))
+    default = next(one.default for one in options_of(name) if one.name == asked)
+    same = request(count=1, steps=6, name=name, **{asked: default})
+    assert generate(drawing, same).pixel_sha256 == plain
+    assert generate(drawing, request(count=1, steps=6, name=name, **option)).pixel_sha256 != plain
+
+
+def test_a_severity_between_two_grades_lies_between_their_pictures(model):
+    def at(**severity):
+        wanted = request(count=1)
+        condition = Condition(**{**wanted.condition.to_json(), "severity": "none", **severity})
+        return generate(model, replace(wanted, condition=condition))
+
+    low, mild = at(severity="low"), at(severity="mild")
+    assert at(severity_level=2.0).pixel_sha256 == mild.pixel_sha256
+    between = at(severity_level=1.25)
+    assert between.pixel_sha256 not in (low.pixel_sha256, mild.pixel_sha256)
+    assert between.recipe["condition"]["severity_level"] == 1.25
+    apart = [float(np.abs(between.images - one.images).mean()) for one in (low, mild)]
+    assert apart[0] < apart[1]
 
 
 def test_what_differs_is_said_in_words(model):

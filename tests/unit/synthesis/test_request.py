@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from synthesis.request import Condition, SamplerOptions, SynthesisRequest
+from synthesis.request import SEVERITIES, Condition, SamplerOptions, SynthesisRequest
 
 
 def request(**changes):
@@ -39,6 +39,36 @@ def test_conditions_and_samplers_go_through_json():
     assert Condition.from_json(condition.to_json()) == condition
     sampler = SamplerOptions(name="euler", steps=8)
     assert SamplerOptions.from_json(sampler.to_json()) == sampler
+
+
+def test_a_condition_of_which_no_level_is_said_is_written_as_ever():
+    assert Condition(modality="CT", severity="low").to_json() == {
+        "modality": "CT",
+        "severity": "low",
+        "steatosis": 0,
+        "age": None,
+        "sex": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("level", "word"),
+    [(0, "none"), (0.4, "none"), (0.5, "low"), (1.49, "low"), (1.5, "mild"), (2.5, "severe"), (3, "severe")],
+)
+def test_a_level_decides_and_carries_the_nearest_word(level, word):
+    condition = Condition(modality="CT", severity="none", severity_level=level)
+    assert (condition.severity, condition.level) == (word, level)
+    assert condition.to_json()["severity_level"] == float(level)
+    assert Condition.from_json(condition.to_json()) == condition
+
+
+def test_without_a_level_the_word_decides():
+    assert [Condition(modality="CT", severity=word).level for word in SEVERITIES] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("level", [-0.1, 3.1, float("nan"), "much"])
+def test_a_level_that_makes_no_sense_leaves_the_word(level):
+    assert Condition(modality="CT", severity="mild", severity_level=level).severity == "mild"
 
 
 def test_an_unknown_key_is_named():

@@ -51,6 +51,41 @@ def test_severity_is_painted_inside_the_liver_only(labels, severity, grade):
     assert painted.sum() == painted[grade].sum()
 
 
+@pytest.mark.parametrize(("level", "word"), [(0.0, "none"), (1.0, "low"), (2.0, "mild"), (3.0, "severe")])
+def test_a_whole_level_is_its_grade_to_the_last_bit(labels, level, word):
+    wanted = paint(labels, [Condition(modality="CT", severity=word, steatosis=1)])
+    got = paint(labels, [Condition(modality="CT", severity_level=level, steatosis=1)])
+    assert torch.equal(got.planes, wanted.planes)
+    assert got.planes.dtype == wanted.planes.dtype
+    assert torch.equal(got.attributes, wanted.attributes)
+
+
+@pytest.mark.parametrize(
+    ("level", "shares"), [(0.25, [0.75, 0.25, 0, 0]), (1.5, [0, 0.5, 0.5, 0]), (2.75, [0, 0, 0.25, 0.75])]
+)
+def test_between_two_grades_each_has_its_share(labels, level, shares):
+    planes, _ = paint(labels, [Condition(modality="CT", severity_level=level)])
+    painted = planes[0, SEVERITY_PLANES]
+    assert painted[:, 2, 2].tolist() == shares
+    assert torch.all(painted[:, labels[0] != names.LIVER] == 0)
+
+
+def test_a_mixed_batch_and_one_that_states_no_severity(labels):
+    both = np.concatenate([labels, labels])
+    planes, _ = paint(
+        both, [Condition(modality="CT", severity_level=2.5), Condition(modality="CT", severity="low")]
+    )
+    assert planes[:, SEVERITY_PLANES, 2, 2].tolist() == [[0, 0, 0.5, 0.5], [0, 1, 0, 0]]
+    unstated, _ = paint(labels, [Condition(modality="CT", severity=None)])
+    assert unstated[:, SEVERITY_PLANES].sum() == 0
+
+
+@pytest.mark.parametrize("level", [-0.5, 3.5, float("nan")])
+def test_a_level_outside_of_the_scale_is_refused(labels, level):
+    with pytest.raises(ValueError, match="severity_level"):
+        paint(labels, [Condition(modality="CT", severity_level=level)])
+
+
 def test_steatosis_is_painted_too(labels):
     planes, _ = paint(labels, [Condition(modality="T2", steatosis=2)])
     assert planes[0, STEATOSIS_PLANES].sum((1, 2)).tolist() == [0, 0, 8, 0]

@@ -50,6 +50,8 @@ def test_what_the_model_was_trained_for_passes():
         (with_condition(modality="PET"), "modality", "CT", "CT, T1 or T2, not PET"),
         (with_condition(modality="MR T2w"), "modality", "T2", "not MR T2w"),
         (with_condition(severity="terrible"), "severity", "none", "none, low, mild or severe"),
+        (with_condition(severity_level=3.4), "severity_level", 3.0, "between 0 and 3, not 3.4"),
+        (with_condition(severity_level="much"), "severity_level", 0.0, "not much"),
         (with_condition(steatosis=7), "steatosis", 3, "0, 1, 2 or 3"),
         (with_condition(age=12), "age", 18.0, "between 18 and 90 years, not 12"),
         (with_condition(age=float("nan")), "age", 18.0, "between 18 and 90"),
