@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from synthesis.control.painting import ConditionTensors, paint_arrays
+from synthesis.control.painting import paint_arrays
 from synthesis.imaging.intensity import Normalisation
+from synthesis.networks import Network
 from synthesis.phantoms import labels as names
-from synthesis.request import MODALITIES
+from synthesis.request import MODALITIES, SEVERITIES, SEXES, Condition
+from training.latents import MEAN_FILE, STD_FILE, key_of
 
 ENCLOSED_AIR = 128  # bit of a stored label: air inside the body (gas in stomach or bowel)
 COLUMNS = (
@@ -46,18 +48,22 @@ class MaskDropout:
     seldom_labelled: float = 0.2
     liver_alone: float = 0.15
     attribute: float = 0.1  # chance that severity, steatosis, age and sex go unstated, each
+    prompt: float = 0.0  # chance that nothing that guidance strengthens is stated; for networks with prompts
 
     def __post_init__(self) -> None:
         total = self.whole + self.random_labels + self.seldom_labelled + self.liver_alone
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the mask regimes must add up to 1, got {total}")
+        if not 0 <= self.prompt <= 1:
+            raise ValueError(f"prompt: expected a chance between 0 and 1, got {self.prompt}")
 
 
 class Batch(NamedTuple):
-    """images [B, 1, H, W] on the network's scale; the condition; labels [B, H, W] as they truly are."""
+    """images: states on the network's scale, [B, 1, H, W] or latents [B, C, h, w]; the condition, a
+    ConditionBatch of the network; labels [B, H, W] as they truly are, on the grid of the image."""
 
     images: Tensor
-    condition: ConditionTensors
+    condition: Any
     labels: Tensor
 
 
@@ -65,11 +71,14 @@ class PhantomShards:
     """The phantoms under a folder of shards, which may still be growing.
 
     A shard is a folder with images.npy [n, H, W] float16 in HU or signal, labels.npy [n, H, W]
-    uint8 and attributes.npy [n, len(COLUMNS)] float64; `training.prepare` writes them.
+    uint8 and attributes.npy [n, len(COLUMNS)] float64; `training.prepare` writes them. With `latents`,
+    the key of an encoder (training/latents.py), a shard counts once it has that encoder's latents.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, latents: str = "") -> None:
         self.folder = folder
+        self.latents = latents
+        self._encoded: list[tuple[npt.NDArray, npt.NDArray]] = []
         self._shards: list[tuple[npt.NDArray, npt.NDArray, npt.NDArray]] = []
         self._names: list[str] = []
         self.refresh()
@@ -77,13 +86,19 @@ class PhantomShards:
     def refresh(self) -> None:
         """Take in the shards that were finished since the last look, in the order of their names."""
         for shard in sorted(self.folder.glob("shard-*")):
-            if shard.name not in self._names and shard.is_dir():
+            if shard.name not in self._names and shard.is_dir() and self._is_ready(shard):
                 arrays = [np.load(shard / f"{part}.npy", mmap_mode="r") for part in ("images", "labels")]
                 self._shards.append((arrays[0], arrays[1], np.load(shard / "attributes.npy")))
                 self._names.append(shard.name)
+                if self.latents:
+                    mean, std = (np.load(shard / name, mmap_mode="r") for name in (MEAN_FILE, STD_FILE))
+                    self._encoded.append((mean, std))
         self._ends = (
             np.cumsum([len(rows) for _, _, rows in self._shards]) if self._shards else np.zeros(0, int)
         )
+
+    def _is_ready(self, shard: Path) -> bool:
+        return not self.latents or key_of(shard) == self.latents
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -95,13 +110,22 @@ class PhantomShards:
     def take(self, indices: npt.NDArray) -> tuple[npt.NDArray, Labels, npt.NDArray]:
         """images [n, H, W] float32, labels [n, H, W] with their ENCLOSED_AIR bit, attributes [n, columns]."""
         images, labels, attributes = [], [], []
-        for index in indices:
-            shard = int(np.searchsorted(self._ends, index, side="right"))
-            row = int(index) - (int(self._ends[shard - 1]) if shard else 0)
+        for shard, row in map(self._place, indices):
             images.append(np.asarray(self._shards[shard][0][row], np.float32))
             labels.append(np.asarray(self._shards[shard][1][row]))
             attributes.append(self._shards[shard][2][row])
         return np.stack(images), np.stack(labels), np.stack(attributes)
+
+    def take_latents(self, indices: npt.NDArray) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation [n, C, h, w] float32 of the latents; only with an encoder's key."""
+        rows = [[part[row] for part in self._encoded[shard]] for shard, row in map(self._place, indices)]
+        mean, std = (np.stack([np.asarray(row[part], np.float32) for row in rows]) for part in (0, 1))
+        return torch.from_numpy(mean), torch.from_numpy(std)
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """Which shard a phantom lies in, and where."""
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        return shard, int(index) - (int(self._ends[shard - 1]) if shard else 0)
 
 
 def batch_at(
@@ -113,22 +137,72 @@ def batch_at(
     seed: int,
     step: int,
     rank: int = 0,
+    network: Network | None = None,
+    latents: str = "mean",
 ) -> Batch:
-    """The batch of one step: a function of (seed, step, rank) and of the shards alone."""
+    """The batch of one step: a function of (seed, step, rank), of the shards and the network alone.
+
+    `network` reads the condition in its own way; without one it is painted as the small U-Net's. With
+    shards that have latents the states are their means or, with latents = "sample", draws from them.
+    """
     if len(shards) == 0:
-        raise ValueError(f"there are no phantoms under {shards.folder}; run training.prepare first")
+        what, more = (
+            ("latents of this model's encoder", " --latents MODEL") if shards.latents else ("phantoms", "")
+        )
+        raise ValueError(f"there are no {what} under {shards.folder}; run training.prepare{more} first")
     rng = np.random.default_rng((seed, step, rank))
-    images, stored, rows = shards.take(rng.integers(0, len(shards), size))
+    indices = rng.integers(0, len(shards), size)
+    images, stored, rows = shards.take(indices)
     given = np.stack([drop_labels(mask, rng, dropout) for mask in stored])
+    attributes = _attributes(rows, rng, dropout.attribute)
+    truth = torch.from_numpy(stored & ~np.uint8(ENCLOSED_AIR)).long()
+    if network is None:
+        condition: Any = paint_arrays(torch.from_numpy(given), *attributes)
+    else:
+        condition = network.condition(given, conditions_of(*attributes))
+        condition = _unstate(network, condition, rng.random(size) < dropout.prompt)
+    if shards.latents:
+        mean, std = shards.take_latents(indices)
+        if latents == "sample":
+            mean = mean + std * torch.from_numpy(rng.standard_normal(mean.shape, np.float32))
+        return Batch(mean, condition, truth)
     scaled = np.stack(
         [
             normalisation[MODALITIES[int(row[1])]].forward(image)
             for image, row in zip(images, rows, strict=True)
         ]
     )
-    condition = paint_arrays(torch.from_numpy(given), *_attributes(rows, rng, dropout.attribute))
-    truth = torch.from_numpy(stored & ~np.uint8(ENCLOSED_AIR)).long()
     return Batch(torch.from_numpy(scaled)[:, None], condition, truth)
+
+
+def conditions_of(
+    severity: Tensor, steatosis: Tensor, modality: Tensor, sex: Tensor, age: Tensor
+) -> list[Condition]:
+    """The words of a request for numbers as `paint_arrays` takes them; None where something is not stated."""
+    found = []
+    for grade, fat, kind, gender, years in zip(
+        severity.tolist(), steatosis.tolist(), modality.tolist(), sex.tolist(), age.tolist(), strict=True
+    ):
+        values: dict[str, Any] = {
+            "modality": MODALITIES[kind],
+            "severity": SEVERITIES[grade] if grade >= 0 else None,
+            "steatosis": fat if fat >= 0 else None,
+            "sex": SEXES[gender] if gender >= 0 else None,
+            "age": None if np.isnan(years) else years,
+        }
+        found.append(Condition(**values))
+    return found
+
+
+def _unstate(network: Network, condition: Any, dropped: npt.NDArray[np.bool_]) -> Any:
+    """The condition with some items replaced by what guidance starts from."""
+    if not dropped.any():
+        return condition
+    where = torch.from_numpy(dropped)
+    pairs = zip(condition, network.unconditional(condition), strict=True)
+    return type(condition)(
+        *(torch.where(where.to(c.device).reshape(-1, *[1] * (c.ndim - 1)), u, c) for c, u in pairs)
+    )
 
 
 def drop_labels(stored: Labels, rng: np.random.Generator, dropout: MaskDropout) -> Labels:

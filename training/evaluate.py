@@ -22,6 +22,7 @@ from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.metrics.judges import Judges, load_judges
 from training.held_out import Setting, cached_images, content_key, held_out
 from training.measures import describe, kid_between, measure, severity_at_fixed_mask, truth_of
+from training.recipe import find_model
 
 CASES = 512
 FIXED_MASKS = 128  # masks on which all four severities are asked
@@ -182,11 +183,6 @@ def table(report: dict[str, Any]) -> str:
 
 def _shape(model: LoadedModel) -> tuple[int, int]:
     return int(model.recipe["image"]["rows"]), int(model.recipe["image"]["columns"])
-
-
-def find_model(name: str) -> Path:
-    """The folder of a shipped model's name, or the path that was given."""
-    return Path(name) if Path(name).exists() else Path("weights") / name
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import yaml
 from synthesis.adapters import AdapterOptions
 from synthesis.backbones.unet import Options
 from synthesis.imaging.intensity import Normalisation
+from synthesis.variance_preserving import NoiseSchedule
 from training.data import MaskDropout
 from training.fisher import SELECTIONS
 
@@ -38,7 +39,7 @@ class FlowSettings:
             raise ValueError("the weights of the terms must not be negative")
         if not self.data_range > 0:
             raise ValueError(f"data_range: expected a number above 0, got {self.data_range}")
-        if (self.weight_l2 or self.weight_ssim) and self.name in ("shortcut", "region_contrast"):
+        if (self.weight_l2 or self.weight_ssim) and self.name in ("shortcut", "region_contrast", "epsilon"):
             raise ValueError(f"weight_l2 and weight_ssim: {self.name} has no such terms")
 
 
@@ -122,12 +123,31 @@ class ConsistencySettings(FlowSettings):
             raise ValueError("the weights of the terms must not be negative")
 
 
+@dataclass(frozen=True, kw_only=True)
+class EpsilonSettings(FlowSettings):
+    """Plain diffusion: the noise schedule; times are its training steps, evenly drawn."""
+
+    name: str = "epsilon"
+    beta_start: float = 0.00085  # Stable Diffusion's
+    beta_end: float = 0.012
+    kind: str = "scaled_linear"
+    training_steps: int = 1000
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """alpha_bar of every training step."""
+        return NoiseSchedule.of(
+            beta_start=self.beta_start, beta_end=self.beta_end, kind=self.kind, steps=self.training_steps
+        )
+
+
 OBJECTIVE_SETTINGS: Mapping[str, type[FlowSettings]] = {
     "flow": FlowSettings,
     "shortcut": ShortcutSettings,
     "region_contrast": RegionContrastSettings,
     "ewc": EwcSettings,
     "consistency": ConsistencySettings,
+    "epsilon": EpsilonSettings,
 }
 
 
@@ -202,6 +222,11 @@ def load_recipe(path: Path | str) -> Recipe:
     if not path.suffix:
         path = RECIPES / f"{path}.yaml"
     return recipe_from(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def find_model(name: str) -> Path:
+    """The folder of a shipped model's name, or the path that was given."""
+    return Path(name) if Path(name).exists() else Path("weights") / name
 
 
 def recipe_from(values: Mapping[str, Any]) -> Recipe:

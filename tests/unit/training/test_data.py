@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthesis.backbones.unet import UNet
 from synthesis.control.painting import LABEL_COUNT, SEVERITY_PLANES
 from synthesis.phantoms import abdomen
 from synthesis.phantoms import labels as names
@@ -122,3 +123,31 @@ def test_shards_hold_the_phantoms_they_name(small_recipe, tmp_path):
 def test_an_empty_folder_is_said_plainly(small_recipe, tmp_path):
     with pytest.raises(ValueError, match=r"training\.prepare"):
         batch_at(PhantomShards(tmp_path), small_recipe.normalisation, MaskDropout(), size=1, seed=0, step=0)
+
+
+def test_a_network_reads_the_condition_from_words_as_it_is_painted_from_numbers(small_recipe, phantom_folder):
+    shards, network = PhantomShards(phantom_folder), UNet(small_recipe.backbone)
+    settings = {"size": 16, "seed": 1, "step": 7}
+    painted = batch_at(shards, small_recipe.normalisation, MaskDropout(), **settings)
+    read = batch_at(shards, small_recipe.normalisation, MaskDropout(), network=network, **settings)
+    assert torch.equal(painted.images, read.images)
+    for one, other in zip(painted.condition, read.condition, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_some_items_say_nothing_for_guidance_to_start_from(small_recipe, phantom_folder):
+    shards, network = PhantomShards(phantom_folder), UNet(small_recipe.backbone)
+
+    def severity(prompt):
+        dropout = MaskDropout(whole=1, random_labels=0, seldom_labelled=0, liver_alone=0, prompt=prompt)
+        batch = batch_at(
+            shards, small_recipe.normalisation, dropout, size=64, seed=1, step=0, network=network
+        )
+        return batch.condition.planes[:, SEVERITY_PLANES].flatten(1).sum(1) > 0
+
+    always, half = severity(0.0), severity(0.5)
+    assert not severity(1.0).any()
+    assert not (half & ~always).any()
+    assert half.sum() / always.sum() == pytest.approx(0.5, abs=0.2)
+    with pytest.raises(ValueError, match="prompt"):
+        MaskDropout(prompt=1.5)
