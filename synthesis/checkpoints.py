@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,16 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from synthesis.catalog import BACKBONES
 from synthesis.errors import SynthesisError
 from synthesis.imaging.intensity import Normalisation, normalisations
 from synthesis.networks import Network
-
-WEIGHTS_FILE = "model.safetensors"
-HASH_FILE = "model.sha256"  # the digest of WEIGHTS_FILE, as `sha256sum` writes it
+from synthesis.packing import HASH_FILE as HASH_FILE
+from synthesis.packing import WEIGHTS_FILE as WEIGHTS_FILE
+from synthesis.packing import component_sizes, empty_weights, fill, read_packed, write_packed
+from synthesis.packing import file_sha256 as file_sha256
 
 
 @dataclass(frozen=True)
@@ -83,31 +80,27 @@ class LoadedModel:
 
 
 def save_model(folder: Path | str, network: Network, recipe: Mapping[str, Any]) -> str:
-    """Write network (fp16) and recipe to folder/model.safetensors and its digest; the digest is returned.
+    """Write network, recipe and tokenizers to folder/model.safetensors and its digest, which is returned.
 
+    A network that was trained here is written in fp16, one from elsewhere (in latents) in its own types.
     The network's own options replace whatever the recipe says under "backbone".
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    kept = network.state_dict()
+    if not network.in_latents:
+        kept = {name: tensor.to("cpu", torch.float16) for name, tensor in kept.items()}
     full = dict(recipe) | {"backbone": network.recipe()}
-    tensors = {
-        name: tensor.detach().to("cpu", torch.float16).contiguous()
-        for name, tensor in network.state_dict().items()
-    }
-    part = folder / (WEIGHTS_FILE + ".part")
-    save_file(tensors, part, metadata={"recipe": json.dumps(full, sort_keys=True)})
-    part.chmod(0o644)  # safetensors writes private files; a shipped model is for every reader
-    digest = file_sha256(part)
-    part.replace(folder / WEIGHTS_FILE)
-    (folder / HASH_FILE).write_text(f"{digest}  {WEIGHTS_FILE}\n", encoding="ascii")
-    return digest
+    sizes = component_sizes(kept, getattr(network.options, "components", ()))
+    if sizes:
+        full["components"] = sizes
+    return write_packed(Path(folder), kept, full, network.tokenizers)
 
 
 def load_model(
-    folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32
 ) -> LoadedModel:
     """The model in that folder, in evaluation mode; `folder` may also be the .safetensors file itself.
 
+    dtype: what the weights are in memory; None leaves them as they are in the file, and mapped from it.
     Raises SynthesisError, in a plain sentence, where the file is missing, is not safetensors (a
     pickle is never opened), carries no recipe, does not fit its recipe, or is not the file whose
     digest stands beside it.
@@ -119,20 +112,29 @@ def load_model(
         raise SynthesisError(f"There is no model at {path}.")
     digest = file_sha256(path)
     _check_digest(path, digest)
-    recipe, tensors = _read(path)
-    network = build_network(recipe)
+    packed = read_packed(path)
+    network = empty_network(packed.recipe)
     try:
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except RuntimeError as problem:
-        raise SynthesisError(f"The weights in {path.name} do not fit the recipe they carry.") from problem
+        fill(network, packed.tensors, dtype=dtype)
+        network.use_tokenizers(packed.tokenizers)
+    except ValueError as problem:
+        raise SynthesisError(
+            f"The weights in {path.name} do not fit the recipe they carry ({problem})."
+        ) from problem
     network = network.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    return LoadedModel(network, recipe, digest, normalisations(recipe))
+    return LoadedModel(network, packed.recipe, digest, normalisations(packed.recipe))
 
 
 def read_recipe(path: Path | str) -> dict[str, Any]:
     """Only the recipe of a model file, without building the network."""
     path = Path(path)
-    return _read(path / WEIGHTS_FILE if path.is_dir() else path, tensors=False)[0]
+    return read_packed(path / WEIGHTS_FILE if path.is_dir() else path, tensors=False).recipe
+
+
+def empty_network(recipe: Mapping[str, Any]) -> Network:
+    """The network of a recipe with its weights on the meta device: built at once, whatever its size."""
+    with empty_weights():
+        return build_network(recipe)
 
 
 def build_network(recipe: Mapping[str, Any]) -> Network:
@@ -186,12 +188,6 @@ def learned_grid(steps: int, *, segments: int, shift: float) -> list[float]:
     return [0.0, *(grid[end] for _, end in sorted(pieces))]
 
 
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _check_digest(path: Path, digest: str) -> None:
     expected = path.parent / HASH_FILE
     if expected.is_file() and expected.read_text(encoding="ascii").split()[0] != digest:
@@ -199,23 +195,6 @@ def _check_digest(path: Path, digest: str) -> None:
             f"The weights in {path.name} are not the ones that were published: their SHA-256 differs "
             f"from {HASH_FILE}. They were not loaded."
         )
-
-
-def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            found = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
-    except (SafetensorError, OSError) as problem:
-        raise SynthesisError(
-            f"{path.name} is not a safetensors file. Pickled checkpoints (.pt, .ckpt, .bin) are not opened, "
-            "because opening one can run code."
-        ) from problem
-    try:
-        recipe = json.loads(metadata["recipe"])
-    except (KeyError, json.JSONDecodeError) as problem:
-        raise SynthesisError(f"{path.name} carries no recipe, so it is not known how to run it.") from problem
-    return recipe, found
 
 
 def _at_steps(table: Mapping[str, float], steps: int, default: float) -> float:
