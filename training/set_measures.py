@@ -163,8 +163,8 @@ def _radiomics(
     for modality, members in by_modality(made_cases).items():
         low, high = WINDOWS[modality]
         x, y = (
-            radiomics(model.denormalise(images[which], modality), low=low, high=high)
-            for images, which in ((made, members), (real, others.get(modality, [])))
+            radiomics(list(model.denormalise(images[which], modality)), low=low, high=high)
+            for images, which in ((made, members), (real, others[modality]))
         )
         distance = radiomics_distance(x, y, seed=seed)
         found[modality] = {**asdict(distance.fid), "log": distance.log, "features": distance.features}
