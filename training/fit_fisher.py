@@ -18,7 +18,7 @@ from synthesis.paths import interpolate
 from training.data import PhantomShards, batch_at
 from training.evaluate import find_model
 from training.fisher import fisher_label_free, ranked, save_fisher
-from training.flow_path import draw_times
+from training.flow_path import draw_times, start_of
 from training.recipe import Recipe, load_recipe
 
 BATCH = 8
@@ -32,7 +32,7 @@ def outputs(
     for step in range(-(-samples // BATCH)):
         batch = batch_at(shards, recipe.normalisation, recipe.mask_dropout, size=BATCH, seed=seed, step=step)
         n = torch.randn(batch.images.shape, generator=generator)
-        t = draw_times(len(batch.images), recipe.objective, generator)
+        t = draw_times(len(batch.images), recipe.objective, generator, start_of(network))
         x_t = interpolate(n, batch.images, t)
         yield lambda x_t=x_t, t=t, batch=batch: network(x_t, t, *batch.condition)  # type: ignore[misc]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 from monai.losses import SSIMLoss
-from torch import Tensor
+from peft import PeftModel
+from torch import Tensor, nn
 
-from synthesis.paths import posterior_mean
+from synthesis.paths import posterior_mean, time_like
 
 if TYPE_CHECKING:
     from training.recipe import FlowSettings
@@ -17,17 +18,44 @@ if TYPE_CHECKING:
 SSIM_WINDOW = 11  # pixels, as in Wang et al. 2004
 
 
-def draw_times(count: int, settings: FlowSettings, generator: torch.Generator) -> Tensor:
+def draw_times(count: int, settings: FlowSettings, generator: torch.Generator, start: float = 0.0) -> Tensor:
     """Logit-normal times in (0, 1), a share uniform and a share exactly 0 instead: [count].
 
     Every sampler begins at t = 0, which a logit-normal law never visits: an organ that starts with
-    the wrong mean keeps it, for later calls trust what they are given.
+    the wrong mean keeps it, for later calls trust what they are given. For a network that begins at a
+    later `start` the same law lies on start..1.
     """
     normal = torch.sigmoid(settings.time_mean + settings.time_std * torch.randn(count, generator=generator))
     uniform = torch.rand(count, generator=generator)
     which = torch.rand(count, generator=generator)
-    start, even = settings.time_start, settings.time_start + settings.time_uniform
-    return torch.where(which < start, torch.zeros(count), torch.where(which < even, uniform, normal))
+    first, even = settings.time_start, settings.time_start + settings.time_uniform
+    times = torch.where(which < first, torch.zeros(count), torch.where(which < even, uniform, normal))
+    return start + (1 - start) * times
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """The network itself, out of the wrappers that several devices and adapters need."""
+    inner: Any = getattr(network, "module", network)
+    return cast("nn.Module", inner.get_base_model() if isinstance(inner, PeftModel) else inner)
+
+
+def start_of(network: nn.Module) -> float:
+    """The time where this network begins, 0 for all that says nothing of it."""
+    return float(getattr(plain(network), "start", 0.0))
+
+
+def native_weights(t: Tensor, network: nn.Module) -> Tensor:
+    """What a velocity's squared error is multiplied by to be that of the network's own prediction: [B].
+
+    epsilon: n_hat = x - t v, so t^2. v_prediction: ((2 t - 1) x - r^2 v) / r, r^2 = t^2 + (1 - t)^2, so r^2.
+    flow: 1. (synthesis/variance_preserving.py)
+    """
+    prediction = getattr(getattr(plain(network), "options", None), "prediction", "flow")
+    if prediction == "epsilon":
+        return t**2
+    if prediction == "v_prediction":
+        return t**2 + (1 - t) ** 2
+    return torch.ones_like(t)
 
 
 def region_weights(labels: Tensor, settings: FlowSettings, size: tuple[int, int] | None = None) -> Tensor:
@@ -41,18 +69,29 @@ def region_weights(labels: Tensor, settings: FlowSettings, size: tuple[int, int]
     return weights[:, None] if size is None else shrink_mask(weights[:, None], size)
 
 
-def weighted_error(v: Tensor, target: Tensor, labels: Tensor, settings: FlowSettings) -> Tensor:
+def weighted_error(
+    v: Tensor, target: Tensor, labels: Tensor, settings: FlowSettings, of_items: Tensor | None = None
+) -> Tensor:
     """sum w |v - target|^2 / sum w, with the weights of the regions that `labels` [B, H, W] name.
 
-    v, target: [B, C, h, w], on the labels' grid or on one smaller by a whole factor.
+    v, target: [B, C, h, w], on the labels' grid or on one smaller by a whole factor. `of_items` [B]
+    multiplies the error of each item, without a change of the divisor.
     """
     weights = region_weights(labels, settings, (v.shape[2], v.shape[3]))
     error = (v.float() - target) ** 2
+    if of_items is not None:
+        error = error * time_like(of_items, error)
     return (weights * error).sum() / (weights.sum() * v.shape[1])
 
 
 def path_loss(
-    v: Tensor, x_t: Tensor, t: Tensor, ends: tuple[Tensor, Tensor], labels: Tensor, settings: FlowSettings
+    v: Tensor,
+    x_t: Tensor,
+    t: Tensor,
+    ends: tuple[Tensor, Tensor],
+    labels: Tensor,
+    settings: FlowSettings,
+    network: nn.Module | None = None,
 ) -> Tensor:
     """Stage 1's loss at one time: L_flow + w_2 |x1_hat - x_1|^2 + w_ssim (1 - SSIM(x1_hat, x_1)).
 
@@ -60,10 +99,13 @@ def path_loss(
     (1 - t) v. As x1_hat - x_1 = (1 - t)(v - (x_1 - n)), the squared error of the image is (1 - t)^2 times
     that of the velocity: the term asks for nothing new, it only weighs early times more, and leaves the
     optimum where it is. SSIM does not: it is no quadratic form of the error, so under it v is no longer
-    exactly a conditional mean (math.md section 1.5). A weight of 0 leaves its term out.
+    exactly a conditional mean (math.md section 1.5). A weight of 0 leaves its term out. With
+    settings.loss_on = "native" L_flow is the error of what `network` predicts itself (`native_weights`).
     """
     n, x_1 = ends
-    loss = weighted_error(v, x_1 - n, labels, settings)
+    native = settings.loss_on == "native" and network is not None
+    of_items = native_weights(t, cast("nn.Module", network)) if native else None
+    loss = weighted_error(v, x_1 - n, labels, settings, of_items)
     if not settings.weight_l2 and not settings.weight_ssim:
         return loss
     estimate = posterior_mean(x_t, v.float(), t)

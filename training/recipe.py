@@ -33,8 +33,11 @@ class FlowSettings:
     weight_l2: float = 0.0  # w_2, of the squared error of the expected image
     weight_ssim: float = 0.0  # w_ssim, of 1 - SSIM of the expected image
     data_range: float = 2.0  # of the network's scale, for SSIM
+    loss_on: str = "velocity"  # or "native": what the network predicts itself, which weighs times differently
 
     def __post_init__(self) -> None:
+        if self.loss_on not in ("velocity", "native"):
+            raise ValueError(f'loss_on: expected "velocity" or "native", got {self.loss_on!r}')
         if min(self.weight_l2, self.weight_ssim) < 0:
             raise ValueError("the weights of the terms must not be negative")
         if not self.data_range > 0:

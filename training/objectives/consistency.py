@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthesis.paths import interpolate, posterior_mean
-from training.flow_path import draw_times, path_loss, unlikeness
+from training.flow_path import draw_times, path_loss, start_of, unlikeness
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -35,13 +35,13 @@ def consistency(
     """
     x_1 = batch.images
     n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
-    t = draw_times(x_1.shape[0], settings, generator).to(x_1.device)
+    t = draw_times(x_1.shape[0], settings, generator, start_of(network)).to(x_1.device)
     later = t + (1 - t) * torch.rand(t.shape, generator=generator).to(x_1.device)
     x_t = interpolate(n, x_1, t)
     layers = settings.layers if settings.weight_consistency else ()
     with hidden(network, layers) as adapted:
         v = network(x_t, t, *batch.condition).float()
-    loss = path_loss(v, x_t, t, (n, x_1), batch.labels, settings)
+    loss = path_loss(v, x_t, t, (n, x_1), batch.labels, settings, network)
     if settings.weight_consistency:
         base = base_activations(network, state, layers, (x_t, t, *batch.condition))
         loss = loss + settings.weight_consistency * feature_loss(adapted, base)

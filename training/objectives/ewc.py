@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from synthesis.paths import interpolate
 from training.fisher import load_fisher
-from training.flow_path import draw_times, path_loss
+from training.flow_path import draw_times, path_loss, plain, start_of
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -34,14 +34,14 @@ def ewc(
     """
     if state.origin is None:
         raise ValueError("ewc: expected the network of init_from as the run's origin, got none")
-    anchor = dict(_plain(state.origin).named_parameters())
+    anchor = dict(plain(state.origin).named_parameters())
     x_1 = batch.images
     n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
-    t = draw_times(x_1.shape[0], settings, generator).to(x_1.device)
+    t = draw_times(x_1.shape[0], settings, generator, start_of(network)).to(x_1.device)
     x_t = interpolate(n, x_1, t)
     v = network(x_t, t, *batch.condition)
-    learned = path_loss(v, x_t, t, (n, x_1), batch.labels, settings)
-    kept = penalty(_plain(network), anchor, _fisher(settings.fisher))
+    learned = path_loss(v, x_t, t, (n, x_1), batch.labels, settings, network)
+    kept = penalty(plain(network), anchor, _fisher(settings.fisher))
     return learned + settings.strength * kept
 
 
@@ -65,8 +65,3 @@ def penalty(network: nn.Module, anchor: Mapping[str, Tensor], fisher: Mapping[st
 @lru_cache(maxsize=1)
 def _fisher(path: str) -> Mapping[str, Tensor]:
     return load_fisher(Path(path))
-
-
-def _plain(network: nn.Module) -> nn.Module:
-    """The network itself, out of the wrapper that several devices need."""
-    return cast("nn.Module", getattr(network, "module", network))

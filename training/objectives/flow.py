@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from synthesis.paths import interpolate
-from training.flow_path import draw_times, path_loss
+from training.flow_path import draw_times, path_loss, start_of
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -32,7 +32,7 @@ def flow(
     """
     x_1 = batch.images
     n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
-    t = draw_times(x_1.shape[0], settings, generator).to(x_1.device)
+    t = draw_times(x_1.shape[0], settings, generator, start_of(network)).to(x_1.device)
     x_t = interpolate(n, x_1, t)
     v = network(x_t, t, *batch.condition)
-    return path_loss(v, x_t, t, (n, x_1), batch.labels, settings)
+    return path_loss(v, x_t, t, (n, x_1), batch.labels, settings, network)

@@ -1,18 +1,22 @@
 """Stage 1: the flow with terms of the expected image, held weights and chosen layers in one recipe."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
 
 from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import load_model
 from synthesis.paths import interpolate
+from synthesis.variance_preserving import scale, velocity_from_prediction
 from tests.factories_models import tiny_model
 from tests.unit.synthesis.oracles import gaussian
 from training.data import PhantomShards, batch_at
 from training.fisher import save_fisher
-from training.flow_path import path_loss, region_weights, weighted_error
+from training.flow_path import draw_times, path_loss, region_weights, start_of, weighted_error
 from training.objectives import OBJECTIVES
 from training.recipe import FlowSettings, load_recipe, recipe_from
 from training.run_state import RunState
@@ -137,10 +141,48 @@ def test_a_run_of_stage_one_moves_the_chosen_layers_alone(small_recipe, phantom_
     assert {name for name in after if not torch.equal(after[name], before[name])} == chosen
 
 
+class Predicts(nn.Module):
+    """A network of which only its kind of prediction and its first time are known."""
+
+    def __init__(self, prediction, start=0.064):
+        super().__init__()
+        self.options, self.start = SimpleNamespace(prediction=prediction), start
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "flow"])
+def test_the_loss_on_the_networks_own_prediction_is_its_squared_error(prediction):
+    """Two answers of such a network, turned into velocities as it is when it is run as a flow."""
+    generator = seeded(0)
+    n, x_1, answer = (torch.randn((1, 1, 12, 12), generator=generator).double() for _ in range(3))
+    for t in (0.1, 0.5, 0.93):
+        x_t = interpolate(n, x_1, t)
+        r = scale(t)
+        truth = {"epsilon": n, "v_prediction": (t * n - (1 - t) * x_1) / r, "flow": x_1 - n}[prediction]
+        v = answer if prediction == "flow" else velocity_from_prediction(x_t, answer, t, prediction)
+        labels, settings = torch.zeros(1, 12, 12, dtype=torch.long), replace(PLAIN, loss_on="native")
+        loss = path_loss(v, x_t, torch.tensor([t]), (n, x_1), labels, settings, Predicts(prediction))
+        assert loss.item() == pytest.approx(((answer - truth) ** 2).mean().item(), rel=1e-4)
+
+
+def test_times_begin_where_the_network_does_also_behind_an_adapter():
+    settings = FlowSettings(time_uniform=0.5, time_start=0.2)
+    network = Predicts("epsilon")
+    network.layer = nn.Linear(2, 2)
+    adapted = get_peft_model(network, LoraConfig(r=1, target_modules=["layer"]))
+    for one in (network, adapted):
+        times = draw_times(1000, settings, seeded(0), start_of(one))
+        assert times.min().item() == pytest.approx(0.064)
+        assert (times == times.min()).float().mean().item() == pytest.approx(0.2, abs=0.05)
+        assert times.max() < 1
+    assert start_of(nn.Linear(1, 1)) == 0
+
+
 def test_weights_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="negative"):
         FlowSettings(weight_l2=-1)
     with pytest.raises(ValueError, match="data_range"):
         FlowSettings(data_range=0)
+    with pytest.raises(ValueError, match="loss_on"):
+        FlowSettings(loss_on="epsilon")
     with pytest.raises(ValueError, match="weight_ssim"):
         recipe_from({"objective": {"name": "shortcut", "weight_ssim": 1.0}})
