@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from training.objectives.consistency import consistency
+from training.objectives.epsilon import epsilon
 from training.objectives.ewc import ewc
 from training.objectives.flow import flow
 from training.objectives.region_contrast import region_contrast
@@ -16,4 +17,5 @@ OBJECTIVES: dict[str, Callable[..., Any]] = {
     "region_contrast": region_contrast,
     "ewc": ewc,
     "consistency": consistency,
+    "epsilon": epsilon,
 }
