@@ -1,5 +1,7 @@
 """Requests, jobs and results: what was asked for, the work it takes, and what came of it."""
 
+from typing import Any
+
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -16,6 +18,14 @@ class SynthesisRequest(Record):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="synthesis_requests"
     )
     model = models.ForeignKey("registry.GenerativeModel", on_delete=models.PROTECT, related_name="requests")
+    adapter = models.ForeignKey(
+        "registry.Adapter",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="requests",
+        help_text=_("What lies on the model; empty for the model as it was trained."),
+    )
     case = models.ForeignKey(
         "cases.Case",
         on_delete=models.SET_NULL,
@@ -55,6 +65,11 @@ class SynthesisRequest(Record):
     def __str__(self) -> str:
         """The request in a few words, for admin and logs."""
         return f"request {str(self.id)[:8]}"
+
+    @property
+    def label_set(self) -> list[dict[str, Any]]:
+        """What the values of its label map mean: the model's labels, or its adapter's."""
+        return self.model.label_set_with(self.adapter)
 
 
 class Job(Record):

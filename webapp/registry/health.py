@@ -4,19 +4,23 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 
-from webapp.registry.models import GenerativeModel
+from webapp.registry.models import Adapter, GenerativeModel
 
 
 def model_health() -> dict[str, Any]:
-    """The offered models by name and version; "empty" where none is installed yet."""
+    """The offered models and adapters by name and version; "empty" where no model is installed yet."""
     offered = list(GenerativeModel.objects.filter(is_active=True).order_by("name", "version"))
     if not offered:
         return {"ok": True, "state": "empty", "offered": []}
+    adapters = list(Adapter.objects.filter(is_active=True, base__is_active=True).order_by("name", "version"))
     without = [
-        f"{model.name} {model.version}" for model in offered if not default_storage.exists(model.weights_path)
+        f"{one.name} {one.version}"
+        for one in (*offered, *adapters)
+        if not default_storage.exists(one.weights_path)
     ]
     return {
         "ok": not without,
         "offered": [f"{model.name} {model.version}" for model in offered],
+        "adapters": [f"{adapter.name} {adapter.version}" for adapter in adapters],
         "without_weights": without,
     }

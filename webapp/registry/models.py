@@ -1,5 +1,6 @@
 """Generative models that are installed here: versioned, hashed weights with their card."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -7,6 +8,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.urls import reverse
 
+from synthesis.imaging.adapted import adapted_recipe
 from webapp.core.models import Record
 
 
@@ -71,3 +73,85 @@ class GenerativeModel(Record):
     def parameters_millions(self) -> str:
         """The size of the network in words."""
         return f"{self.parameters / 1e6:.1f}"
+
+    def recipe_with(self, adapter: "Adapter | None") -> dict[str, Any]:
+        """What it draws, and how, while that adapter lies on it; its own recipe without one."""
+        return self.recipe if adapter is None else adapted_recipe(self.recipe, adapter.recipe)
+
+    def label_set_with(self, adapter: "Adapter | None") -> list[dict[str, Any]]:
+        """The labels of the masks that it takes while that adapter lies on it."""
+        return list((adapter.label_set if adapter is not None else None) or self.label_set)
+
+
+class Adapter(Record):
+    """A low-rank adapter (LoRA) of one model: small weights that change what the model draws.
+
+    Its weights are immutable, and so are rank, alpha and layers, which say how they are laid on. `recipe`
+    is what came with it; `label_set` is the adapter's own, empty where it takes the model's masks.
+    """
+
+    base = models.ForeignKey(GenerativeModel, on_delete=models.PROTECT, related_name="adapters")
+    name = models.SlugField(max_length=80, help_text="Short name, the same for every version.")
+    version = models.CharField(
+        max_length=40,
+        validators=[RegexValidator(r"^[0-9A-Za-z][0-9A-Za-z.+_-]*\Z", "Letters, digits, dots and dashes.")],
+    )
+    title = models.CharField(max_length=200)
+    method = models.CharField(max_length=80, help_text="How it was trained.")
+    summary = models.TextField(blank=True)
+    licence = models.CharField(max_length=120)
+    rank = models.PositiveIntegerField(help_text="r of the matrices A [r, in] and B [out, r].")
+    alpha = models.FloatField(help_text="Its strength is alpha / rank.")
+    layers = models.JSONField(default=list, help_text="The layers of the network that it changes.")
+    weights_sha256 = models.CharField(max_length=64)
+    weights_path = models.CharField(max_length=300, help_text="Name of the weights in the storage.")
+    weights_size = models.PositiveBigIntegerField(default=0, help_text="Bytes.")
+    parameters = models.PositiveBigIntegerField(default=0, help_text="Numbers in the weights.")
+    card = models.TextField(blank=True, help_text="Adapter card, Markdown.")
+    recipe = models.JSONField(default=dict)
+    label_set = models.JSONField(default=list, blank=True)
+    measures = models.JSONField(default=dict, blank=True)
+    installed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="installed_adapters",
+    )
+    is_active = models.BooleanField(default=True, help_text="Offered in the form.")
+
+    class Meta:
+        ordering = ["name", "-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["name", "version"], name="adapter_name_version_unique"),
+            models.UniqueConstraint(fields=["weights_sha256", "base"], name="adapter_once_per_model"),
+            models.CheckConstraint(
+                condition=models.Q(weights_sha256__regex=r"^[0-9a-f]{64}$"), name="adapter_sha256_is_hex"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(rank__gte=1, alpha__gt=0), name="adapter_has_rank_and_strength"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title} {self.version}"
+
+    def get_absolute_url(self) -> str:
+        """The page of this version."""
+        address = reverse("registry:adapter-detail", args=[self.name])
+        return f"{address}?{urlencode({'version': self.version})}"
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether it can be asked for: it is on offer, and so is its model."""
+        return self.is_active and self.base.is_active
+
+    @property
+    def modalities(self) -> list[str]:
+        """What its model makes with it."""
+        return list(self.base.recipe_with(self).get("modalities", []))
+
+    @property
+    def share_percent(self) -> float | None:
+        """Its numbers as per cent of its model's; None where the model's are not known."""
+        return 100.0 * self.parameters / self.base.parameters if self.base.parameters else None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from synthesis.imaging.adapted import adapted_recipe
 from webapp.registry.weights import NotAModel
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}\Z")
@@ -37,16 +38,7 @@ def describe(recipe: Mapping[str, Any], card: str) -> Description:
     Raises:
         NotAModel: naming the first thing that is missing or makes no sense.
     """
-    name = _text(recipe, "name")
-    if not NAME.match(name):
-        raise NotAModel(
-            f"The recipe's name {name[:80]!r} must be short: lower-case letters, digits and dashes."
-        )
-    if name in RESERVED:
-        raise NotAModel(f"A model cannot be called {name!r}, which is an address of the site.")
-    version = _text(recipe, "version")
-    if not VERSION.match(version):
-        raise NotAModel(f"The recipe's version {version[:40]!r} must be letters, digits, dots and dashes.")
+    name, version = _name(recipe), _version(recipe)
     modalities = recipe.get("modalities")
     if not isinstance(modalities, list) or not modalities or not all(isinstance(m, str) for m in modalities):
         raise NotAModel("The recipe names no modalities that the model can make.")
@@ -71,6 +63,24 @@ def first_paragraph(card: str) -> str:
         if text and text[0] not in "#|!<->`*" and not text.startswith("---"):
             return text
     return ""
+
+
+def _name(recipe: Mapping[str, Any]) -> str:
+    name = _text(recipe, "name")
+    if not NAME.match(name):
+        raise NotAModel(
+            f"The recipe's name {name[:80]!r} must be short: lower-case letters, digits and dashes."
+        )
+    if name in RESERVED:
+        raise NotAModel(f"A model cannot be called {name!r}, which is an address of the site.")
+    return name
+
+
+def _version(recipe: Mapping[str, Any]) -> str:
+    version = _text(recipe, "version")
+    if not VERSION.match(version):
+        raise NotAModel(f"The recipe's version {version[:40]!r} must be letters, digits, dots and dashes.")
+    return version
 
 
 def _text(recipe: Mapping[str, Any], key: str) -> str:
@@ -145,3 +155,47 @@ def _field(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_length(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6
+
+
+@dataclass(frozen=True)
+class AdapterDescription:
+    """What the site keeps of an adapter's recipe and card, checked."""
+
+    name: str
+    version: str
+    title: str
+    method: str
+    summary: str
+    licence: str
+    label_set: list[dict[str, Any]]
+    measures: dict[str, Any]
+
+
+def describe_adapter(recipe: Mapping[str, Any], card: str, *, base: Mapping[str, Any]) -> AdapterDescription:
+    """The description in an adapter's recipe and the card beside it; `base` is its model's recipe.
+
+    Raises:
+        NotAModel: naming the first thing that is missing or makes no sense.
+    """
+    name, version = _name(recipe), _version(recipe)
+    whole = adapted_recipe(base, recipe)
+    if any(image != base["image"].get(key) for key, image in _size(recipe).items()):
+        size = " × ".join(str(base["image"][key]) for key in ("rows", "columns"))
+        raise NotAModel(f"The adapter is for images of another size than its model's, which has {size}.")
+    _field(whole)
+    labels = _label_set(whole) if recipe.get("label_set") else []
+    return AdapterDescription(
+        name=name,
+        version=version,
+        title=_text(recipe, "title")[:200],
+        method=str(recipe.get("method") or "LoRA")[:80],
+        summary=str(recipe.get("summary") or first_paragraph(card))[:2000],
+        licence=_licence(recipe, card),
+        label_set=labels if labels != _label_set(base) else [],
+        measures=recipe["measures"] if isinstance(recipe.get("measures"), dict) else {},
+    )
+
+
+def _size(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    image = recipe.get("image")
+    return {k: image[k] for k in ("rows", "columns") if k in image} if isinstance(image, dict) else {}

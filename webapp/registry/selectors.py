@@ -9,7 +9,8 @@ from django.db.models import QuerySet
 
 from webapp.core.errors import NotVisible
 from webapp.core.permissions import can
-from webapp.registry.models import GenerativeModel
+from webapp.registry.adapter_files import CONFIG_FILE, RECIPE_FILE
+from webapp.registry.models import Adapter, GenerativeModel
 
 
 def model_list_for(*, user: Any, offered_only: bool = False) -> QuerySet[GenerativeModel]:
@@ -50,6 +51,58 @@ def model_by_id_for(*, user: Any, id: Any) -> GenerativeModel:
     if model is None:
         raise NotVisible
     return model
+
+
+def adapter_list_for(
+    *, user: Any, model: GenerativeModel | None = None, offered_only: bool = False
+) -> QuerySet[Adapter]:
+    """The adapters (of one model) that the person may see, by name, newest version first."""
+    if not can(user, "view", Adapter):
+        return Adapter.objects.none()
+    adapters = Adapter.objects.select_related("base", "installed_by")
+    if model is not None:
+        adapters = adapters.filter(base=model)
+    return adapters.filter(is_active=True, base__is_active=True) if offered_only else adapters
+
+
+def adapter_get_for(*, user: Any, name: str, version: str | None = None) -> Adapter:
+    """One version of an adapter; without a version the newest that is offered, else the newest.
+
+    Raises:
+        NotVisible: where there is none, or none that the person may see.
+    """
+    adapters = adapter_list_for(user=user).filter(name=name)
+    if version is not None:
+        adapters = adapters.filter(version=version)
+    adapter = adapters.order_by("-is_active", "-created_at").first()
+    if adapter is None:
+        raise NotVisible
+    return adapter
+
+
+def adapter_by_id_for(*, user: Any, id: Any) -> Adapter:
+    """One adapter by its id.
+
+    Raises:
+        NotVisible: where there is none, or none that the person may see.
+    """
+    adapter = adapter_list_for(user=user).filter(pk=id).first()
+    if adapter is None:
+        raise NotVisible
+    return adapter
+
+
+def adapter_versions_for(*, user: Any, name: str) -> QuerySet[Adapter]:
+    """Every version of an adapter that the person may see, the newest first."""
+    return adapter_list_for(user=user).filter(name=name).order_by("-created_at")
+
+
+def adapter_folder(adapter: Adapter) -> Path:
+    """A local folder with the adapter's weights, settings and recipe; fetched once where they are remote."""
+    stored = adapter.weights_path.rpartition("/")[0]
+    for name in (CONFIG_FILE, RECIPE_FILE):
+        local_copy(f"{stored}/{name}")
+    return local_copy(adapter.weights_path).parent
 
 
 def model_folder(model: GenerativeModel) -> Path:

@@ -56,16 +56,37 @@ def read_checkpoint(path: Path | str, *, max_bytes: int) -> Checkpoint:
     weights = _weights_file(Path(path))
     size = weights.stat().st_size
     if size > max_bytes:
-        raise NotAModel(
-            f"{weights.name} has {size / 2**20:,.0f} MB; this site takes models of up to "
-            f"{max_bytes / 2**20:,.0f} MB. Nothing was installed."
-        )
+        raise _too_large(weights, size, max_bytes)
     header = _header(weights, size)
     metadata = header.pop("__metadata__", {})
     parameters = _check_tensors(weights, header, size)
     digest = file_sha256(weights)
     _check_digest(weights, digest)
     return Checkpoint(weights, size, digest, _recipe(weights, metadata), parameters, _card(weights.parent))
+
+
+def tensor_shapes(path: Path, *, max_bytes: int) -> dict[str, list[int]]:
+    """The shape of every tensor in a safetensors file that carries no recipe, such as an adapter's.
+
+    Raises:
+        NotAModel: in a plain sentence, when it is too large, pickled, damaged or empty.
+    """
+    if path.suffix.lower() in PICKLED:
+        raise _pickled(path)
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise _too_large(path, size, max_bytes)
+    header = _header(path, size)
+    header.pop("__metadata__", None)
+    _check_tensors(path, header, size)
+    return {name: [int(length) for length in entry["shape"]] for name, entry in header.items()}
+
+
+def _too_large(path: Path, size: int, max_bytes: int) -> NotAModel:
+    return NotAModel(
+        f"{path.name} has {size / 2**20:,.0f} MB; this site takes models of up to "
+        f"{max_bytes / 2**20:,.0f} MB. Nothing was installed."
+    )
 
 
 def file_sha256(path: Path) -> str:
