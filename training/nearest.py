@@ -1,8 +1,8 @@
 """Index the phantoms that a model was trained on: `python -m training.nearest abdomen-2d`.
 
 One file per modality, MODEL/nearest/<modality>.npz, from the shards that training.prepare wrote:
-the shipped judge's features, whitened (synthesis.metrics.nearest). A case's name holds the seed that
-makes the phantom again.
+the shipped judge's features, whitened (synthesis.metrics.nearest), with the distances of phantoms of the
+validation split to it. A case's name holds the seed that makes the phantom again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from synthesis.metrics.feature_nets import judge_features, judge_source
 from synthesis.metrics.features import Features
 from synthesis.metrics.judges import Judges, load_judges
 from synthesis.metrics.nearest import NearestIndex
+from synthesis.phantoms import abdomen, phantom_seed
 from synthesis.request import MODALITIES
 from training.data import PhantomShards
 from training.evaluate import find_model
@@ -26,6 +27,7 @@ from training.recipe import load_recipe
 
 CHUNK = 256
 FOLDER = "nearest"
+HELD_OUT = 512  # phantoms of the validation split, per modality, that say how near strangers lie
 
 
 def training_index(model: LoadedModel, judges: Judges, shards: PhantomShards, modality: str) -> NearestIndex:
@@ -43,6 +45,18 @@ def training_index(model: LoadedModel, judges: Judges, shards: PhantomShards, mo
     return NearestIndex.of(features, [f"phantom {seed}" for seed in seeds])
 
 
+def held_out_features(model: LoadedModel, judges: Judges, modality: str, count: int = HELD_OUT) -> Features:
+    """Features of phantoms of one modality that no network was trained on."""
+    image = model.recipe["image"]
+    shape = (int(image["rows"]), int(image["columns"]))
+    images = [
+        abdomen(phantom_seed("validation", index), shape=shape, modality=modality).image
+        for index in range(count)
+    ]
+    scaled = np.stack([model.normalise(one, modality) for one in images])
+    return judge_features(judges, scaled, np.full(count, MODALITIES.index(modality)))
+
+
 def check(model: LoadedModel, judges: Judges, folder: Path) -> None:
     """Print how near test phantoms lie to the index, and images made at four calls under their masks."""
     image = model.recipe["image"]
@@ -58,9 +72,11 @@ def check(model: LoadedModel, judges: Judges, folder: Path) -> None:
             which = np.full(len(images), MODALITIES.index(modality))
             near = [found[0] for found in index.nearest(judge_features(judges, images, which))]
             shares = [one.closer_than for one in near]
+            strangers = [one.closer_than_held_out for one in near if one.closer_than_held_out is not None]
             print(
                 f"{modality}, {len(near)} {name}: nearer than {np.mean(shares):.2f} of training cases are to "
-                f"their own nearest (at most {max(shares):.2f}), distance "
+                f"their own nearest (at most {max(shares):.2f}), than {np.mean(strangers):.2f} of held-out "
+                f"phantoms are to theirs (at most {max(strangers):.2f}), distance "
                 f"{np.median([one.distance for one in near]):.2f} (median)"
             )
 
@@ -83,6 +99,7 @@ def main() -> None:
     (folder / FOLDER).mkdir(exist_ok=True)
     for modality in model.normalisation:
         index = training_index(model, judges, shards, modality)
+        index = index.with_held_out(held_out_features(model, judges, modality))
         path = folder / FOLDER / f"{modality}.npz"
         index.save(path)
         middle = float(np.median(index.spacings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,14 @@ class Neighbour:
 
     `closer_than` is the share of training cases whose own nearest neighbour lies farther away than
     this: near 0.5 is as between two patients, near 1 is suspiciously alike, 1 with a distance of
-    about 0 is a copy.
+    about 0 is a copy. `closer_than_held_out` is the same share of cases that no network was trained
+    on; None where the index knows none.
     """
 
     case: str
     distance: float
     closer_than: float
+    closer_than_held_out: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class NearestIndex:
     """Training cases as points: `cases`, and `points` [n, c], standardised features turned to c components.
 
     Distances are Euclidean in units in which the training cases have variance 1 along each
-    component kept. `spacings` [n], rising, are the cases' distances to their own nearest.
+    component kept. `spacings` [n], rising, are the cases' distances to their own nearest; `held_out`
+    [m], rising, those of cases that were never trained on to their nearest training case.
     """
 
     cases: Sequence[str]
@@ -48,6 +51,7 @@ class NearestIndex:
     mean: Array  # [d]
     turn: Array  # [d, c]
     source: FeatureSource
+    held_out: Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @classmethod
     def of(cls, features: Features, cases: Sequence[str], *, components: int = COMPONENTS) -> NearestIndex:
@@ -85,11 +89,24 @@ class NearestIndex:
         count = min(count, len(self.cases))
         there = (np.asarray(features.values, np.float32) - self.mean) @ self.turn
         distances, which = cKDTree(self.points).query(there, k=list(range(1, count + 1)))
-        share = 1 - np.searchsorted(self.spacings, distances, side="left") / len(self.spacings)
+        share = _farther(self.spacings, distances)
+        strangers = _farther(self.held_out, distances) if len(self.held_out) else np.full(share.shape, np.nan)
         return [
-            [Neighbour(self.cases[i], float(d), float(s)) for i, d, s in zip(*row)]
-            for row in zip(which, distances, share)
+            [
+                Neighbour(self.cases[i], float(d), float(s), None if np.isnan(h) else float(h))
+                for i, d, s, h in zip(*row)
+            ]
+            for row in zip(which, distances, share, strangers)
         ]
+
+    def with_held_out(self, features: Features) -> NearestIndex:
+        """The index that also knows how near cases lie that no network was trained on."""
+        distances = [row[0].distance for row in self.nearest(features)]
+        return replace(self, held_out=np.sort(np.array(distances, np.float32)))
+
+    def threshold(self, share: float) -> float | None:
+        """The distance below which a case is nearer than that share of held-out cases; None without those."""
+        return float(np.quantile(self.held_out, 1 - share)) if len(self.held_out) else None
 
     def save(self, path: Path) -> None:
         """Write the index as one .npz of plain arrays (points in half precision)."""
@@ -102,6 +119,7 @@ class NearestIndex:
             spacings=self.spacings,
             mean=self.mean,
             turn=self.turn,
+            held_out=self.held_out,
         )
 
     @classmethod
@@ -119,8 +137,14 @@ class NearestIndex:
                     held["mean"],
                     held["turn"],
                     FeatureSource(**about["source"]),
+                    held["held_out"] if "held_out" in held else np.zeros(0, np.float32),
                 )
         except FileNotFoundError:
             raise SynthesisError(f"There is no index of training cases at {path}.") from None
         except (OSError, ValueError, KeyError, TypeError):
             raise SynthesisError(f"{path.name} is not an index of training cases.") from None
+
+
+def _farther(sorted_distances: Array, distances: Array) -> npt.NDArray[np.float64]:
+    """For each distance the share of `sorted_distances` that are larger or equal."""
+    return 1 - np.searchsorted(sorted_distances, distances, side="left") / len(sorted_distances)
