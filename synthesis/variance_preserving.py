@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from synthesis.paths import Time, time_like
 from synthesis.stepping import Velocity
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -37,26 +38,34 @@ def scale(t: float) -> float:
     return sqrt(t**2 + (1 - t) ** 2)
 
 
-def velocity_from_prediction(x: Tensor, output: Tensor, t: float, prediction: str) -> Tensor:
+def scale_like(t: Tensor, x: Tensor) -> Tensor:
+    """`scale` of times [B] in a shape that broadcasts against x [B, ...]."""
+    spread = t.reshape(-1, *([1] * (x.ndim - 1)))
+    return torch.sqrt(spread**2 + (1 - spread) ** 2)
+
+
+def velocity_from_prediction(x: Tensor, output: Tensor, t: Time, prediction: str) -> Tensor:
     """The velocity v = x1_hat - n_hat that a network's output at the state x_t stands for.
 
     prediction: "epsilon", the noise; "v_prediction", sqrt(A) n - sqrt(1 - A) x_1 with A = alpha_bar
     (Salimans and Ho 2022); "sample", the data. Each determines x1_hat and n_hat through
-    x = t x1_hat + (1 - t) n_hat. Raises ValueError for any other name, for noise at t = 0 and for
-    data at t = 1, where the output says nothing of the velocity.
+    x = t x1_hat + (1 - t) n_hat. `t` is one time, or one per item [B]. Raises ValueError for any
+    other name, for noise at t = 0 and for data at t = 1, where the output says nothing of the velocity.
     """
-    if prediction == "epsilon" and t > 0:
+    earliest, latest = (float(t.min()), float(t.max())) if isinstance(t, Tensor) else (t, t)
+    r = scale_like(t, x) if isinstance(t, Tensor) else scale(t)
+    t = time_like(t, x)
+    if prediction == "epsilon" and earliest > 0:
         return (x - output) / t
-    if prediction == "sample" and t < 1:
+    if prediction == "sample" and latest < 1:
         return (output - x) / (1 - t)
     if prediction == "v_prediction":
-        r = scale(t)
         x_1 = t / r * (x / r) - (1 - t) / r * output
         noise = t / r * output + (1 - t) / r * (x / r)
         return x_1 - noise
     if prediction not in PREDICTIONS:
         raise ValueError(f"prediction: expected one of {', '.join(PREDICTIONS)}, got {prediction}.")
-    raise ValueError(f"prediction: {prediction} at t = {t} does not determine the velocity.")
+    raise ValueError(f"prediction: {prediction} at t = {earliest} does not determine the velocity.")
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,11 @@ class NoiseSchedule:
         """The training step at time t, interpolated between steps; the nearest end outside of them."""
         times = self.times
         return float(np.interp(t, times[::-1], np.arange(len(times))[::-1]))
+
+    def steps_at(self, t: Tensor) -> Tensor:
+        """`index` of each of times [B], float32, on their device."""
+        found = np.interp(t.double().cpu().numpy(), self.times[::-1], np.arange(len(self.times))[::-1])
+        return torch.from_numpy(found).to(t.device, torch.float32)
 
     def grid(self, steps: int, spacing: str = "uniform") -> list[float]:
         """`steps` + 1 times from `start` (or, leading, a little later) to 1.

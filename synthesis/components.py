@@ -1,0 +1,89 @@
+"""Components of networks on latents: what a recipe says of them, and how they are made from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diffusers import ModelMixin
+from torch import nn
+
+from synthesis.control.painting import LABEL_COUNT
+from synthesis.variance_preserving import PREDICTIONS
+
+CONTROLS = ("", "planes", "picture")
+FLOW = "flow"
+ENCODERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2", "text_encoder_3": "tokenizer_3"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentOptions:
+    """Shape of the network; a checkpoint's recipe carries these values under `backbone`.
+
+    components: name -> the component's config, as diffusers or transformers write it.
+    control: how the mask enters: "" not at all, "planes" as painted, "picture" in colours (a ControlNet
+        from elsewhere).
+    palette: "#rrggbb" for each label value, for "picture"; left out, the colours of the label set.
+    """
+
+    components: Mapping[str, Mapping[str, Any]]
+    control: str = ""
+    palette: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        plain = json.loads(json.dumps({name: dict(config) for name, config in self.components.items()}))
+        object.__setattr__(self, "components", plain)
+        object.__setattr__(self, "palette", tuple(self.palette))
+        if self.control not in CONTROLS:
+            raise ValueError(
+                f"control: expected one of {', '.join(CONTROLS[1:])} or none, got {self.control}."
+            )
+        if self.palette and len(self.palette) < LABEL_COUNT:
+            raise ValueError(f"palette: expected {LABEL_COUNT} colours, got {len(self.palette)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseOptions(LatentOptions):
+    """A network of a variance-preserving schedule.
+
+    prediction: what it answers: "epsilon", "v_prediction", "sample"; or "flow", the noise minus the data,
+        where it was fine-tuned to a rectified flow.
+    schedule: its betas, as a scheduler of diffusers is configured.
+    """
+
+    prediction: str = "epsilon"
+    schedule: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "schedule", json.loads(json.dumps(dict(self.schedule))))
+        if self.prediction not in (*PREDICTIONS, FLOW):
+            known = ", ".join((*PREDICTIONS, FLOW))
+            raise ValueError(f"prediction: expected one of {known}, got {self.prediction}.")
+
+
+def built(kind: Any, config: Mapping[str, Any]) -> nn.Module:
+    """A component with fresh weights, by its class and config."""
+    made: nn.Module
+    if issubclass(kind, ModelMixin):
+        made = kind.from_config(dict(config))
+    else:
+        made = kind(kind.config_class.from_dict(dict(config)))
+    return made
+
+
+def config_of(component: Any) -> dict[str, Any]:
+    """The config of a component of diffusers or transformers, as plain JSON."""
+    config = component.config
+    values = dict(config) if isinstance(component, ModelMixin) else config.to_dict()
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def copy_fitting(source: nn.Module, target: nn.Module) -> None:
+    """Give `target` the weights of `source` that it has under the same name in the same shape."""
+    own = target.state_dict()
+    fitting = {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}
+    target.load_state_dict(own | fitting)

@@ -1,0 +1,324 @@
+"""What the networks on latents share: an autoencoder, text encoders, mask control, and two conventions.
+
+A network is put together from components that carry diffusers' names, so that its weights are called
+"<component>.<diffusers name>": unet or transformer, vae, text_encoder[_2, _3], controlnet. To these come
+parts of our own: ordinal, and whatever a family needs to see the mask.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from synthesis.components import ENCODERS, FLOW, LatentOptions, NoiseOptions, built, config_of
+from synthesis.control.ordinal import OrdinalEmbedding
+from synthesis.control.painting import LABEL_COUNT, ConditionTensors, paint, unconditional
+from synthesis.control.prompts import UNSTATED, prompt_of
+from synthesis.control.text import Prompts, TextCondition, read_tokenizer, token_numbers
+from synthesis.errors import SynthesisError
+from synthesis.networks import Network
+from synthesis.phantoms.labels import LABEL_SET
+from synthesis.request import Condition
+from synthesis.variance_preserving import NoiseSchedule, scale_like, velocity_from_prediction
+
+KEPT_PROMPTS = 64
+
+
+class LatentNetwork(Network):
+    """A velocity of latents: `predict` in the family's own convention, everything around it here.
+
+    The text encoders and the autoencoder always stay in evaluation mode. Prompts are encoded once: the
+    last KEPT_PROMPTS are kept, unless an adapter lies on a text encoder.
+    """
+
+    in_latents = True
+    trunk: ClassVar[str]  # the component that is the network proper: "unet" or "transformer"
+    classes: ClassVar[Mapping[str, Any]]  # every component a family may have, by name
+    token_lengths: ClassVar[
+        Mapping[str, int]
+    ]  # tokenizer -> how many tokens its prompts are cut or padded to
+    options: LatentOptions
+
+    def __init__(self, options: LatentOptions) -> None:
+        super().__init__()
+        self.options = options
+        unknown = sorted(set(options.components) - set(self.classes))
+        missing = sorted({self.trunk, "vae"} - set(options.components))
+        if unknown or missing:
+            raise ValueError(
+                f"components: expected {', '.join(self.classes)}; "
+                f"unknown {', '.join(unknown) or 'none'}, missing {', '.join(missing) or 'none'}."
+            )
+        for name, kind in self.classes.items():
+            if name in options.components:
+                self.add_module(name, built(kind, options.components[name]))
+        self.ordinal = OrdinalEmbedding(self.token_width)
+        self._texts: dict[str, str] = {}
+        self._encoded: dict[str, Prompts] = {}
+
+    @property
+    @abstractmethod
+    def token_width(self) -> int:
+        """Width D of the encoded prompt's tokens."""
+
+    @abstractmethod
+    def encode_prompts(self, prompts: Sequence[str]) -> Prompts:
+        """Prompts as the family's pipeline in diffusers encodes them."""
+
+    @abstractmethod
+    def predict(self, x: Tensor, step: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
+        """The network's own answer at its own state x [B, C, h, w] and timestep [B]; tokens with severity."""
+
+    @abstractmethod
+    def fresh_control(self) -> dict[str, nn.Module]:
+        """New components by which the painted planes enter and which change nothing yet."""
+
+    # Images and latents.
+
+    @property
+    def factor(self) -> int:
+        """Pixels to a side of one latent."""
+        return 2 ** (len(self.vae_config["block_out_channels"]) - 1)
+
+    @cached_property
+    def vae_config(self) -> Mapping[str, Any]:
+        """The autoencoder's whole configuration."""
+        return dict(self._vae.config)
+
+    def state_shape(self, rows: int, columns: int) -> tuple[int, int, int]:
+        step = self.factor * self.patch
+        if rows % step or columns % step:
+            raise SynthesisError(
+                f"This model draws images whose sides are multiples of {step} pixels, not {rows} x {columns}."
+            )
+        return (int(self.vae_config["latent_channels"]), rows // self.factor, columns // self.factor)
+
+    @property
+    def patch(self) -> int:
+        """Latents to a side of what the network takes as one."""
+        return int(self.options.components[self.trunk].get("patch_size", 1))
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Grey is shown in every channel of the autoencoder; its latents are shifted and scaled."""
+        shown = images.expand(-1, int(self.vae_config["in_channels"]), -1, -1)
+        law = self._in_own_type(lambda vae, x: vae.encode(x).latent_dist, shown)
+        shift, factor = self._scaling(law.mean)
+        return (law.mean.float() - shift) * factor, law.std.float() * factor
+
+    def decode(self, x_1: Tensor) -> Tensor:
+        """The mean over the channels of the autoencoder's picture."""
+        shift, factor = self._scaling(x_1)
+        picture: Tensor = self._in_own_type(
+            lambda vae, z: vae.decode(z, return_dict=False)[0], x_1.float() / factor + shift
+        )
+        return picture.float().mean(1, keepdim=True)
+
+    def _scaling(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Shift and factor: state = (latent - shift) * factor, per channel where the config says so."""
+        config = self.vae_config
+        factor = float(config.get("scaling_factor") or 1.0)
+        if config.get("latents_mean") is None or config.get("latents_std") is None:
+            return float(config.get("shift_factor") or 0.0), factor
+        mean, std = (
+            torch.tensor(config[name], device=like.device).reshape(1, -1, 1, 1)
+            for name in ("latents_mean", "latents_std")
+        )
+        return mean, factor / std
+
+    def _in_own_type(self, call: Any, x: Tensor) -> Any:
+        """call(vae, x) in the autoencoder's type, or in float32 where 16 bits would overflow in it."""
+        vae = self._vae
+        stored: torch.dtype = vae.dtype
+        widen = stored == torch.float16 and bool(self.vae_config.get("force_upcast"))
+        if widen:
+            vae.to(torch.float32)
+        try:
+            with torch.autocast(x.device.type, enabled=False):
+                return call(vae, x.to(vae.dtype))
+        finally:
+            if widen:
+                vae.to(stored)
+
+    @property
+    def _vae(self) -> Any:
+        return self.get_submodule("vae")
+
+    @property
+    def _trunk(self) -> Any:
+        return self.get_submodule(self.trunk)
+
+    @property
+    def _control(self) -> Any:
+        """The ControlNet, or None."""
+        return self._modules.get("controlnet")
+
+    # What the network is told.
+
+    def condition(self, labels: npt.NDArray[np.integer], conditions: Sequence[Condition]) -> TextCondition:
+        return self.told(
+            paint(labels, conditions),
+            torch.tensor([float("nan") if c.severity is None else c.level for c in conditions]),
+            [prompt_of(c) for c in conditions],
+        )
+
+    def told(self, painted: ConditionTensors, level: Tensor, prompts: Sequence[str]) -> TextCondition:
+        """A condition from painted planes, severity levels [B] (NaN: not stated) and prompts."""
+        read = self.read(prompts)
+        planes = painted.planes
+        picture = (
+            self.picture(planes) if self.options.control == "picture" else planes.new_zeros(len(planes), 0)
+        )
+        return TextCondition(*painted, level.float(), *read, picture)
+
+    def unconditional(self, condition: TextCondition) -> TextCondition:
+        """The same mask, with the prompt, the level and what is painted of them not stated."""
+        painted = unconditional(ConditionTensors(condition.planes, condition.attributes))
+        empty = self.read([UNSTATED] * len(condition.level))
+        return TextCondition(
+            *painted, torch.full_like(condition.level, float("nan")), *empty, condition.picture
+        )
+
+    def read(self, prompts: Sequence[str]) -> Prompts:
+        """Encoded prompts, from memory where they are."""
+        wanted = [one for one in dict.fromkeys(prompts) if one not in self._encoded]
+        fresh: dict[str, Prompts] = {}
+        if wanted:
+            with torch.no_grad():
+                found = self.encode_prompts(wanted)
+            fresh = {one: Prompts(*(part[i : i + 1] for part in found)) for i, one in enumerate(wanted)}
+        known = self._encoded | fresh
+        if not self._text_adapted():
+            self._encoded = dict(list(known.items())[-KEPT_PROMPTS:])
+        return Prompts(*(torch.cat(parts) for parts in zip(*(known[one] for one in prompts), strict=True)))
+
+    def picture(self, planes: Tensor) -> Tensor:
+        """The mask in the palette's colours [B, 3, H, W], 0..1."""
+        colours = self.options.palette or tuple(label.color for label in LABEL_SET)
+        table = torch.tensor([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours[:LABEL_COUNT]])
+        return torch.einsum("blhw,lc->bchw", planes[:, :LABEL_COUNT], table.to(planes) / 255)
+
+    def pooled_planes(self, planes: Tensor, side: int) -> Tensor:
+        """planes [B, P, H, W] at one value for each side x side pixels: the highest, so that none is lost."""
+        return F.max_pool2d(planes, side)
+
+    @property
+    def tokenizers(self) -> dict[str, str]:
+        return dict(self._texts)
+
+    def use_tokenizers(self, texts: Mapping[str, str]) -> None:
+        """Take the tokenizers (see `padded_tokenizer`), one for each text encoder.
+
+        Raises ValueError where one is missing, or cuts prompts to no fixed length.
+        """
+        wanted = [ENCODERS[name] for name in self.options.components if name in ENCODERS]
+        if sorted(texts) != sorted(wanted):
+            raise ValueError(f"tokenizers: expected {', '.join(wanted)}, got {', '.join(texts) or 'none'}.")
+        for name, text in texts.items():
+            read_tokenizer(name, text)
+        self._texts, self._encoded = dict(texts), {}
+
+    def token_numbers(self, encoder: str, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token numbers and mask [B, L] of prompts for a text encoder, on its device."""
+        name = ENCODERS[encoder]
+        if name not in self._texts:
+            raise SynthesisError(f"The model carries no {name}, so that its prompts cannot be read.")
+        device = next(self.get_submodule(encoder).parameters()).device
+        numbers, mask = token_numbers(read_tokenizer(name, self._texts[name]), prompts)
+        return numbers.to(device), mask.to(device)
+
+    def _text_adapted(self) -> bool:
+        parts = (self.get_submodule(name) for name in self.options.components if name in ENCODERS)
+        return any(hasattr(layer, "active_adapters") for part in parts for layer in part.modules())
+
+    # Mask control.
+
+    def with_control(self) -> Self:
+        """This network with fresh parts by which the painted mask enters; they change nothing yet.
+
+        The components are shared, not copied. Raises ValueError where it has such parts.
+        """
+        if self.options.control:
+            raise ValueError(f"control: the network already takes the mask as {self.options.control}.")
+        fresh = self.fresh_control()
+        configs = {name: config_of(part) for name, part in fresh.items() if name in self.classes}
+        options = replace(self.options, components={**self.options.components, **configs}, control="planes")
+        with torch.device("meta"):
+            made = type(self)(options)
+        for name, part in [*self._modules.items(), *fresh.items()]:
+            made.add_module(name, part)
+        made._texts, made._encoded = dict(self._texts), dict(self._encoded)
+        return made
+
+    # Called as every network is.
+
+    def forward(self, x_t: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
+        """condition: the tensors of a `TextCondition`, in their order."""
+        if len(condition) != len(TextCondition._fields):
+            raise ValueError(
+                f"condition: expected {', '.join(TextCondition._fields)}, got {len(condition)} tensors; "
+                "this network knows the velocity alone, no spans."
+            )
+        told = TextCondition(*condition)
+        tokens = told.tokens + self.ordinal(told.level)[:, None].to(told.tokens.dtype)
+        return self.velocity(x_t.float(), t.float().expand(x_t.shape[0]), told, tokens)
+
+    @abstractmethod
+    def velocity(self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
+        """The velocity [B, C, h, w] float32 at x_t and times [B]."""
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for name in ("vae", *ENCODERS):
+            if name in self._modules:
+                self.get_submodule(name).eval()
+        return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self._encoded = {}
+        made: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return made
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self._encoded = {}
+        return super().load_state_dict(*args, **kwargs)
+
+
+class FlowNetwork(LatentNetwork):
+    """Trained as a rectified flow: asked at sigma = 1 - t, it answers the noise minus the data, -v."""
+
+    steps_per_sigma: ClassVar[float] = 1000.0  # its timestep over sigma
+
+    def velocity(self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
+        dtype = self._trunk.dtype
+        return -self.predict(x_t.to(dtype), self.steps_per_sigma * (1 - t), told, tokens).float()
+
+
+class NoiseNetwork(LatentNetwork):
+    """Trained on a variance-preserving schedule and run as a flow (synthesis/variance_preserving.py)."""
+
+    options: NoiseOptions
+
+    def __init__(self, options: NoiseOptions) -> None:
+        super().__init__(options)
+        self.schedule = NoiseSchedule.from_config(options.schedule)
+
+    @property
+    def start(self) -> float:
+        return 0.0 if self.options.prediction == FLOW else self.schedule.start
+
+    def velocity(self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
+        dtype = self._trunk.dtype
+        if self.options.prediction == FLOW:
+            return -self.predict(x_t.to(dtype), 1000.0 * (1 - t), told, tokens).float()
+        state = (x_t / scale_like(t, x_t)).to(dtype)
+        answer = self.predict(state, self.schedule.steps_at(t), told, tokens)
+        return velocity_from_prediction(x_t, answer.float(), t, self.options.prediction)
