@@ -68,6 +68,15 @@ SAMPLERS = _shelf(
 
 BACKBONES = _shelf(
     Entry("unet", "Small conditional U-Net on pixels", "synthesis.backbones.unet:UNet"),
+    Entry(
+        "stable_diffusion",
+        "Stable Diffusion 1.x or 2.x",
+        "synthesis.backbones.stable_diffusion:StableDiffusion",
+    ),
+    Entry("sdxl", "Stable Diffusion XL", "synthesis.backbones.sdxl:StableDiffusionXL"),
+    Entry("sd3", "Stable Diffusion 3", "synthesis.backbones.sd3:StableDiffusion3"),
+    Entry("pixart", "PixArt-alpha", "synthesis.backbones.pixart:PixArt"),
+    Entry("flux", "Flux.1", "synthesis.backbones.flux:Flux"),
 )
 
 METRICS = _shelf(

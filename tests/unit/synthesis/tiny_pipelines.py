@@ -18,7 +18,9 @@ FLOWS = ("sd3", "flux")
 STABLE_DIFFUSION = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def vae(channels: int, *, quant: bool = True) -> diffusers.AutoencoderKL:
+def vae(
+    channels: int, *, quant: bool = True, scaling: float = 1.0, shift: float = 0.0
+) -> diffusers.AutoencoderKL:
     """An autoencoder that halves the side."""
     return diffusers.AutoencoderKL(
         block_out_channels=(8, 8),
@@ -30,8 +32,8 @@ def vae(channels: int, *, quant: bool = True) -> diffusers.AutoencoderKL:
         sample_size=SIDE,
         use_quant_conv=quant,
         use_post_quant_conv=quant,
-        shift_factor=0.0,
-        scaling_factor=1.0,
+        shift_factor=shift,
+        scaling_factor=scaling,
     )
 
 
@@ -86,13 +88,13 @@ def _sd3() -> diffusers.DiffusionPipeline:
         patch_size=1,
         in_channels=4,
         out_channels=4,
-        num_layers=1,
+        num_layers=2,
         attention_head_dim=8,
         num_attention_heads=4,
         joint_attention_dim=32,
         caption_projection_dim=32,
         pooled_projection_dim=64,
-        pos_embed_max_size=LATENT,
+        pos_embed_max_size=2 * LATENT,
     )
     return diffusers.StableDiffusion3Pipeline(
         transformer=transformer,
