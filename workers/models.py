@@ -80,7 +80,13 @@ def _judges(folder: Path) -> Judges:
 
 
 def judge_for(model: LoadedModel) -> MaskJudge | None:
-    """The shipped segmenter for the quality checks; None for other label sets, or where it is not installed.
+    """The shipped segmenter for the quality checks; None where `judges_for` has none."""
+    judges = judges_for(model)
+    return None if judges is None else MaskJudge(judges, model)
+
+
+def judges_for(model: LoadedModel) -> Judges | None:
+    """The shipped judges; None for models with other labels, or where they are not installed.
 
     Judges that are there but damaged are left out with a word in the log: they must not cost a result.
     """
@@ -91,9 +97,9 @@ def judge_for(model: LoadedModel) -> MaskJudge | None:
     if names != {label.value: label.name for label in LABEL_SET}:
         return None
     try:
-        return MaskJudge(_judges(folder), model)
+        return _judges(folder)
     except SynthesisError as error:
-        logger.warning("quality checks go without the segmenter: %s", error)
+        logger.warning("quality checks go without the judges: %s", error)
         return None
 
 

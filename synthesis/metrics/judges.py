@@ -141,8 +141,15 @@ class Judges:
     @torch.no_grad()
     def grade(self, images: Tensor, labels: npt.NDArray[np.uint8], modality: Tensor) -> npt.NDArray[np.int64]:
         """Texture grades 0..3 of the livers in images [B, 1, H, W] under their masks [B, H, W]."""
+        return self.grade_shares(images, labels, modality).argmax(1)
+
+    @torch.no_grad()
+    def grade_shares(
+        self, images: Tensor, labels: npt.NDArray[np.uint8], modality: Tensor
+    ) -> npt.NDArray[np.float32]:
+        """How the severity judge shares itself out over the grades 0..3, one row per image: [B, 4]."""
         crops = torch.stack([liver_crop(i[0], m) for i, m in zip(images, labels, strict=True)])
-        return self.severity(crops, F.one_hot(modality.long(), 3).float()).argmax(1).numpy()
+        return self.severity(crops, F.one_hot(modality.long(), 3).float()).softmax(1).numpy()
 
     @torch.no_grad()
     def describe(self, images: Tensor, modality: Tensor) -> npt.NDArray[np.float32]:

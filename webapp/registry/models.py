@@ -39,6 +39,11 @@ class GenerativeModel(Record):
     label_set = models.JSONField(default=list)
     field = models.JSONField(default=dict)
     measures = models.JSONField(default=dict, blank=True)
+    companions = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Files beside the weights: name, SHA-256 and bytes of each index of training cases.",
+    )
     installed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,

@@ -9,8 +9,10 @@ from django.db.models import QuerySet
 
 from webapp.core.errors import NotVisible
 from webapp.core.permissions import can
-from webapp.registry.adapter_files import CONFIG_FILE, RECIPE_FILE
+from webapp.registry.adapter_files import CONDITIONING_FILE, CONFIG_FILE, RECIPE_FILE
+from webapp.registry.companions import companion_name
 from webapp.registry.models import Adapter, GenerativeModel
+from webapp.registry.weights import file_sha256
 
 
 def model_list_for(*, user: Any, offered_only: bool = False) -> QuerySet[GenerativeModel]:
@@ -108,6 +110,20 @@ def adapter_folder(adapter: Adapter) -> Path:
 def model_folder(model: GenerativeModel) -> Path:
     """A local folder with the model's `model.safetensors`; fetched once where the storage is remote."""
     return local_copy(model.weights_path).parent
+
+
+def model_companion(model: GenerativeModel, name: str) -> Path | None:
+    """The local path of a file that lies beside the weights ("nearest/CT.npz"); None where there is none.
+
+    Raises ValueError where the stored file is not the one that was installed.
+    """
+    about = model.companions.get(name)
+    if about is None:
+        return None
+    path = local_copy(companion_name(model.weights_sha256, name))
+    if file_sha256(path) != about["sha256"]:
+        raise ValueError(f"{name} of {model}: expected SHA-256 {about['sha256']}; got another file")
+    return path
 
 
 def local_copy(name: str, *, beside: str = "") -> Path:

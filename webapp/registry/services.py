@@ -14,6 +14,7 @@ from webapp.core import work
 from webapp.core.errors import Conflict
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
+from webapp.registry.companions import Companions, read_companions, store_companions
 from webapp.registry.models import GenerativeModel
 from webapp.registry.recipes import Description, describe
 from webapp.registry.selectors import local_copy
@@ -36,14 +37,16 @@ def model_install(*, path: Path | str, user: Any = None) -> GenerativeModel:
     if user is not None:
         require(user, "install", GenerativeModel)
     checkpoint = read_checkpoint(path, max_bytes=settings.MODEL_MAX_BYTES)
+    companions = read_companions(checkpoint.path, checkpoint.sha256)
     description = describe(checkpoint.recipe, checkpoint.card)
     _refuse_other_weights(checkpoint, description)
     stored = _store(checkpoint)
+    store_companions(companions, checkpoint.sha256)
     try:
-        return _record(checkpoint, description, stored, user)
+        return _record(checkpoint, description, companions, stored, user)
     except IntegrityError:  # somebody installed it in the same moment
         _refuse_other_weights(checkpoint, description)
-        return _record(checkpoint, description, stored, user)
+        return _record(checkpoint, description, companions, stored, user)
 
 
 def model_install_submit(*, user: Any, path: Path | str) -> Any:
@@ -121,9 +124,13 @@ def _store(checkpoint: Checkpoint) -> str:
 
 
 @transaction.atomic
-def _record(checkpoint: Checkpoint, description: Description, stored: str, user: Any) -> GenerativeModel:
+def _record(
+    checkpoint: Checkpoint, description: Description, companions: Companions, stored: str, user: Any
+) -> GenerativeModel:
     values = {
         **vars(description),
+        "measures": {**description.measures, **companions.measures},
+        "companions": companions.listing(),
         "weights_path": stored,
         "weights_size": checkpoint.size,
         "card": checkpoint.card,
