@@ -1,4 +1,4 @@
-"""The five networks on latents, tiny, whole and random: as diffusers' pipelines and as ours, sharing weights."""
+"""The five networks on latents, tiny, whole and random: pipelines of diffusers and ours, sharing weights."""
 
 from __future__ import annotations
 
