@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from synthesis.phantoms.labels import LIVER
 from synthesis.request import MODALITIES, SEVERITIES, Condition
 from webapp.registry.models import GenerativeModel
 from webapp.registry.selectors import model_companion
+
+logger = logging.getLogger(__name__)
 
 FLAGGED_SHARE = 0.99  # an image nearer to a training case than that share of strangers is shown as too near
 LEAST_LIVER = 150  # pixels inside the liver's edge below which no texture is read
@@ -72,12 +75,14 @@ def severity_read(judges: Judges, scaled: Image, labels: Labels, of: Condition) 
 
 def nearest_case(model: GenerativeModel, judges: Judges, scaled: Image, modality: str) -> dict[str, Any]:
     """The training case that the image is most like, or {"why"}: the reason why that is not known."""
-    path = model_companion(model, f"nearest/{modality}.npz")
-    if path is None:
-        return {"why": "no index"}
+    name = f"nearest/{modality}.npz"
     try:
-        index = _index(path, model.companions[f"nearest/{modality}.npz"]["sha256"])
-    except SynthesisError:
+        path = model_companion(model, name)
+        if path is None:
+            return {"why": "no index"}
+        index = _index(path, model.companions[name]["sha256"])
+    except (SynthesisError, ValueError, OSError) as error:
+        logger.warning("nearest training case of %s: %s", model, error)
         return {"why": "unreadable"}
     if index.source != judge_source(judges):
         return {"why": "other judge"}

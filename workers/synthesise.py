@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +17,11 @@ from synthesis.generate import generate
 from synthesis.imaging.dicom_write import invented_subject, synthetic_series, to_bytes
 from synthesis.imaging.plane import flat_plane
 from synthesis.imaging.storage import to_stored
+from synthesis.imaging.uncertainty import Options, UncertaintyMap, refusal
 from synthesis.reproduction import differences
 from synthesis.request import Condition, OnStep, SamplerOptions, Step, SynthesisResult
 from synthesis.request import SynthesisRequest as Wish
+from synthesis.uncertainty import uncertainty_map
 from webapp.cases.selectors import case_slice
 from webapp.jobs.estimates import DRAWING
 from webapp.jobs.making import condition_terms, making_of
@@ -28,8 +30,9 @@ from webapp.jobs.pictures import preview_png
 from webapp.jobs.requests import labels_of
 from webapp.jobs.selectors import job_for_worker, result_for_worker
 from webapp.jobs.services import Made, results_store
+from workers.comparisons import compared
 from workers.lease import Work, handler_outcome
-from workers.models import device_choose, judge_for, warm
+from workers.models import device_choose, judge_for, judges_for, warm
 
 LOADING_SECONDS = 300.0
 IMAGE_SECONDS = 60.0  # for one image, plus STEP_SECONDS for each of its steps
@@ -46,13 +49,19 @@ def synthesise(work: Work) -> None:
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
     model = warm.get(request.model, device=device_choose())
     wish = wish_of(request)
-    previews = Previews(work)
+    probes = Options().probes if request.parameters.get("uncertainty") else 0
+    previews = Previews(work, after=probes * wish.count)
     try:
         with plain_memory_errors():
             reporter = previews.reporter(wish.sampler.steps)
             result = generate(model, wish, on_step=reporter, judge=judge_for(model))
+            maps = uncertainties(model, wish, result, previews) if probes else {}
         work.stage("saving", seconds=SAVING_SECONDS, message="Writing DICOM")
-        made = [make_one(job, request, wish, result, index) for index in range(wish.count)]
+        compare_all(request, model, wish, result)
+        made = [
+            make_one(job, request, wish, result, index, uncertainty=maps.get(index))
+            for index in range(wish.count)
+        ]
         with work.closing():
             outcome = handler_outcome(work, {"images": wish.count})
             results_store(job_id=work.job_id, token=work.token, made=made, outcome=outcome)
@@ -74,7 +83,42 @@ def wish_of(request: SynthesisRequest) -> Wish:
     )
 
 
-def make_one(job: Job, request: SynthesisRequest, wish: Wish, result: SynthesisResult, index: int) -> Made:
+def uncertainties(
+    model: LoadedModel, wish: Wish, result: SynthesisResult, previews: Previews
+) -> dict[int, UncertaintyMap]:
+    """The uncertainty map of every image; refused for guidance and networks that allow none."""
+    problem = refusal(model.recipe, guidance=wish.sampler.guidance)
+    if problem is not None:
+        raise SynthesisError(problem)
+    return {
+        index: uncertainty_map(
+            model,
+            result.images[index],
+            wish.labels,
+            wish.condition,
+            seed=seed,
+            on_probe=previews.prober(index, wish.count, wish.sampler.steps),
+        )
+        for index, seed in enumerate(result.seeds)
+    }
+
+
+def compare_all(request: SynthesisRequest, model: LoadedModel, wish: Wish, result: SynthesisResult) -> None:
+    """Add to every quality report the severity that is read and the nearest training case."""
+    judges, adapted = judges_for(model), bool(result.recipe.get("adapter"))
+    for image, report in zip(result.images, result.quality, strict=True):
+        report |= compared(request.model, model, judges, image, wish.labels, wish.condition, adapted=adapted)
+
+
+def make_one(
+    job: Job,
+    request: SynthesisRequest,
+    wish: Wish,
+    result: SynthesisResult,
+    index: int,
+    *,
+    uncertainty: UncertaintyMap | None = None,
+) -> Made:
     """One image with its DICOM file, mask, recipe and quality, ready to be kept.
 
     It lies around the origin of a frame of reference of its own, whatever the source's place was.
@@ -102,14 +146,19 @@ def make_one(job: Job, request: SynthesisRequest, wish: Wish, result: SynthesisR
         pixel_sha256=result.pixel_sha256[index],
         attributes={key: value for key, value in condition.to_json().items() if value is not None},
         quality=result.quality[index],
+        uncertainty=uncertainty,
     )
 
 
 class Previews:
-    """Progress of a drawing job, with a picture now and then; older pictures are removed."""
+    """Progress of a drawing job, with a picture now and then; older pictures are removed.
 
-    def __init__(self, work: Work) -> None:
+    `after` steps of other work follow when all images are drawn.
+    """
+
+    def __init__(self, work: Work, *, after: int = 0) -> None:
         self._work = work
+        self._after = after
         self._image = 0
         self._stored: list[str] = []
 
@@ -123,12 +172,24 @@ class Previews:
                 self._image = step.image
                 self._work.stage(DRAWING, seconds=limit)
             done = (step.image - 1) * step.steps + step.step
-            total = step.images * step.steps
+            total = step.images * step.steps + self._after
             message = f"Image {step.image} of {step.images}, step {step.step} of {step.steps}"
             self._work.step(done, total, message=message, preview=self._picture(step, done))
             self._forget_all_but(2)  # a browser may be about to ask for the one before
 
         return on_step
+
+    def prober(self, index: int, images: int, steps: int) -> Callable[[int, int], None]:
+        """What `uncertainty_map` calls after some of its probes, for image `index` of `images`."""
+        limit = IMAGE_SECONDS + STEP_SECONDS * Options().probes
+        self._work.stage(DRAWING, seconds=limit)
+
+        def on_probe(done: int, probes: int) -> None:
+            before = images * steps + index * probes
+            message = f"Uncertainty of image {index + 1} of {images}, probe {done} of {probes}"
+            self._work.step(before + done, images * steps + self._after, message=message)
+
+        return on_probe
 
     def _picture(self, step: Step, done: int) -> str | None:
         if step.preview is None or not self._work.wants_preview:
@@ -165,10 +226,10 @@ def reproduce(work: Work) -> dict[str, Any]:
     finally:
         previews.clear()
     work.stage("comparing", seconds=SAVING_SECONDS, message="Comparing the pixels")
-    return compared(result, again, index, model)
+    return same_pixels(result, again, index, model)
 
 
-def compared(result: Result, again: SynthesisResult, index: int, model: LoadedModel) -> dict[str, Any]:
+def same_pixels(result: Result, again: SynthesisResult, index: int, model: LoadedModel) -> dict[str, Any]:
     """Whether the pixels are the same; where not, by how much, and what is different from then."""
     modality = result.request.parameters["condition"]["modality"]
     then = case_slice(result.case, 0).array

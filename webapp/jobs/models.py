@@ -11,6 +11,21 @@ from django.utils.translation import gettext_lazy as _
 from webapp.core.models import Record
 
 
+class SeverityGrid(Record):
+    """One request for each grade of severity, alike in everything else: mask, seed, sampler and model."""
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="severity_grids"
+    )
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        """A short id, for admin and logs."""
+        return f"grid {str(self.id)[:8]}"
+
+
 class SynthesisRequest(Record):
     """What a person asks for; it never changes, so "again with these settings" can always be offered."""
 
@@ -52,6 +67,15 @@ class SynthesisRequest(Record):
     )
     prepared = models.JSONField(
         default=dict, blank=True, help_text=_("What was mapped, derived and resampled to get the label map.")
+    )
+
+    severities = models.ForeignKey(
+        SeverityGrid,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="requests",
+        help_text=_("The grid that it belongs to, where it is one of several severities."),
     )
 
     class Meta:
@@ -317,3 +341,24 @@ class Result(Record):
     def owner(self) -> models.Model:
         """Whoever asked for it."""
         return self.request.owner
+
+
+class Uncertainty(models.Model):
+    """A result's uncertainty map: one standard deviation per pixel, in the image's own unit."""
+
+    result = models.OneToOneField(
+        Result, on_delete=models.CASCADE, primary_key=True, related_name="uncertainty"
+    )
+    values = models.BinaryField(
+        editable=False, help_text=_("zlib over uint16 [rows, columns], C order; times `scale` the deviation.")
+    )
+    scale = models.FloatField()
+    rows = models.PositiveIntegerField()
+    columns = models.PositiveIntegerField()
+    about = models.JSONField(
+        default=dict, help_text=_("Where and how closely it was measured, in sum.")
+    )
+
+    def __str__(self) -> str:
+        """The result it belongs to, for logs."""
+        return f"uncertainty of {self.result_id}"

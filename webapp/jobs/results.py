@@ -13,12 +13,13 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from synthesis.imaging.uncertainty import UncertaintyMap, packed
 from webapp.cases import services as cases
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
 from webapp.jobs.claims import job_finish
-from webapp.jobs.models import Job, Result, SynthesisRequest
+from webapp.jobs.models import Job, Result, SynthesisRequest, Uncertainty
 from webapp.jobs.opencases import open_cases_clear, open_cases_note
 from webapp.jobs.submission import job_submit
 from webapp.jobs.transitions import job_held
@@ -44,6 +45,7 @@ class Made:
     pixel_sha256: str
     attributes: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
+    uncertainty: UncertaintyMap | None = None
 
 
 def results_store(
@@ -89,7 +91,7 @@ def _store_one(job: Job, request: SynthesisRequest, one: Made, case_id: UUID) ->
         labels=one.labels,
         origin="synthetic",
     )
-    return Result.objects.create(
+    result = Result.objects.create(
         request=request,
         job=job,
         index=one.index,
@@ -99,6 +101,17 @@ def _store_one(job: Job, request: SynthesisRequest, one: Made, case_id: UUID) ->
         recipe=one.recipe,
         pixel_sha256=one.pixel_sha256,
         quality=one.quality,
+    )
+    if one.uncertainty is not None:
+        _keep_uncertainty(result, one.uncertainty)
+    return result
+
+
+def _keep_uncertainty(result: Result, made: UncertaintyMap) -> None:
+    values, scale = packed(made.std)
+    rows, columns = made.std.shape
+    Uncertainty.objects.create(
+        result=result, values=values, scale=scale, rows=rows, columns=columns, about=made.about()
     )
 
 
