@@ -12,6 +12,7 @@ const MOUNTS: Readonly<Record<string, () => Promise<Mount>>> = {
   'case-viewer': async () => (await import('./viewer/mount')).caseViewer,
   upload: async () => (await import('./cases/upload')).upload,
   reading: async () => (await import('./readings/mount')).readingPage,
+  severity: async () => (await import('./jobs/severity')).severity,
   'result-viewer': async () => (await import('./viewer/mount')).resultViewer,
 };
 

@@ -39,6 +39,7 @@ class Making:
 
     job: the job's identity, from which all UIDs follow. made_at: when the job was asked for, not
     when it ran, so that a second run makes the same objects. method: such as "rectified flow".
+    adapter: name and version of what was laid on the model; empty without one.
     """
 
     job: str
@@ -49,6 +50,16 @@ class Making:
     weights_sha256: str
     description: str
     software_version: str = synthesis.__version__
+    adapter: str = ""
+    adapter_sha256: str = ""
+
+    @property
+    def weights(self) -> str:
+        """The weights that made it: the model's, and the adapter's where one lay on it."""
+        words = f"model {self.model_name} version {self.model_version}, weights SHA-256 {self.weights_sha256}"
+        if not self.adapter:
+            return words
+        return f"{words}; adapter {self.adapter}, weights SHA-256 {self.adapter_sha256}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +157,7 @@ def mark_synthetic(dataset: Dataset, making: Making) -> None:
     equipment.SoftwareVersions = [_short(making.software_version), _short(making.model_version)]
     equipment.ContributionDateTime = making.made_at.strftime("%Y%m%d%H%M%S")
     equipment.ContributionDescription = (
-        f"Synthetic image by {making.method}; model {making.model_name} version {making.model_version}, "
-        f"weights SHA-256 {making.weights_sha256}. Not for clinical use."
+        f"Synthetic image by {making.method}; {making.weights}. Not for clinical use."
     )[:1024]
     dataset.ContributingEquipmentSequence = [*(dataset.get("ContributingEquipmentSequence") or []), equipment]
 

@@ -18,11 +18,12 @@ from webapp.core.permissions import can
 from webapp.jobs.descriptions import asked_rows
 from webapp.jobs.estimates import in_words, job_eta
 from webapp.jobs.exports import export_is_ready, export_kept_until
-from webapp.jobs.forms import MODALITY_WORDS, SEVERITY_WORDS
+from webapp.jobs.forms import MODALITY_WORDS
 from webapp.jobs.heartbeats import workers_alive
 from webapp.jobs.kinds import kind_label
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.selectors import queue_position
+from webapp.jobs.severities import severity_words
 
 TONES = {
     Job.State.QUEUED: ("clock", ""),
@@ -37,9 +38,8 @@ TONES = {
 def condition_title(item: SynthesisRequest) -> str:
     """The condition in a few words: "Severe cirrhosis, CT"."""
     condition = item.parameters.get("condition", {})
-    severity = SEVERITY_WORDS.get(condition.get("severity", "none"), "")
     modality = MODALITY_WORDS.get(condition.get("modality", ""), condition.get("modality", ""))
-    return f"{severity}, {modality}"
+    return f"{severity_words(condition)}, {modality}"
 
 
 def request_title(item: SynthesisRequest) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from synthesis.catalog import SAMPLERS
-from webapp.jobs.forms import MODALITY_WORDS, SEVERITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
+from webapp.jobs.forms import MODALITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
 from webapp.jobs.models import Job, Result, SynthesisRequest
+from webapp.jobs.sampling import option_rows, sampler_words
+from webapp.jobs.severities import severity_words
 
 FLAGGED_BELOW = 0.8
 
@@ -106,15 +107,18 @@ def _overlap(name: str, share: float) -> QualityRow:
 def asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
     """What a request asks for, before anything came of it."""
     condition, sampler = item.parameters.get("condition", {}), item.parameters.get("sampler", {})
-    age, name = condition.get("age"), sampler.get("name", "")
+    age = condition.get("age")
     rows = [
         (_("Model"), str(item.model)),
+        (_("Adapter"), str(item.adapter or "")),
         (_("Anatomy"), anatomy_words(item)),
+        (_("Cirrhosis"), severity_words(condition)),
         (_("Steatosis"), STEATOSIS_WORDS.get(condition.get("steatosis", 0), "")),
         (_("Age"), _("%(age)g years") % {"age": age} if age is not None else ""),
         (_("Sex"), SEX_WORDS.get(condition["sex"], "") if condition.get("sex") else ""),
-        (_("Sampler"), SAMPLERS[name].label if name in SAMPLERS else name),
+        (_("Sampler"), sampler_words(sampler.get("name", ""))),
         (_("Steps"), str(sampler.get("steps", ""))),
+        *option_rows(sampler),
         (_("First seed"), str(item.seed)),
         (_("Note"), item.note),
     ]
@@ -126,19 +130,19 @@ def settings_rows(result: Result) -> list[tuple[str, str]]:
     recipe, item = result.recipe, result.request
     condition, sampler = item.parameters.get("condition", {}), recipe.get("sampler", {})
     numerics, versions = recipe.get("numerics", {}), recipe.get("versions", {})
-    name = sampler.get("name", "")
     age = condition.get("age")
     rows = [
         (_("Model"), str(item.model)),
+        (_("Adapter"), str(item.adapter or "")),
         (_("Modality"), MODALITY_WORDS.get(condition.get("modality", ""), condition.get("modality", ""))),
-        (_("Cirrhosis"), SEVERITY_WORDS.get(condition.get("severity", ""), "")),
+        (_("Cirrhosis"), severity_words(condition)),
         (_("Steatosis"), STEATOSIS_WORDS.get(condition.get("steatosis", 0), "")),
         (_("Age"), _("%(age)g years") % {"age": age} if age is not None else _("not stated")),
         (_("Sex"), SEX_WORDS.get(condition.get("sex") or "", "")),
         (_("Seed"), str(result.seed)),
-        (_("Sampler"), SAMPLERS[name].label if name in SAMPLERS else name),
+        (_("Sampler"), sampler_words(sampler.get("name", ""))),
         (_("Steps"), str(sampler.get("steps", ""))),
-        (_("Correction (kappa)"), _number(sampler.get("kappa"))),
+        *option_rows(sampler),
         (_("Guidance"), _number(sampler.get("guidance"))),
         (_("Anatomy"), anatomy_words(item)),
         (_("Pixel spacing"), " × ".join(f"{value:.3g}" for value in item.grid.get("spacing_mm", [])) + " mm"),
@@ -146,6 +150,7 @@ def settings_rows(result: Result) -> list[tuple[str, str]]:
         (_("Number format"), str(numerics.get("dtype", ""))),
         (_("Software"), f"Semblance {versions.get('semblance', '')}, torch {versions.get('torch', '')}"),
         (_("Weights (SHA-256)"), str(recipe.get("model", {}).get("weights_sha256", ""))[:16] + "…"),
+        (_("Adapter's weights (SHA-256)"), _digest(recipe.get("adapter") or {})),
         (_("Pixels (SHA-256)"), result.pixel_sha256[:16] + "…"),
     ]
     return [(label, str(value)) for label, value in rows if str(value).strip()]
@@ -187,6 +192,10 @@ def _side_by_side(first: list[tuple[str, str]], second: list[tuple[str, str]]) -
     """Rows joined by name in the order of the first, then those that only the second has; "–" for none."""
     left, right = dict(first), dict(second)
     return [(name, left.get(name, "–"), right.get(name, "–")) for name in {**left, **right}]
+
+
+def _digest(part: dict[str, Any]) -> str:
+    return f"{part['weights_sha256'][:16]}…" if part.get("weights_sha256") else ""
 
 
 def _number(value: Any) -> str:

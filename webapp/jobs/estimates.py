@@ -30,19 +30,22 @@ class Pace:
 
 
 def calls_of(parameters: Mapping[str, Any], count: int) -> int:
-    """Network calls of a request: images x steps, twice for Heun, twice again under guidance."""
+    """Network calls of a request: images x steps, twice for Heun's steps, twice again under guidance."""
     sampler = parameters.get("sampler", {})
     calls = count * int(sampler.get("steps", 1))
-    calls *= 2 if sampler.get("name") == "heun" else 1
+    by_heun = sampler.get("name") == "heun" or (sampler.get("name") == "rft" and sampler.get("heun"))
+    calls *= 2 if by_heun else 1
     return calls * (2 if float(sampler.get("guidance", 1.0)) != 1.0 else 1)
 
 
-def pace_of(model_id: Any) -> Pace | None:
+def pace_of(model_id: Any, adapter_id: Any = None) -> Pace | None:
     """How fast this model runs, by the last jobs done on the devices that are at work now.
 
-    None until the model has run here at all.
+    With an adapter by that adapter's jobs, where there are any. None until the model has run here at all.
     """
     done = Job.objects.filter(kind="synthesise", state=Job.State.SUCCEEDED, request__model_id=model_id)
+    alike = done.filter(request__adapter_id=adapter_id)
+    done = alike if alike.exists() else done
     here = {f"{row.host} {row.device}".strip() for row in workers_alive(Job.Queue.COMPUTE)}
     rows = _history(done.filter(ran_on__in=here)) if here else []
     rows = rows or _history(done)
@@ -70,9 +73,9 @@ def job_seconds(job: Job, paces: dict[Any, Pace | None] | None = None) -> float 
     if job.request is None:
         return None
     paces = {} if paces is None else paces
-    key = job.request.model_id
+    key = (job.request.model_id, job.request.adapter_id)
     if key not in paces:
-        paces[key] = pace_of(key)
+        paces[key] = pace_of(*key)
     pace = paces[key]
     return None if pace is None else pace.seconds(calls_of(job.request.parameters, job.request.count))
 

@@ -7,40 +7,61 @@ from typing import Any
 from django import forms
 from django.db.models import TextChoices
 from django.urls import reverse_lazy
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from synthesis.catalog import SAMPLERS
-from synthesis.request import SamplerOptions
+from synthesis.request import SEVEREST, SEVERITIES, SamplerOptions
 from webapp.jobs.models import Result
 from webapp.jobs.preparation import PHANTOM_LIMIT
 from webapp.jobs.requests import COUNT_LIMIT, LARGEST_SEED
+from webapp.jobs.sampling import hint_of, option_fields, option_values
+from webapp.jobs.severities import BETWEEN, GRADE_WORDS, SEVERITY_WORDS
 
 MODALITY_WORDS = {"CT": _("CT"), "T1": _("MR, T1-weighted"), "T2": _("MR, T2-weighted")}
-SEVERITY_WORDS = {
-    "none": _("No cirrhosis"),
-    "low": _("Low-grade cirrhosis"),
-    "mild": _("Mild cirrhosis"),
-    "severe": _("Severe cirrhosis"),
-}
 STEATOSIS_WORDS = {0: _("None"), 1: _("Grade 1"), 2: _("Grade 2"), 3: _("Grade 3")}
 SEX_WORDS = {"": _("Not stated"), "F": _("Female"), "M": _("Male")}
 DEFAULTS = SamplerOptions()
+LINE_WORDS = 28
 
 
 class RequestForm(forms.Form):
-    """What to make, of which anatomy. Few fields first; `MORE` names those under "More settings"."""
+    """What to make, of which anatomy. Few fields first; `more` holds those under "More settings".
 
-    MORE = ("sampler", "steps", "kappa", "guidance", "seed", "note")
+    The adapters are the chosen model's, the options the chosen sampler's.
+    """
+
+    WHO = ("model", "adapter")
+    FEW = ("modality", "steatosis", "age", "sex", "count")
+    MORE = ("sampler", "steps", "guidance", "seed", "note")
 
     model = forms.ChoiceField(label=_("Model"), help_text=_("Which network draws the images."))
+    adapter = forms.ChoiceField(
+        label=_("Adapter"),
+        required=False,
+        help_text=_("A small addition that was trained on the model and changes what it draws."),
+        error_messages={
+            "invalid_choice": _("This adapter does not belong to the chosen model, or is not offered.")
+        },
+    )
     modality = forms.ChoiceField(
         label=_("Modality"), help_text=_("What the synthetic image looks like, whatever the source was.")
     )
     severity = forms.ChoiceField(
         label=_("Cirrhosis"),
-        choices=list(SEVERITY_WORDS.items()),
+        choices=[*GRADE_WORDS.items(), (BETWEEN, _("Between grades"))],
         initial="none",
+        widget=forms.RadioSelect,
         help_text=_("How nodular the liver's texture is drawn."),
+    )
+    severity_level = forms.FloatField(
+        label=_("On the scale"),
+        required=False,
+        initial=0,
+        help_text=_(
+            "0 none, 1 low, 2 mild, 3 severe; 1.5 lies half-way from low to mild. The shipped models were "
+            "trained on the four grades alone, so look closely at what lies between."
+        ),
     )
     steatosis = forms.TypedChoiceField(
         label=_("Steatosis"),
@@ -69,11 +90,6 @@ class RequestForm(forms.Form):
         initial=DEFAULTS.steps,
         help_text=_("1 to 100, default 4. More steps take longer in proportion."),
     )
-    kappa = forms.FloatField(
-        label=_("Correction strength (kappa)"),
-        required=False,
-        help_text=_("0 to 10; left open, the value calibrated for this model and number of steps."),
-    )
     guidance = forms.FloatField(
         label=_("Guidance"),
         initial=DEFAULTS.guidance,
@@ -97,17 +113,35 @@ class RequestForm(forms.Form):
         help_text=_("0 to 9999: each number is another demo person."),
     )
 
-    def __init__(self, *args: Any, models: Any, case: Any = None, masks: Any = (), **kwargs: Any) -> None:
-        """Offer these models and, for a case, these masks."""
+    def __init__(
+        self,
+        *args: Any,
+        models: Any,
+        adapters: Any = (),
+        case: Any = None,
+        masks: Any = (),
+        **kwargs: Any,
+    ) -> None:
+        """Offer these models, those adapters that fit the chosen one and, for a case, these masks."""
         super().__init__(*args, **kwargs)
         self.models = {str(model.pk): model for model in models}
+        chosen = self.chosen_model
+        fitting = [adapter for adapter in adapters if chosen is not None and adapter.base_id == chosen.pk]
+        self.adapters = {str(adapter.pk): adapter for adapter in fitting}
+        self._describe()
         self.case_object = case
         self.masks = {str(mask.pk): mask for mask in masks}
         fields: dict[str, Any] = self.fields
         fields["model"].choices = [(key, str(model)) for key, model in self.models.items()]
-        names = list(dict.fromkeys(name for model in self.models.values() for name in _modalities(model)))
+        drawing = [*self.models.values(), *self.adapters.values()]
+        names = list(dict.fromkeys(name for one in drawing for name in one.modalities or ["CT"]))
+        fields["adapter"].choices = [("", _("None: the model as it was trained"))] + [
+            (key, str(adapter)) for key, adapter in self.adapters.items()
+        ]
         fields["modality"].choices = [(name, MODALITY_WORDS.get(name, name)) for name in names]
-        fields["model"].widget.attrs.update(_REDRAW)
+        for name in ("model", "adapter", "sampler"):
+            fields[name].widget.attrs.update(_redraw(name))
+        fields.update(option_fields(self.sampler_name))
         fields["age"].unit = _("years")
         fields["phantom_seed"].required = case is None
         if case is not None:
@@ -116,25 +150,54 @@ class RequestForm(forms.Form):
         for name, (low, high, step) in _RANGES.items():
             fields[name].widget.attrs.update({"min": low, "max": high, "step": step})
         fields["seed"].widget.attrs["placeholder"] = _("drawn at random")
-        fields["kappa"].widget.attrs["placeholder"] = _("calibrated")
+
+    def _describe(self) -> None:
+        """Say in a line what is chosen."""
+        for name, chosen in (("model", self.chosen_model), ("adapter", self.chosen_adapter)):
+            if chosen is not None and chosen.summary:
+                self.fields[name].help_text = Truncator(chosen.summary).words(LINE_WORDS)
+
+    @property
+    def chosen_model(self) -> Any:
+        """The model that is chosen, or the first on offer; None where there is none."""
+        return self.models.get(str(self["model"].value())) or next(iter(self.models.values()), None)
+
+    @property
+    def chosen_adapter(self) -> Any:
+        """The adapter that is chosen, if it is one of the model's."""
+        return self.adapters.get(str(self["adapter"].value() or ""))
+
+    @property
+    def sampler_name(self) -> str:
+        """The sampler that is chosen."""
+        return str(self["sampler"].value() or DEFAULTS.name)
+
+    @property
+    def sampler_hint(self) -> str:
+        """That the chosen sampler has nothing to choose, where it has not."""
+        return hint_of(self.sampler_name)
 
     @property
     def few(self) -> list[Any]:
-        """The fields of the wish itself."""
-        return [self[name] for name in ("model", "modality", "severity", "steatosis", "age", "sex", "count")]
+        """The fields of the wish itself, but for the severity."""
+        return [self[name] for name in self.FEW]
 
     @property
     def more(self) -> list[Any]:
-        """The fields under "More settings"."""
-        return [self[name] for name in self.MORE]
+        """The fields under "More settings", the sampler's own options after its steps."""
+        return [self[name] for name in self._more]
 
     @property
     def has_more(self) -> bool:
         """Whether one of the fields under "More settings" is not as it comes, or is wrong."""
         return any(
-            name in self.errors or str(self[name].value() or "") != str(self.fields[name].initial or "")
-            for name in self.MORE
+            name in self.errors or _said(self[name].value()) != _said(self.fields[name].initial)
+            for name in self._more
         )
+
+    @property
+    def _more(self) -> tuple[str, ...]:
+        return (*self.MORE[:2], *option_fields(self.sampler_name), *self.MORE[2:])
 
     def wish(self) -> dict[str, Any]:
         """The cleaned values as `request_submit` and `prepare` take them."""
@@ -142,7 +205,7 @@ class RequestForm(forms.Form):
         parameters: dict[str, Any] = {
             "condition": {
                 "modality": values["modality"],
-                "severity": values["severity"],
+                **self._severity(),
                 "steatosis": values["steatosis"],
                 "age": values.get("age"),
                 "sex": values.get("sex") or None,
@@ -150,11 +213,15 @@ class RequestForm(forms.Form):
             "sampler": {
                 "name": values["sampler"],
                 "steps": values["steps"],
-                "kappa": values.get("kappa"),
                 "guidance": values["guidance"],
+                **option_values(values["sampler"], values),
             },
         }
-        wish: dict[str, Any] = {"model": self.models[values["model"]], "count": values["count"]}
+        wish: dict[str, Any] = {
+            "model": self.models[values["model"]],
+            "adapter": self.adapters.get(values.get("adapter") or ""),
+            "count": values["count"],
+        }
         if self.case_object is None:
             parameters["phantom_seed"] = values.get("phantom_seed") or 0
         else:
@@ -163,31 +230,42 @@ class RequestForm(forms.Form):
             wish["slice_index"] = values["slice_number"] - 1 if values.get("slice_number") else None
         return {**wish, "parameters": parameters}
 
+    def _severity(self) -> dict[str, Any]:
+        """The grade; or, between grades, the level. A level that is a grade is that grade."""
+        word, level = self.cleaned_data["severity"], self.cleaned_data.get("severity_level")
+        if word != BETWEEN:
+            return {"severity": word}
+        if level is not None and 0 <= level <= SEVEREST and level == int(level):
+            return {"severity": SEVERITIES[int(level)]}
+        return {"severity_level": 0.0 if level is None else level}
+
 
 _RANGES: dict[str, tuple[Any, Any, Any]] = {
     "age": (18, 90, "any"),
+    "severity_level": (0, SEVEREST, 0.1),
     "count": (1, COUNT_LIMIT, 1),
     "steps": (1, 100, 1),
-    "kappa": (0, 10, "any"),
     "guidance": (0, 10, "any"),
     "seed": (0, LARGEST_SEED, 1),
     "phantom_seed": (0, PHANTOM_LIMIT, 1),
 }
 
 
-_REDRAW = {  # another model draws its own way: the form comes back with its sampler and steps
-    "hx-post": reverse_lazy("jobs:synthesise-apply"),
-    "hx-vals": '{"apply": "model:"}',
-    "hx-trigger": "change",
-    "hx-target": "#request-form",
-    "hx-swap": "outerHTML",
-    "hx-sync": "this:replace",
-}
+def _redraw(name: str) -> dict[str, Any]:
+    """Another model, adapter or sampler has fields of its own: the form comes back with them."""
+    return {
+        "hx-post": reverse_lazy("jobs:synthesise-apply"),
+        "hx-vals": f'{{"apply": "{name}:"}}',
+        "hx-trigger": "change",
+        "hx-target": "#request-form",
+        "hx-swap": "outerHTML",
+        "hx-sync": "this:replace",
+    }
 
 
-def own_sampler(model: Any) -> dict[str, Any]:
-    """The form's sampler and steps that the model's recipe names as its own, or the usual ones."""
-    own = model.recipe.get("sampler")
+def own_sampler(model: Any, adapter: Any = None) -> dict[str, Any]:
+    """The form's sampler and steps that the recipe names as its own, or the usual ones."""
+    own = model.recipe_with(adapter).get("sampler")
     name, steps = (own.get("name"), own.get("steps")) if isinstance(own, dict) else (None, None)
     low, high, _step = _RANGES["steps"]
     if not isinstance(name, str) or name not in SAMPLERS:
@@ -196,8 +274,9 @@ def own_sampler(model: Any) -> dict[str, Any]:
     return {"sampler": name, "steps": steps if fits else DEFAULTS.steps}
 
 
-def _modalities(model: Any) -> list[str]:
-    return list(model.recipe.get("modalities") or ["CT"])
+def _said(value: Any) -> str:
+    """A field's value as the page has it; nothing said is nothing."""
+    return "" if value is None else str(value)
 
 
 class DecisionForm(forms.Form):

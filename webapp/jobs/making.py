@@ -8,18 +8,13 @@ from typing import Any
 
 from synthesis.imaging.dicom_write import Making
 from webapp.jobs.models import Job, SynthesisRequest
-
-SEVERITY_TERMS = {
-    "none": "no cirrhosis",
-    "low": "low-grade cirrhosis",
-    "mild": "mild cirrhosis",
-    "severe": "severe cirrhosis",
-}
+from webapp.jobs.severities import severity_terms
 
 
 def making_of(job: Job, request: SynthesisRequest, recipe: Mapping[str, Any]) -> Making:
     """Model, method and condition of the images that `job` makes for `request`."""
     model = recipe.get("model", {})
+    adapter = recipe.get("adapter") or {}
     return Making(
         job=str(job.pk),
         made_at=job.created_at.astimezone(UTC),
@@ -27,6 +22,8 @@ def making_of(job: Job, request: SynthesisRequest, recipe: Mapping[str, Any]) ->
         model_version=str(model.get("version") or request.model.version),
         method=str(model.get("method") or request.model.method),
         weights_sha256=str(model.get("weights_sha256") or request.model.weights_sha256),
+        adapter=f"{adapter['name']} version {adapter['version']}" if adapter else "",
+        adapter_sha256=str(adapter.get("weights_sha256", "")),
         description=f"Synthetic {condition_terms(request)}, drawn by a generative model from a label map.",
         software_version=str(recipe.get("versions", {}).get("semblance", "")) or "1",
     )
@@ -35,7 +32,7 @@ def making_of(job: Job, request: SynthesisRequest, recipe: Mapping[str, Any]) ->
 def condition_terms(request: SynthesisRequest) -> str:
     """The condition in English, for headers: "CT, severe cirrhosis, steatosis grade 2"."""
     condition = request.parameters.get("condition", {})
-    words = [str(condition.get("modality", "")), SEVERITY_TERMS.get(str(condition.get("severity")), "")]
+    words = [str(condition.get("modality", "")), severity_terms(condition)]
     if condition.get("steatosis"):
         words.append(f"steatosis grade {condition['steatosis']}")
     return ", ".join(word for word in words if word)

@@ -16,14 +16,17 @@ from synthesis.imaging.fitting import fit
 from synthesis.imaging.labelmaps import concept_of, label_map
 from synthesis.imaging.plane import flat_plane
 from synthesis.imaging.preflight import Draft, Problem, preflight
+from synthesis.imaging.uncertainty import refusal
 from synthesis.phantoms import Attributes, abdomen, phantom_seed
 from synthesis.request import SEVERITIES, STEATOSIS_GRADES, Condition, SamplerOptions
 from webapp.cases.selectors import case_slice, mask_array
 from webapp.core.errors import ApplicationError
+from webapp.jobs.severities import GRADE_WORDS
 
 PHANTOMS_FROM = 5_000_000
 """The demo anatomies are test phantoms that no evaluation uses."""
 PHANTOM_LIMIT = 9_999
+PARAMETERS = ("condition", "sampler", "phantom_seed", "phantom_severity", "uncertainty")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ def prepare(
     *,
     model: Any,
     parameters: Mapping[str, Any],
+    adapter: Any = None,
     case: Any = None,
     mask: Any = None,
     slice_index: int | None = None,
@@ -60,14 +64,17 @@ def prepare(
     settings that nobody knows.
     """
     condition, sampler = settings_of(parameters)
-    recipe = model.recipe
+    recipe = model.recipe_with(adapter)
     if case is None:
         number = _whole(parameters.get("phantom_seed", 0), "phantom_seed", PHANTOM_LIMIT)
-        labels, image, grid, notes = _from_phantom(number, condition, recipe)
-        extra: dict[str, Any] = {"phantom_seed": number}
+        shape = parameters.get("phantom_severity")
+        labels, image, grid, notes = _from_phantom(number, condition, recipe, shape)
+        extra: dict[str, Any] = {"phantom_seed": number, **({"phantom_severity": shape} if shape else {})}
     else:
         labels, image, grid, notes = _from_case(case, mask, slice_index, recipe)
         extra = {}
+    if parameters.get("uncertainty"):
+        extra["uncertainty"] = True
     row, column = grid["spacing_mm"]
     draft = Draft(
         labels=labels,
@@ -85,19 +92,36 @@ def prepare(
         sampler=sampler,
         parameters={"condition": condition.to_json(), "sampler": sampler.to_json(), **extra},
         notes=notes,
-        problems=preflight(draft, recipe),
+        problems=preflight(draft, recipe) + _uncertainty_problems(extra, sampler, recipe),
     )
+
+
+def _uncertainty_problems(
+    extra: Mapping[str, Any], sampler: SamplerOptions, recipe: Mapping[str, Any]
+) -> list[Problem]:
+    """Why no uncertainty map can be had, where one is asked for."""
+    words = refusal(recipe, guidance=sampler.guidance) if extra.get("uncertainty") else None
+    if words is None:
+        return []
+    return [Problem("guidance", words, 1.0) if sampler.guidance != 1 else Problem("uncertainty", words)]
 
 
 def settings_of(parameters: Mapping[str, Any]) -> tuple[Condition, SamplerOptions]:
     """Condition and sampler options of a request's parameters; raises ApplicationError for unknown ones."""
-    unknown = sorted(set(parameters) - {"condition", "sampler", "phantom_seed"})
+    unknown = sorted(set(parameters) - set(PARAMETERS))
     if unknown:
         raise ApplicationError(
-            _("Unknown parameters: %(names)s. Known are condition, sampler and phantom_seed.")
-            % {"names": ", ".join(unknown)},
+            _("Unknown parameters: %(names)s. Known are %(known)s.")
+            % {"names": ", ".join(unknown), "known": ", ".join(PARAMETERS)},
             field="parameters",
         )
+    if parameters.get("phantom_severity") not in (None, *SEVERITIES):
+        raise ApplicationError(
+            _("The severity that shapes the anatomy is one of %(known)s.") % {"known": ", ".join(SEVERITIES)},
+            field="phantom_severity",
+        )
+    if parameters.get("uncertainty") not in (None, True, False):
+        raise ApplicationError(_("Ask for an uncertainty map with true or false."), field="uncertainty")
     try:
         condition = Condition.from_json(dict(parameters.get("condition") or {}))
         sampler = SamplerOptions.from_json(dict(parameters.get("sampler") or {}))
@@ -109,14 +133,21 @@ def settings_of(parameters: Mapping[str, Any]) -> tuple[Condition, SamplerOption
 
 
 def _from_phantom(
-    number: int, condition: Condition, recipe: Mapping[str, Any]
+    number: int, condition: Condition, recipe: Mapping[str, Any], severity: str | None = None
 ) -> tuple[npt.NDArray[np.uint8], None, dict[str, Any], dict[str, Any]]:
-    """A demo anatomy whose shape (surface, spleen, ascites) goes with the severity that was asked for."""
+    """A demo anatomy whose shape (surface, spleen, ascites) goes with a severity: the one asked for, or another."""
     shape = (int(recipe["image"]["rows"]), int(recipe["image"]["columns"]))
     seed = phantom_seed("test", PHANTOMS_FROM + number)
-    phantom = abdomen(seed, shape=shape, attributes=_attributes(condition))
+    phantom = abdomen(seed, shape=shape, attributes=_attributes(condition, severity))
     row, column = (float(value) for value in phantom.spacing_mm)
     plane = flat_plane(shape, (row, column))
+    said = [_("The anatomy is phantom number %(number)d, every structure labelled.") % {"number": number}]
+    if condition.severity_level is not None:
+        grade = GRADE_WORDS[condition.severity].lower()
+        said.append(
+            _("Its outline is that of the nearest grade, %(grade)s; the texture lies between the grades.")
+            % {"grade": grade}
+        )
     notes = {
         "source": "phantom",
         "phantom_seed": number,
@@ -124,17 +155,16 @@ def _from_phantom(
         "derived": [],
         "unmapped": [],
         "lost": [],
-        "notes": [
-            _("The anatomy is phantom number %(number)d, every structure labelled.") % {"number": number}
-        ],
+        "notes": said,
     }
     grid = {"rows": shape[0], "columns": shape[1], "spacing_mm": [row, column]}
     return phantom.labels, None, grid, notes
 
 
-def _attributes(condition: Condition) -> Attributes:
+def _attributes(condition: Condition, severity: str | None = None) -> Attributes:
     """The person of the condition; what the preflight will refuse anyway is left as in health."""
-    grade = SEVERITIES.index(condition.severity) if condition.severity in SEVERITIES else 0
+    severity = severity or condition.severity
+    grade = SEVERITIES.index(severity) if severity in SEVERITIES else 0
     try:
         age = min(90.0, max(18.0, 55.0 if condition.age is None else float(condition.age)))
     except (TypeError, ValueError):

@@ -29,6 +29,7 @@ def request_submit(
     user: Any,
     model: Any,
     parameters: Mapping[str, Any],
+    adapter: Any = None,
     case: Any = None,
     mask: Any = None,
     slice_index: int | None = None,
@@ -41,8 +42,9 @@ def request_submit(
 
     `parameters` holds "condition" and "sampler" (the fields of `synthesis.request.Condition` and
     `SamplerOptions`) and, where no case is given, "phantom_seed": the demo anatomy to take the mask
-    from. A missing seed is drawn. Raises ApplicationError in plain words for whatever the model was
-    not trained for, NotAllowed for people who may not ask for synthesis.
+    from. `adapter` is one of the model's, laid on it for these images. A missing seed is drawn. Raises
+    ApplicationError in plain words for whatever the model was not trained for, NotAllowed for people who
+    may not ask for synthesis.
     """
     if not can(user, "create", SynthesisRequest):
         raise NotAllowed(_("Your role does not include asking for synthetic images."))
@@ -50,6 +52,7 @@ def request_submit(
         require(user, "request", case)
     if not model.is_active:
         raise ApplicationError(_("This model is no longer offered. Choose another one."), field="model")
+    _check_adapter(model, adapter)
     if not 1 <= count <= COUNT_LIMIT:
         raise ApplicationError(
             _("Ask for 1 to %(limit)d images at a time.") % {"limit": COUNT_LIMIT}, field="count"
@@ -61,6 +64,7 @@ def request_submit(
         )
     prepared = prepare(
         model=model,
+        adapter=adapter,
         parameters=parameters,
         case=case,
         mask=mask,
@@ -77,6 +81,7 @@ def request_submit(
         user=user,
         prepared=prepared,
         model=model,
+        adapter=adapter,
         case=case,
         mask=mask,
         slice_index=prepared.notes.get("slice_index"),
@@ -85,6 +90,22 @@ def request_submit(
         note=note[:500],
         priority=priority,
     )
+
+
+def _check_adapter(model: Any, adapter: Any) -> None:
+    """Refuse an adapter of another model, and one that is withdrawn."""
+    if adapter is None:
+        return
+    if adapter.base_id != model.pk:
+        raise ApplicationError(
+            _("The adapter %(adapter)s belongs to another model. Choose one of %(model)s, or none.")
+            % {"adapter": adapter, "model": model},
+            field="adapter",
+        )
+    if not adapter.is_active:
+        raise ApplicationError(
+            _("This adapter is no longer offered. Choose another one, or none."), field="adapter"
+        )
 
 
 def _store(*, user: Any, prepared: Prepared, priority: int, **fields: Any) -> SynthesisRequest:
@@ -110,7 +131,12 @@ def _store(*, user: Any, prepared: Prepared, priority: int, **fields: Any) -> Sy
             actor=user,
             action="synthesis.requested",
             obj=item,
-            detail={"model": str(item.model), "count": item.count, "job": str(job.pk)},
+            detail={
+                "model": str(item.model),
+                **({"adapter": str(item.adapter)} if item.adapter is not None else {}),
+                "count": item.count,
+                "job": str(job.pk),
+            },
         )
     return item
 
@@ -121,6 +147,7 @@ def request_again(*, user: Any, request: SynthesisRequest, seed: int | None = No
     return request_submit(
         user=user,
         model=request.model,
+        adapter=request.adapter,
         parameters=request.parameters,
         case=request.case,
         mask=request.mask,

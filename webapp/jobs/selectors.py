@@ -18,7 +18,7 @@ from webapp.jobs.rules import may_request, oversees_jobs
 
 def job_list_for(*, user: Any, everybody: bool = False) -> QuerySet[Job]:
     """The person's jobs, newest first; everybody's for an administrator who asks for them."""
-    jobs = Job.objects.select_related("owner", "request__model")
+    jobs = Job.objects.select_related("owner", "request__model", "request__adapter")
     if everybody and oversees_jobs(user):
         return jobs
     return jobs.filter(owner=user)
@@ -26,7 +26,8 @@ def job_list_for(*, user: Any, everybody: bool = False) -> QuerySet[Job]:
 
 def job_get_for(*, user: Any, id: UUID) -> Job:
     """The job, if the person may see it; Http404 otherwise."""
-    job = Job.objects.select_related("owner", "request__model", "retry_of").filter(pk=id).first()
+    related = ("owner", "request__model", "request__adapter", "retry_of")
+    job = Job.objects.select_related(*related).filter(pk=id).first()
     if job is None:
         raise Http404("This job does not exist, or it is not yours.")
     require(user, "view", job)
@@ -35,9 +36,9 @@ def job_get_for(*, user: Any, id: UUID) -> Job:
 
 def job_for_worker(job_id: UUID) -> Job:
     """The job with what a worker's handler reads, without a permission check."""
-    return Job.objects.select_related("owner", "request__model", "request__case", "request__mask").get(
-        pk=job_id
-    )
+    return Job.objects.select_related(
+        *("owner", "request__model", "request__adapter__base", "request__case", "request__mask")
+    ).get(pk=job_id)
 
 
 def jobs_running_for(*, user: Any) -> QuerySet[Job]:
@@ -52,14 +53,15 @@ def request_list_for(*, user: Any) -> QuerySet[SynthesisRequest]:
     return (
         SynthesisRequest.objects.filter(owner=user)
         .defer("labels")
-        .select_related("model", "case", "mask")
+        .select_related("model", "adapter", "case", "mask")
         .prefetch_related(Prefetch("jobs", queryset=Job.objects.order_by("created_at")))
     )
 
 
 def request_get_for(*, user: Any, id: UUID) -> SynthesisRequest:
     """The request, if the person may see it; Http404 otherwise."""
-    item = SynthesisRequest.objects.select_related("model", "case", "mask", "owner").filter(pk=id).first()
+    related = ("model", "adapter__base", "case", "mask", "owner")
+    item = SynthesisRequest.objects.select_related(*related).filter(pk=id).first()
     if item is None:
         raise Http404("This request does not exist, or it is not yours.")
     require(user, "view", item)
@@ -80,7 +82,8 @@ def result_get_for(*, user: Any, id: UUID) -> Result:
     """The result, if the person may see it; Http404 otherwise."""
     result = (
         Result.objects.select_related(
-            "case", "mask", "job", "decided_by", "request__model", "request__case", "request__mask"
+            *("case", "mask", "job", "decided_by"),
+            *("request__model", "request__adapter", "request__case", "request__mask"),
         )
         .filter(pk=id)
         .first()
@@ -93,7 +96,7 @@ def result_get_for(*, user: Any, id: UUID) -> Result:
 
 def result_for_worker(result_id: UUID | str) -> Result:
     """The result with what making it again needs, without a permission check."""
-    return Result.objects.select_related("case", "request__model").get(pk=result_id)
+    return Result.objects.select_related("case", "request__model", "request__adapter__base").get(pk=result_id)
 
 
 def queue_position(job: Job) -> int | None:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from synthesis.catalog import SAMPLERS
 from webapp.cases.selectors import case_get_for, case_list_for, mask_list_for_case
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
@@ -24,8 +25,10 @@ from webapp.jobs.models import Job, SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, labels_picture
 from webapp.jobs.preparation import Prepared, best_slice, prepare
 from webapp.jobs.requests import request_job, request_submit
+from webapp.jobs.sampling import OPTION_NAMES
 from webapp.jobs.selectors import queue_ahead, request_get_for
-from webapp.registry.selectors import model_list_for
+from webapp.jobs.severities import BETWEEN
+from webapp.registry.selectors import adapter_list_for, model_list_for
 
 CASES_OFFERED = 200
 
@@ -65,10 +68,14 @@ def synthesise_apply(request: HttpRequest) -> HttpResponse:
     if name == "source":  # another case: its own masks, open where the first covers most
         values.pop("mask", None)
         values.pop("slice_number", None)
-    elif name == "model" and not value:  # another model was chosen: its own way of drawing
-        for key, own in _own_sampler(request, values.get("model")).items():
+    elif name in ("model", "adapter") and not value:  # another was chosen: its own way of drawing
+        for key, own in _own_sampler(request, values.get("model"), values.get("adapter")).items():
             values[key] = str(own)
-    elif name in RequestForm.base_fields:
+    elif name == "sampler" and not value:  # another was chosen: its own number of steps, where it has one
+        entry = SAMPLERS.get(values.get("sampler", ""))
+        if entry is not None and entry.steps is not None:
+            values["steps"] = str(entry.steps)
+    elif name in RequestForm.base_fields or name in OPTION_NAMES:
         values[name] = value
     form = _form(request, values, bound=False)
     template = "jobs/synthesise_form.html" if request.headers.get("HX-Request") else "jobs/synthesise.html"
@@ -82,7 +89,8 @@ def _submit(request: HttpRequest, form: RequestForm) -> HttpResponse | None:
             user=request.user, **form.wish(), seed=values.get("seed"), note=values.get("note") or ""
         )
     except ApplicationError as error:
-        form.add_error(_form_field(error.field), str(error))
+        name = _form_field(error.field)
+        form.add_error(name if name in form.fields else None, str(error))
         return None
     messages.success(request, _("Handed in. You may leave this page; the work goes on."))
     return redirect("jobs:job-detail", id=request_job(item).pk)
@@ -90,7 +98,7 @@ def _submit(request: HttpRequest, form: RequestForm) -> HttpResponse | None:
 
 def _form_field(name: str | None) -> str | None:
     name = {"slice_index": "slice_number"}.get(name or "", name)
-    return name if name in RequestForm.base_fields else None
+    return name if name in RequestForm.base_fields or name in OPTION_NAMES else None
 
 
 def _form(request: HttpRequest, values: QueryDict | None, *, bound: bool = True) -> RequestForm:
@@ -103,7 +111,8 @@ def _form(request: HttpRequest, values: QueryDict | None, *, bound: bool = True)
     if again is not None and again.mask is not None and again.mask not in masks:
         masks.append(again.mask)
     models = model_list_for(user=request.user, offered_only=True)
-    options: dict[str, Any] = {"models": models, "case": case, "masks": masks}
+    adapters = adapter_list_for(user=request.user, offered_only=True)
+    options: dict[str, Any] = {"models": models, "adapters": adapters, "case": case, "masks": masks}
     if values is not None and bound:
         return RequestForm(values, **options)
     if values is not None:
@@ -113,20 +122,30 @@ def _form(request: HttpRequest, values: QueryDict | None, *, bound: bool = True)
         return RequestForm(initial=initial, **options)
     if case is not None:
         initial = {**_start(request, case, masks), **initial}
-    if request.GET.get("model"):
-        initial["model"] = next(
-            (key for key in (str(m.pk) for m in models) if key == request.GET["model"]), None
-        )
+    initial |= _wanted(request, models, adapters)
     if again is None:
-        initial |= _own_sampler(request, initial.get("model"))
+        initial |= _own_sampler(request, initial.get("model"), initial.get("adapter"))
     return RequestForm(initial=initial, **options)
 
 
-def _own_sampler(request: HttpRequest, wanted: str | None) -> dict[str, Any]:
-    """Sampler and steps of the model with that id, else of the first on offer."""
+def _wanted(request: HttpRequest, models: Any, adapters: Any) -> dict[str, Any]:
+    """The model (by id or name) and the adapter that the address asks for; an adapter brings its model."""
+    adapter = next((one for one in adapters if str(one.pk) == request.GET.get("adapter")), None)
+    if adapter is not None:
+        return {"model": str(adapter.base_id), "adapter": str(adapter.pk)}
+    name = request.GET.get("model")
+    model = next((one for one in models if name in (str(one.pk), one.name)), None)
+    return {"model": str(model.pk)} if model is not None else {}
+
+
+def _own_sampler(request: HttpRequest, wanted: str | None, adapter: str | None = None) -> dict[str, Any]:
+    """Sampler and steps of the model with that id, else of the first on offer, and of its adapter."""
     models = list(model_list_for(user=request.user, offered_only=True))
     chosen = next((m for m in models if str(m.pk) == wanted), models[0] if models else None)
-    return own_sampler(chosen) if chosen is not None else {}
+    if chosen is None:
+        return {}
+    fitting = adapter_list_for(user=request.user, model=chosen, offered_only=True)
+    return own_sampler(chosen, next((one for one in fitting if str(one.pk) == adapter), None))
 
 
 def _start(request: HttpRequest, case: Any, masks: list[Any]) -> dict[str, Any]:
@@ -151,13 +170,17 @@ def _initial_of(item: SynthesisRequest) -> dict[str, Any]:
     condition, sampler = item.parameters["condition"], item.parameters["sampler"]
     initial = {
         "model": str(item.model_id),
+        "adapter": str(item.adapter_id or ""),
         **{key: condition.get(key) for key in ("modality", "severity", "steatosis", "age", "sex")},
-        **{key: sampler.get(key) for key in ("steps", "kappa", "guidance")},
+        **{key: sampler[key] for key in OPTION_NAMES if sampler.get(key) is not None},
+        **{key: sampler.get(key) for key in ("steps", "guidance")},
         "sampler": sampler.get("name"),
         "count": item.count,
         "note": item.note,
         "phantom_seed": item.parameters.get("phantom_seed", 0),
     }
+    if condition.get("severity_level") is not None:
+        initial |= {"severity": BETWEEN, "severity_level": condition["severity_level"]}
     if item.case_id:
         initial |= {"case": item.case_id, "mask": str(item.mask_id or "")}
         initial["slice_number"] = (item.slice_index or 0) + 1
@@ -191,8 +214,9 @@ def _checked(request: HttpRequest, form: RequestForm) -> dict[str, Any]:
         return context
     context["prepared"] = prepared
     context["problems"] = [_problem(problem, form) for problem in prepared.problems]
-    context["pictures"] = _pictures(wish["model"], prepared)
-    context["legend"] = _legend(wish["model"], prepared)
+    label_set = wish["model"].label_set_with(wish["adapter"])
+    context["pictures"] = _pictures(label_set, prepared)
+    context["legend"] = _legend(label_set, prepared)
     context["forecast"] = forecast(request.user, wish, prepared)
     return context
 
@@ -211,24 +235,24 @@ def _problem(problem: Any, form: RequestForm) -> dict[str, Any]:
     return row
 
 
-def _pictures(model: Any, prepared: Prepared) -> list[dict[str, str]]:
+def _pictures(label_set: list[dict[str, Any]], prepared: Prepared) -> list[dict[str, str]]:
     pictures = []
     if prepared.image is not None:
         grey = grey_picture(prepared.image, str(prepared.notes.get("source_modality", "CT")))
         pictures.append({"title": _("Source on the model's grid"), "src": data_address(grey)})
-    labels = labels_picture(prepared.labels, model.label_set)
+    labels = labels_picture(prepared.labels, label_set)
     pictures.append({"title": _("What the model is told"), "src": data_address(labels)})
     return pictures
 
 
-def _legend(model: Any, prepared: Prepared) -> list[dict[str, Any]]:
+def _legend(label_set: list[dict[str, Any]], prepared: Prepared) -> list[dict[str, Any]]:
     present = set(np.unique(prepared.labels).tolist()) - {0}
-    return [label for label in model.label_set if int(label["value"]) in present]
+    return [label for label in label_set if int(label["value"]) in present]
 
 
 def forecast(user: Any, wish: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
     """How many images, how long each, how many jobs ahead, and whether anybody is there to do it."""
-    pace = pace_of(wish["model"].pk)
+    pace = pace_of(wish["model"].pk, wish["adapter"].pk if wish["adapter"] is not None else None)
     calls = calls_of(prepared.parameters, wish["count"])
     return {
         "count": wish["count"],

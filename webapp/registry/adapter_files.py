@@ -2,7 +2,8 @@
 
 A folder as peft writes it: adapter_model.safetensors (for each layer L [base_model.model.]L.lora_A.weight
 [r, in, ...] and ...L.lora_B.weight [out, r, ...]) and adapter_config.json; recipe.json beside them names
-the model that it belongs to by the digest of its weights. Which layers are changed is taken from the weights
+the model that it belongs to by the digest of its weights. What was trained with it beside its layers lies
+in conditioning.safetensors, where there is any. Which layers are changed is taken from the weights
 themselves: the pattern in the settings is never run.
 """
 
@@ -18,6 +19,7 @@ from webapp.registry.weights import CARD_BYTES, CARD_FILE, NotAModel, file_sha25
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 RECIPE_FILE = "recipe.json"
+CONDITIONING_FILE = "conditioning.safetensors"
 PREFIX = "base_model.model."  # peft's, before every name in the file
 JSON_BYTES = 4 * 1024 * 1024
 SIDES = {".lora_A.weight": "A", ".lora_B.weight": "B"}
@@ -39,11 +41,17 @@ class AdapterFiles:
     parameters: int
     recipe: dict[str, Any] | None
     card: str
+    conditioning_sha256: str = ""
 
     @property
     def weights(self) -> Path:
         """The weights' file."""
         return self.folder / WEIGHTS_FILE
+
+    @property
+    def conditioning(self) -> Path | None:
+        """What was trained beside its layers, where there is any."""
+        return self.folder / CONDITIONING_FILE if self.conditioning_sha256 else None
 
 
 def is_adapter(path: Path | str) -> bool:
@@ -64,6 +72,9 @@ def read_adapter(path: Path | str, *, max_bytes: int) -> AdapterFiles:
     shapes = tensor_shapes(folder / WEIGHTS_FILE, max_bytes=max_bytes)
     rank, alpha = _settings(_json(folder / CONFIG_FILE))
     layers = _layers(shapes, rank)
+    conditioning = folder / CONDITIONING_FILE
+    if conditioning.is_file():
+        shapes |= tensor_shapes(conditioning, max_bytes=max_bytes)
     return AdapterFiles(
         folder=folder,
         size=(folder / WEIGHTS_FILE).stat().st_size,
@@ -74,6 +85,7 @@ def read_adapter(path: Path | str, *, max_bytes: int) -> AdapterFiles:
         parameters=sum(prod(shape) for shape in shapes.values()),
         recipe=_json(folder / RECIPE_FILE) if (folder / RECIPE_FILE).is_file() else None,
         card=_card(folder),
+        conditioning_sha256=file_sha256(conditioning) if conditioning.is_file() else "",
     )
 
 

@@ -13,11 +13,9 @@ def model_health() -> dict[str, Any]:
     if not offered:
         return {"ok": True, "state": "empty", "offered": []}
     adapters = list(Adapter.objects.filter(is_active=True, base__is_active=True).order_by("name", "version"))
-    without = [
-        f"{one.name} {one.version}"
-        for one in (*offered, *adapters)
-        if not default_storage.exists(one.weights_path)
-    ]
+    files = [(f"{one.name} {one.version}", one.weights_path) for one in offered]
+    files += [(f"{one.name} {one.version}", one.weights_path) for one in adapters]
+    without = [name for name, path in files if not default_storage.exists(path)]
     return {
         "ok": not without,
         "offered": [f"{model.name} {model.version}" for model in offered],

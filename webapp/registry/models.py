@@ -109,6 +109,9 @@ class Adapter(Record):
     alpha = models.FloatField(help_text="Its strength is alpha / rank.")
     layers = models.JSONField(default=list, help_text="The layers of the network that it changes.")
     weights_sha256 = models.CharField(max_length=64)
+    conditioning_sha256 = models.CharField(
+        max_length=64, blank=True, default="", help_text="Of what was trained beside its layers."
+    )
     weights_path = models.CharField(max_length=300, help_text="Name of the weights in the storage.")
     weights_size = models.PositiveBigIntegerField(default=0, help_text="Bytes.")
     parameters = models.PositiveBigIntegerField(default=0, help_text="Numbers in the weights.")

@@ -102,7 +102,8 @@ def adapter_versions_for(*, user: Any, name: str) -> QuerySet[Adapter]:
 def adapter_folder(adapter: Adapter) -> Path:
     """A local folder with the adapter's weights, settings and recipe; fetched once where they are remote."""
     stored = adapter.weights_path.rpartition("/")[0]
-    for name in (CONFIG_FILE, RECIPE_FILE):
+    beside = (CONDITIONING_FILE,) if adapter.conditioning_sha256 else ()
+    for name in (CONFIG_FILE, RECIPE_FILE, *beside):
         local_copy(f"{stored}/{name}")
     return local_copy(adapter.weights_path).parent
 

@@ -19,6 +19,7 @@ from webapp.core.errors import Conflict
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
 from webapp.registry.adapter_files import (
+    CONDITIONING_FILE,
     CONFIG_FILE,
     RECIPE_FILE,
     WEIGHTS_FILE,
@@ -34,7 +35,8 @@ from webapp.registry.weights import CARD_FILE, NotAModel
 
 KIND = "install_adapter"
 DIGEST = re.compile(r"[0-9a-f]{64}\Z")
-IMMUTABLE = ("rank", "alpha", "layers")
+IMMUTABLE = ("rank", "alpha", "layers", "conditioning_sha256")
+FILES = (WEIGHTS_FILE, CONFIG_FILE, RECIPE_FILE, CONDITIONING_FILE, CARD_FILE)
 NEEDS_ABOUT = (
     "recipe.json is not there, so it is not known to which model this adapter belongs. Say so in a YAML file "
     "and give it with --about: base (a model's name and version, or the SHA-256 of its weights), name, "
@@ -83,18 +85,20 @@ def adapter_upload_submit(
     weights: UploadedFile,
     config: UploadedFile,
     recipe: UploadedFile,
+    conditioning: UploadedFile | None = None,
     card: UploadedFile | None = None,
 ) -> Any:
     """Keep an uploaded adapter aside and have a worker install it; the job is returned."""
     require(user, "install", Adapter)
-    if weights.size is not None and weights.size > settings.MODEL_MAX_BYTES:
+    given = dict(zip(FILES, (weights, config, recipe, conditioning, card), strict=True))
+    size = sum(file.size or 0 for file in given.values() if file is not None)
+    if size > settings.MODEL_MAX_BYTES:
         raise NotAModel(
-            f"This file has {weights.size / 2**20:,.0f} MB; the site takes models of up to "
+            f"These files have {size / 2**20:,.0f} MB; the site takes models of up to "
             f"{settings.MODEL_MAX_BYTES / 2**20:,.0f} MB.",
             field="weights",
         )
     folder = f"{STAGED}/{uuid4().hex}"
-    given = {WEIGHTS_FILE: weights, CONFIG_FILE: config, RECIPE_FILE: recipe, CARD_FILE: card}
     for name, file in given.items():
         if file is not None:
             default_storage.save(f"{folder}/{name}", file)
@@ -106,7 +110,7 @@ def adapter_install_execute(*, payload: dict[str, Any], user: Any) -> Adapter:
     staged = payload.get("staged")
     if not staged:
         return adapter_install(path=str(payload["path"]), user=user, about=payload.get("about"))
-    names = [f"{staged}/{name}" for name in (WEIGHTS_FILE, CONFIG_FILE, RECIPE_FILE, CARD_FILE)]
+    names = [f"{staged}/{name}" for name in FILES]
     try:
         places = [local_copy(name) for name in names if default_storage.exists(name)]
         folder = places[0].parent if places else Path(staged)
@@ -186,12 +190,11 @@ def _refuse_other(files: AdapterFiles, description: AdapterDescription, base: Ge
 def _store(files: AdapterFiles, recipe: Mapping[str, Any], base: GenerativeModel) -> str:
     """Keep the weights under their hash, once, with settings and recipe; the weights' stored name."""
     folder = f"adapters/{files.sha256}/{base.weights_sha256}"
-    prefix = f"{recipe['component']}." if recipe.get("component") else ""
-    config = config_of(
-        rank=files.rank, alpha=files.alpha, layers=[f"{prefix}{layer}" for layer in files.layers]
-    )
+    config = config_of(rank=files.rank, alpha=files.alpha, layers=files.layers)
     _put(f"{folder}/{CONFIG_FILE}", json.dumps(config, indent=1).encode())
     _put(f"{folder}/{RECIPE_FILE}", json.dumps(recipe, indent=1, sort_keys=True).encode())
+    if files.conditioning is not None:
+        _put(f"{folder}/{CONDITIONING_FILE}", files.conditioning.read_bytes())
     name = f"{folder}/{WEIGHTS_FILE}"
     if not (default_storage.exists(name) and default_storage.size(name) == files.size):
         default_storage.delete(name)
@@ -237,6 +240,7 @@ def _record(
             rank=files.rank,
             alpha=files.alpha,
             layers=files.layers,
+            conditioning_sha256=files.conditioning_sha256,
             parameters=files.parameters,
             installed_by=user,
         )

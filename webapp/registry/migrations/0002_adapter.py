@@ -62,6 +62,15 @@ class Migration(migrations.Migration):
                 ),
                 ("weights_sha256", models.CharField(max_length=64)),
                 (
+                    "conditioning_sha256",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Of what was trained beside its layers.",
+                        max_length=64,
+                    ),
+                ),
+                (
                     "weights_path",
                     models.CharField(help_text="Name of the weights in the storage.", max_length=300),
                 ),
