@@ -135,14 +135,19 @@ def settings_of(parameters: Mapping[str, Any]) -> tuple[Condition, SamplerOption
 def _from_phantom(
     number: int, condition: Condition, recipe: Mapping[str, Any], severity: str | None = None
 ) -> tuple[npt.NDArray[np.uint8], None, dict[str, Any], dict[str, Any]]:
-    """A demo anatomy whose shape (surface, spleen, ascites) goes with a severity: the one asked for, or another."""
+    """A demo anatomy whose shape (surface, spleen, ascites) goes with `severity`, else with the wish."""
     shape = (int(recipe["image"]["rows"]), int(recipe["image"]["columns"]))
     seed = phantom_seed("test", PHANTOMS_FROM + number)
     phantom = abdomen(seed, shape=shape, attributes=_attributes(condition, severity))
     row, column = (float(value) for value in phantom.spacing_mm)
     plane = flat_plane(shape, (row, column))
     said = [_("The anatomy is phantom number %(number)d, every structure labelled.") % {"number": number}]
-    if condition.severity_level is not None:
+    if severity is not None:
+        said.append(
+            _("Its outline stays that of %(grade)s cirrhosis, whatever severity is drawn.")
+            % {"grade": _("no") if severity == "none" else GRADE_WORDS[severity].lower()}
+        )
+    elif condition.severity_level is not None:
         grade = GRADE_WORDS[condition.severity].lower()
         said.append(
             _("Its outline is that of the nearest grade, %(grade)s; the texture lies between the grades.")

@@ -16,7 +16,7 @@ from synthesis.request import SEED_LIMIT
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can, require
 from webapp.core.services import audit_record
-from webapp.jobs.models import Job, SynthesisRequest
+from webapp.jobs.models import Job, SeverityGrid, SynthesisRequest
 from webapp.jobs.preparation import Prepared, prepare
 from webapp.jobs.submission import job_submit
 
@@ -37,6 +37,7 @@ def request_submit(
     seed: int | None = None,
     note: str = "",
     priority: int = 0,
+    severities: SeverityGrid | None = None,
 ) -> SynthesisRequest:
     """Ask for `count` images of one anatomy under one condition; the job is `request.jobs.get()`.
 
@@ -89,6 +90,7 @@ def request_submit(
         seed=seed,
         note=note[:500],
         priority=priority,
+        severities=severities,
     )
 
 

@@ -12,7 +12,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from webapp.core.permissions import require
-from webapp.jobs.models import Job, QueueShare, Result, SynthesisRequest
+from webapp.jobs.models import Job, QueueShare, Result, SeverityGrid, SynthesisRequest
 from webapp.jobs.rules import may_request, oversees_jobs
 
 
@@ -66,6 +66,15 @@ def request_get_for(*, user: Any, id: UUID) -> SynthesisRequest:
         raise Http404("This request does not exist, or it is not yours.")
     require(user, "view", item)
     return item
+
+
+def grid_get_for(*, user: Any, id: UUID) -> SeverityGrid:
+    """The grid of severities, if the person may see it; Http404 otherwise."""
+    grid = SeverityGrid.objects.filter(pk=id).first()
+    if grid is None:
+        raise Http404("This grid does not exist, or it is not yours.")
+    require(user, "view", grid)
+    return grid
 
 
 def result_list_for(*, user: Any) -> QuerySet[Result]:

@@ -15,6 +15,7 @@ from webapp.jobs.claims import (
     job_signal,
     job_stage,
 )
+from webapp.jobs.grids import grid_submit, grid_submit_like
 from webapp.jobs.heartbeats import heartbeat_record, heartbeat_remove
 from webapp.jobs.reaper import jobs_reap
 from webapp.jobs.requests import request_again, request_submit
@@ -29,6 +30,8 @@ __all__ = [
     "Made",
     "QuotaReached",
     "Signal",
+    "grid_submit",
+    "grid_submit_like",
     "heartbeat_record",
     "heartbeat_remove",
     "job_cancel",

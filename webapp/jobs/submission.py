@@ -74,11 +74,30 @@ def quota_for(owner: Any) -> int:
     return settings.JOB_QUOTA if own is None else own
 
 
-def _quota_check(owner: Any) -> None:
-    """Count under a lock on the person, so that two submissions at once cannot both be the last one."""
+def quota_room(owner: Any, jobs: int) -> None:
+    """Raise QuotaReached where that many jobs at once do not fit; call it inside a transaction.
+
+    The person stays locked until its end, so that nothing else takes the room meanwhile.
+    """
+    active, limit = _quota_used(owner)
+    if active + jobs > limit:
+        raise QuotaReached(
+            _(
+                "This needs %(jobs)d jobs at once. You have %(active)d waiting or running, and the limit is "
+                "%(limit)d. Nothing was handed in. Wait for some of them to finish, or cancel some."
+            )
+            % {"jobs": jobs, "active": active, "limit": limit}
+        )
+
+
+def _quota_used(owner: Any) -> tuple[int, int]:
+    """Unfinished jobs and the limit, under a lock on the person: of two at once only one can be the last."""
     get_user_model().objects.select_for_update().only("pk").get(pk=owner.pk)
-    limit = quota_for(owner)
-    active = Job.objects.filter(owner=owner, state__in=Job.ACTIVE).count()
+    return Job.objects.filter(owner=owner, state__in=Job.ACTIVE).count(), quota_for(owner)
+
+
+def _quota_check(owner: Any) -> None:
+    active, limit = _quota_used(owner)
     if active >= limit:
         raise QuotaReached(
             _(
