@@ -23,6 +23,7 @@ WORDS = {
     "numpy": "numpy version",
     "python": "Python version",
     "weights_sha256": "model weights",
+    "adapter": "adapter",
 }
 
 
@@ -64,4 +65,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _surroundings(recipe: Mapping[str, Any]) -> dict[str, Any]:
     weights = {"weights_sha256": recipe.get("model", {}).get("weights_sha256")}
-    return {**recipe.get("numerics", {}), **recipe.get("versions", {}), **weights}
+    laid_on = {"adapter": _adapter_words(recipe.get("adapter") or {})}
+    return {**recipe.get("numerics", {}), **recipe.get("versions", {}), **weights, **laid_on}
+
+
+def _adapter_words(adapter: Mapping[str, Any]) -> str:
+    """Name, version, weights and strength of what lay on the model."""
+    if not adapter:
+        return "none"
+    digests = [str(adapter.get(key, ""))[:12] for key in ("weights_sha256", "conditioning_sha256")]
+    told = ", ".join(digest for digest in digests if digest)
+    strength = f"rank {adapter.get('rank')}, alpha {adapter.get('alpha')}"
+    return f"{adapter.get('name')} {adapter.get('version')} ({told}; {strength})"

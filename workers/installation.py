@@ -12,7 +12,10 @@ from synthesis.request import Condition, SamplerOptions, SynthesisRequest
 from webapp.jobs.selectors import job_for_worker
 from webapp.registry.selectors import model_folder
 from webapp.registry.services import model_install_execute, model_offer
+from webapp.registry.services_adapters import adapter_install_execute, adapter_offer
+from workers.adapters import laid_adapters
 from workers.lease import Work
+from workers.models import device_choose, warm
 
 TRYING_SECONDS = 300.0
 
@@ -32,6 +35,25 @@ def install_model(work: Work) -> dict[str, Any]:
             f"offered: {error}"
         ) from error
     return {"model": model.name, "version": model.version, "model_id": str(model.pk)}
+
+
+def install_adapter(work: Work) -> dict[str, Any]:
+    """Check and install one adapter, then draw one image with it; one that cannot is withdrawn."""
+    job = job_for_worker(work.job_id)
+    work.stage("installing", message="Checking the weights")
+    adapter = adapter_install_execute(payload=dict(job.payload), user=job.owner)
+    work.stage("trying", seconds=TRYING_SECONDS, message="Drawing one image to try the adapter")
+    try:
+        base = warm.get(adapter.base, device=device_choose())
+        with laid_adapters.using(base, adapter) as model:
+            draw_once(model)
+    except (SynthesisError, ValueError, RuntimeError) as error:
+        adapter_offer(user=job.owner, adapter=adapter, offered=False)
+        raise SynthesisError(
+            f"The weights of {adapter} were stored, but no image can be drawn with them on {adapter.base}, "
+            f"so the adapter is not offered: {error}"
+        ) from error
+    return {"adapter": adapter.name, "version": adapter.version, "adapter_id": str(adapter.pk)}
 
 
 def draw_once(model: LoadedModel) -> None:

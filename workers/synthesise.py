@@ -30,6 +30,7 @@ from webapp.jobs.pictures import preview_png
 from webapp.jobs.requests import labels_of
 from webapp.jobs.selectors import job_for_worker, result_for_worker
 from webapp.jobs.services import Made, results_store
+from workers.adapters import laid_adapters, recorded
 from workers.comparisons import compared
 from workers.lease import Work, handler_outcome
 from workers.models import device_choose, judge_for, judges_for, warm
@@ -47,14 +48,16 @@ def synthesise(work: Work) -> None:
         raise SynthesisError("This job has lost its request, so nothing can be made.")
     request = job.request
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    model = warm.get(request.model, device=device_choose())
+    loaded = warm.get(request.model, device=device_choose())
     wish = wish_of(request)
     probes = Options().probes if request.parameters.get("uncertainty") else 0
     previews = Previews(work, after=probes * wish.count)
     try:
-        with plain_memory_errors():
+        with plain_memory_errors(), laid_adapters.using(loaded, request.adapter) as model:
             reporter = previews.reporter(wish.sampler.steps)
-            result = generate(model, wish, on_step=reporter, judge=judge_for(model))
+            result = recorded(
+                generate(model, wish, on_step=reporter, judge=judge_for(model)), request.adapter
+            )
             maps = uncertainties(model, wish, result, previews) if probes else {}
         work.stage("saving", seconds=SAVING_SECONDS, message="Writing DICOM")
         compare_all(request, model, wish, result)
@@ -141,7 +144,7 @@ def make_one(
         name=f"{condition_terms(request)} ({index + 1})",
         files=[to_bytes(dataset) for dataset in series],
         mask=wish.labels.astype(np.uint16)[None],
-        labels=[label for label in request.model.label_set if int(label["value"]) != 0],
+        labels=[label for label in request.label_set if int(label["value"]) != 0],
         recipe=recipe,
         pixel_sha256=result.pixel_sha256[index],
         attributes={key: value for key, value in condition.to_json().items() if value is not None},
@@ -214,15 +217,20 @@ def reproduce(work: Work) -> dict[str, Any]:
     request, recipe = result.request, result.recipe
     numerics = recipe.get("numerics", {})
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    model = warm.get(request.model, device=_device_like(numerics))
+    loaded = warm.get(request.model, device=_device_like(numerics))
     batch = int(numerics.get("batch", 1))
     whole = wish_of(request)
     wish = whole if batch > 1 else _only(whole, result)
     index = result.index if batch > 1 else 0
     previews = Previews(work)
     try:
-        with plain_memory_errors(), threads_like(numerics):
-            again = generate(model, wish, batch=batch, on_step=previews.reporter(wish.sampler.steps))
+        with (
+            plain_memory_errors(),
+            threads_like(numerics),
+            laid_adapters.using(loaded, request.adapter) as model,
+        ):
+            reporter = previews.reporter(wish.sampler.steps)
+            again = recorded(generate(model, wish, batch=batch, on_step=reporter), request.adapter)
     finally:
         previews.clear()
     work.stage("comparing", seconds=SAVING_SECONDS, message="Comparing the pixels")

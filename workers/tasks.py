@@ -36,6 +36,7 @@ HANDLERS: dict[str, str] = {
     "synthesise": "workers.synthesise:synthesise",
     "reproduce": "workers.synthesise:reproduce",
     "install_model": "workers.installation:install_model",
+    "install_adapter": "workers.installation:install_adapter",
     "import_cases": "workers.records:import_cases",
     "export": "workers.records:export",
     "prepare_reading": "workers.readings:prepare_reading",

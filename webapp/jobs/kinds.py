@@ -24,6 +24,7 @@ KINDS: dict[str, Kind] = {
     "synthesise": Kind(queue=Job.Queue.COMPUTE, label=_("Synthesis")),
     "reproduce": Kind(queue=Job.Queue.COMPUTE, label=_("Exact repetition")),
     "install_model": Kind(queue=Job.Queue.COMPUTE, label=_("Model installation")),
+    "install_adapter": Kind(queue=Job.Queue.COMPUTE, label=_("Adapter installation")),
     "import_cases": Kind(queue=Job.Queue.RECORDS, label=_("Import")),
     "export": Kind(queue=Job.Queue.RECORDS, label=_("Export")),
     "prepare_reading": Kind(queue=Job.Queue.RECORDS, label=_("Preparation of a reader study")),
