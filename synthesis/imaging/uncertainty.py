@@ -13,7 +13,7 @@ import numpy.typing as npt
 TIME = 0.7
 ROUNDS = 2
 SPACING = 4
-CALLS_PER_PROBE = 3  # one pass forwards and one back, in calls of the network
+CALLS_PER_PROBE = 2  # one pass forwards and one back, in calls of the network (measured: 1.8 to 2.0)
 LEVELS = 65535
 
 

@@ -119,6 +119,7 @@ def asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
         (_("Sampler"), sampler_words(sampler.get("name", ""))),
         (_("Steps"), str(sampler.get("steps", ""))),
         *option_rows(sampler),
+        (_("Uncertainty map"), _("with every image") if item.parameters.get("uncertainty") else ""),
         (_("First seed"), str(item.seed)),
         (_("Note"), item.note),
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from synthesis.imaging.uncertainty import Options
 from webapp.jobs.clock import database_now
 from webapp.jobs.heartbeats import workers_alive
 from webapp.jobs.models import Job
@@ -30,12 +31,16 @@ class Pace:
 
 
 def calls_of(parameters: Mapping[str, Any], count: int) -> int:
-    """Network calls of a request: images x steps, twice for Heun's steps, twice again under guidance."""
+    """Network calls of a request: images x steps, twice for Heun's steps, twice again under guidance.
+
+    An uncertainty map adds what its probes cost.
+    """
     sampler = parameters.get("sampler", {})
     calls = count * int(sampler.get("steps", 1))
     by_heun = sampler.get("name") == "heun" or (sampler.get("name") == "rft" and sampler.get("heun"))
     calls *= 2 if by_heun else 1
-    return calls * (2 if float(sampler.get("guidance", 1.0)) != 1.0 else 1)
+    calls *= 2 if float(sampler.get("guidance", 1.0)) != 1.0 else 1
+    return calls + (count * Options().calls if parameters.get("uncertainty") else 0)
 
 
 def pace_of(model_id: Any, adapter_id: Any = None) -> Pace | None:

@@ -7,10 +7,11 @@ from typing import Any
 from django import forms
 from django.db.models import TextChoices
 from django.urls import reverse_lazy
-from django.utils.text import Truncator
+from django.utils.text import Truncator, format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from synthesis.catalog import SAMPLERS
+from synthesis.imaging.uncertainty import Options as MapOptions
 from synthesis.request import SEVEREST, SEVERITIES, SamplerOptions
 from webapp.jobs.models import Result
 from webapp.jobs.preparation import PHANTOM_LIMIT
@@ -33,7 +34,7 @@ class RequestForm(forms.Form):
 
     WHO = ("model", "adapter")
     FEW = ("modality", "steatosis", "age", "sex", "count")
-    MORE = ("sampler", "steps", "guidance", "seed", "note")
+    MORE = ("sampler", "steps", "guidance", "uncertainty", "seed", "note")
 
     model = forms.ChoiceField(label=_("Model"), help_text=_("Which network draws the images."))
     adapter = forms.ChoiceField(
@@ -94,6 +95,18 @@ class RequestForm(forms.Form):
         label=_("Guidance"),
         initial=DEFAULTS.guidance,
         help_text=_("0 to 10, default 1. Above 1 the condition shows more strongly, at twice the time."),
+    )
+    uncertainty = forms.TypedChoiceField(
+        label=_("Uncertainty map"),
+        choices=[("", _("No map")), ("yes", _("A map with every image"))],
+        coerce=lambda word: word == "yes",
+        empty_value=False,
+        initial="",
+        required=False,
+        help_text=format_lazy(
+            _("How far each pixel may still differ, in HU or signal. Takes as long as about {calls} steps."),
+            calls=MapOptions().calls,
+        ),
     )
     seed = forms.IntegerField(
         label=_("Seed"),
@@ -217,6 +230,8 @@ class RequestForm(forms.Form):
                 **option_values(values["sampler"], values),
             },
         }
+        if values.get("uncertainty"):
+            parameters["uncertainty"] = True
         wish: dict[str, Any] = {
             "model": self.models[values["model"]],
             "adapter": self.adapters.get(values.get("adapter") or ""),

@@ -177,6 +177,7 @@ def _initial_of(item: SynthesisRequest) -> dict[str, Any]:
         "sampler": sampler.get("name"),
         "count": item.count,
         "note": item.note,
+        "uncertainty": "yes" if item.parameters.get("uncertainty") else "",
         "phantom_seed": item.parameters.get("phantom_seed", 0),
     }
     if condition.get("severity_level") is not None:

@@ -48,6 +48,15 @@ class ParametersSerializer(serializers.Serializer):
     condition = ConditionSerializer()
     sampler = SamplerSerializer(required=False)
     phantom_seed = serializers.IntegerField(required=False, min_value=0)
+    phantom_severity = serializers.ChoiceField(
+        choices=SEVERITIES,
+        required=False,
+        help_text="Whose outline the phantom's liver has; as the severity drawn where it is left out.",
+    )
+    uncertainty = serializers.BooleanField(
+        required=False,
+        help_text="Also measure how far each pixel may still differ; takes about 64 more network calls an image.",
+    )
 
 
 class RequestCreateSerializer(serializers.Serializer):
