@@ -55,7 +55,7 @@ class ParametersSerializer(serializers.Serializer):
     )
     uncertainty = serializers.BooleanField(
         required=False,
-        help_text="Also measure how far each pixel may still differ; takes about 64 more network calls an image.",
+        help_text="How far each pixel may still differ; takes about 64 more network calls an image.",
     )
 
 
