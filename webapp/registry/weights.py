@@ -123,8 +123,10 @@ def _header(path: Path, size: int) -> dict[str, Any]:
     """The JSON header, read without touching the tensors."""
     with path.open("rb") as file:
         start = file.read(8)
-        if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
+        first = file.read(1)  # a length may look like a pickle's start, but then the header does not follow
+        if first != b"{" and (start[:1] == b"\x80" or start[:4] == b"PK\x03\x04"):
             raise _pickled(path)
+        file.seek(8)
         length = int.from_bytes(start, "little") if len(start) == 8 else 0
         if not 2 <= length <= min(HEADER_BYTES, size - 8):
             raise NotAModel(f"{path.name} is not a safetensors file, or it is cut off.")

@@ -120,6 +120,19 @@ def test_a_pickle_under_another_name_is_refused(tmp_path: Path, content: bytes) 
         model_install(path=tmp_path)
 
 
+@pytest.mark.parametrize("length", [0x280, 0x4B50])
+def test_a_length_that_looks_like_a_pickle_s_start_is_a_length(tmp_path: Path, length: int) -> None:
+    write(tmp_path)
+    path = tmp_path / "model.safetensors"
+    content = path.read_bytes()
+    old = struct.unpack("<Q", content[:8])[0]
+    header = content[8 : 8 + old]
+    wanted = length if length > len(header) else length + 0x400
+    path.write_bytes(struct.pack("<Q", wanted) + header.ljust(wanted) + content[8 + old :])
+    assert path.read_bytes()[0] == length & 0xFF
+    assert model_install(path=tmp_path).parameters == 6
+
+
 def _header(**tensor: Any) -> dict[str, Any]:
     entry = {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]} | tensor
     return {"__metadata__": {"recipe": json.dumps(RECIPE)}, "weight": entry}
