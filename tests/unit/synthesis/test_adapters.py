@@ -151,3 +151,21 @@ def reconfigure(folder, **changes) -> None:
     """Change the adapter's settings on disk."""
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_layers_may_be_named_one_by_one(base, tmp_path) -> None:
+    wanted = trained(tmp_path / "one", tmp_path / "base", seed=1)
+    reconfigure(tmp_path / "one", target_modules=["conv_in", "qkv"])  # the weights say which exactly
+    load_adapter(base, tmp_path / "one", "one")
+    with chosen(base, "one"):
+        assert torch.equal(answer(base.network), wanted)
+
+
+def test_weights_of_another_size_are_refused_in_words(base, tmp_path) -> None:
+    trained(tmp_path / "one", tmp_path / "base", seed=1)
+    before = answer(base.network)
+    reconfigure(tmp_path / "one", r=8)
+    with pytest.raises(SynthesisError, match="do not fit the layers"):
+        load_adapter(base, tmp_path / "one", "one")
+    assert adapters_of(base) == ()
+    assert torch.equal(answer(base.network), before)
