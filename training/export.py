@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from synthesis.adapters import save_adapter, share_of, with_adapter
 from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import WEIGHTS_FILE, load_model, read_recipe, save_model
 from synthesis.phantoms.labels import LABEL_SET
+from training.backbones import finished_backbone
 from training.data import PhantomShards
 from training.recipe import Recipe, ShortcutSettings, load_recipe
 from training.train import CHECKPOINT
@@ -31,6 +34,8 @@ def export(recipe: Recipe, run: Path, data: Path, folder: Path) -> str:
     other weights.
     """
     state: dict[str, Any] = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
+    if recipe.family != "unet":
+        return export_backbone(recipe, state, PhantomShards(data), folder)
     card = card_of(recipe, PhantomShards(data), int(state["step"]))
     if recipe.adapter:
         base = load_model(Path(recipe.init_from))
@@ -44,6 +49,31 @@ def export(recipe: Recipe, run: Path, data: Path, folder: Path) -> str:
     network = UNet(recipe.backbone)
     network.load_state_dict(state["ema"])
     return save_model(folder, network, card)
+
+
+def export_backbone(recipe: Recipe, state: Mapping[str, Any], shards: PhantomShards, folder: Path) -> str:
+    """Write a trained network in latents whole, or its adapter alone; returns the file's SHA-256.
+
+    What the base's recipe says (licence, label set) holds until this one says otherwise; what it knew of
+    calibration and measures is not carried over.
+    """
+    weights: Mapping[str, Tensor] = state["ema"]
+    card = card_of(recipe, shards, int(state["step"]))
+    card["training"] |= {"trained": recipe.trained, "latents": recipe.latents}
+    if recipe.adapter:
+        base = load_model(Path(recipe.init_from))
+        adapted = with_adapter(base.network, recipe.adapter)
+        adapted.load_state_dict(weights, strict=False)
+        card["training"] |= {
+            "adapter": asdict(recipe.adapter),
+            "share_of_network": round(share_of(adapted), 4),
+        }
+        return save_adapter(folder, adapted, card, base)
+    network, base = finished_backbone(recipe, weights)
+    card["base"] = {"name": base.recipe.get("name", ""), "weights_sha256": base.weights_sha256}
+    if network.options.control:
+        card["mask_trained"] = True
+    return save_model(folder, network, dict(base.recipe) | card)
 
 
 def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:

@@ -48,13 +48,15 @@ def native_weights(t: Tensor, network: nn.Module) -> Tensor:
     """What a velocity's squared error is multiplied by to be that of the network's own prediction: [B].
 
     epsilon: n_hat = x - t v, so t^2. v_prediction: ((2 t - 1) x - r^2 v) / r, r^2 = t^2 + (1 - t)^2, so r^2.
-    flow: 1. (synthesis/variance_preserving.py)
+    sample: x1_hat = x + (1 - t) v, so (1 - t)^2. flow: 1. (synthesis/variance_preserving.py)
     """
     prediction = getattr(getattr(plain(network), "options", None), "prediction", "flow")
     if prediction == "epsilon":
         return t**2
     if prediction == "v_prediction":
         return t**2 + (1 - t) ** 2
+    if prediction == "sample":
+        return (1 - t) ** 2
     return torch.ones_like(t)
 
 

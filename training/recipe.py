@@ -9,14 +9,18 @@ from typing import Any
 
 import yaml
 
-from synthesis.adapters import AdapterOptions
+from synthesis.adapters import ATTENTION, AdapterOptions
 from synthesis.backbones.unet import Options
+from synthesis.catalog import BACKBONES
 from synthesis.imaging.intensity import Normalisation
 from synthesis.variance_preserving import NoiseSchedule
 from training.data import MaskDropout
 from training.fisher import SELECTIONS
 
 RECIPES = Path(__file__).parent / "recipes"
+TRAINS = ("all", "controlnet", "adapter")
+LATENTS = ("mean", "sample")
+DTYPES = ("float32", "bfloat16", "float16")
 STATE = Path("var") / "training"  # data and checkpoints of training runs, relative to the repository
 
 
@@ -185,6 +189,11 @@ class Recipe:
     ema_exponent: float = 12.0
     init_from: str = ""  # a saved model whose weights the training starts from
     adapter: AdapterOptions | None = None  # stage 2: train this on the frozen weights of `init_from`
+    family: str = "unet"  # the recipe's backbone.name; of any other the network is that of `init_from`
+    train: str = ""  # "all", "controlnet" (what lets the mask in) or "adapter"; empty: by `adapter`
+    latents: str = "mean"  # or "sample": what is drawn of cached latents (training/latents.py)
+    frozen: str = "float32"  # what weights that do not train are held in: "bfloat16", "float16"
+    gradient_checkpointing: bool = False  # less memory, a third more time; for networks in latents
     backbone: Options = field(default_factory=Options)
     mask_dropout: MaskDropout = field(default_factory=MaskDropout)
     objective: FlowSettings = field(default_factory=FlowSettings)
@@ -194,6 +203,23 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.adapter and not self.init_from:
             raise ValueError("adapter: expected init_from, the saved model that it adapts")
+        choices = {"family": tuple(BACKBONES), "train": ("", *TRAINS), "latents": LATENTS, "frozen": DTYPES}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.train and (self.train == "adapter") != (self.adapter is not None):
+            raise ValueError(f"train: {self.train} and adapter do not go together")
+        if self.family != "unet" and not self.init_from:
+            raise ValueError(f"init_from: expected the installed {self.family} that the training starts from")
+        if self.family == "unet" and (self.train == "controlnet" or self.gradient_checkpointing):
+            raise ValueError("train: controlnet and gradient_checkpointing are for networks in latents")
+        if self.family != "unet" and self.objective.name in ("shortcut", "region_contrast", "epsilon"):
+            raise ValueError(f"objective: {self.objective.name} is for the network on images, unet")
+
+    @property
+    def trained(self) -> str:
+        """What trains: one of TRAINS."""
+        return self.train or ("adapter" if self.adapter else "all")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -238,6 +264,18 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     objective = values.get("objective", {}).get("name", "flow")
     if objective not in OBJECTIVE_SETTINGS:
         raise ValueError(f'objective: there is no "{objective}"; known are {", ".join(OBJECTIVE_SETTINGS)}')
+    backbone = dict(values.get("backbone", {}))
+    values["family"] = str(backbone.pop("name", "unet"))
+    if values["family"] == "unet":
+        values["backbone"] = backbone
+    else:
+        values.pop("backbone")
+        if backbone:
+            raise ValueError(
+                f"backbone: of {values['family']} only the name is told, not {', '.join(backbone)}"
+            )
+        if isinstance(values.get("adapter"), Mapping):
+            values["adapter"] = {"targets": ATTENTION, **values["adapter"]}
     parts = {
         "adapter": AdapterOptions,
         "backbone": Options,

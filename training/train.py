@@ -13,7 +13,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -22,9 +22,13 @@ from torch import nn
 from synthesis.adapters import with_adapter
 from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import load_model
+from synthesis.networks import Network
+from training.backbones import starting_backbone
 from training.data import Batch, PhantomShards, batch_at
-from training.ema import PowerEma
+from training.ema import PowerEma, trained_weights
 from training.fisher import load_fisher, selected, train_only
+from training.flow_path import plain
+from training.latents import encoder_key
 from training.objectives import OBJECTIVES
 from training.recipe import EwcSettings, OptimiserSettings, Recipe, load_recipe
 from training.run_state import RunState
@@ -43,7 +47,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     )
     torch.manual_seed(recipe.seed)
     network = starting_network(recipe)
-    ema = PowerEma(network, recipe.ema_exponent)
+    ema = PowerEma(network, recipe.ema_exponent, trained_only=recipe.family != "unet")
     settings = recipe.optimiser
     optimiser = torch.optim.AdamW(
         [parameter for parameter in network.parameters() if parameter.requires_grad],
@@ -57,7 +61,8 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     network, optimiser = accelerator.prepare(network, optimiser)
     ema.to(accelerator.device)
     state = starting_state(recipe, ema, accelerator)
-    shards = PhantomShards(data)
+    reader = cast("Network", plain(network)) if recipe.family != "unet" else None
+    shards = PhantomShards(data, encoder_key(reader, recipe.normalisation) if reader else "")
     objective = OBJECTIVES[recipe.objective.name]
     last = recipe.steps if stop_after is None else min(recipe.steps, first + stop_after)
     losses: list[float] = []
@@ -68,7 +73,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
         rank = accelerator.process_index
         batch = batch_at(
             shards, recipe.normalisation, recipe.mask_dropout,
-            size=recipe.batch, seed=recipe.seed, step=step, rank=rank,
+            size=recipe.batch, seed=recipe.seed, step=step, rank=rank, network=reader, latents=recipe.latents,
         )  # fmt: skip
         generator = torch.Generator().manual_seed(hash_seed(recipe.seed, step, rank))
         batch = _to(batch, accelerator.device)
@@ -97,19 +102,24 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
 
 def starting_network(recipe: Recipe) -> nn.Module:
     """A fresh network or that of `init_from`, with the recipe's adapter or the tensors that shall train."""
-    network: nn.Module = UNet(recipe.backbone).to(memory_format=torch.channels_last)
-    if recipe.init_from:
-        begin_from(network, Path(recipe.init_from))
+    if recipe.family != "unet":
+        network = starting_backbone(recipe)
+    else:
+        network = UNet(recipe.backbone).to(memory_format=torch.channels_last)
+        if recipe.init_from:
+            begin_from(network, Path(recipe.init_from))
     objective = recipe.objective
     if isinstance(objective, EwcSettings) and objective.selection:
         fisher = load_fisher(Path(objective.fisher))
         train_only(network, selected(fisher, objective.selection, objective.share))
-    return with_adapter(network, recipe.adapter) if recipe.adapter else network
+    return with_adapter(network, recipe.adapter) if recipe.adapter and recipe.family == "unet" else network
 
 
 def starting_state(recipe: Recipe, ema: PowerEma, accelerator: Accelerator) -> RunState:
     """What objectives may ask for: the averaged network and, where they want it, the one begun from."""
-    state = RunState(average=accelerator.prepare_model(ema.network, evaluation_mode=True))
+    state = RunState()
+    if ema.network is not None:
+        state = replace(state, average=accelerator.prepare_model(ema.network, evaluation_mode=True))
     if getattr(recipe.objective, "from_origin", False):
         origin = load_model(Path(recipe.init_from)).network.to(memory_format=torch.channels_last)
         state = replace(state, origin=accelerator.prepare_model(origin, evaluation_mode=True))
@@ -144,7 +154,7 @@ def save_checkpoint(
 ) -> None:
     """Write all that is needed to go on; a kill while writing leaves the checkpoint before."""
     state = {
-        "network": network.state_dict(),
+        "network": network.state_dict() if ema.network is not None else trained_weights(network),
         "ema": ema.state_dict(),
         "optimiser": optimiser.state_dict(),
         "step": step,
@@ -159,7 +169,11 @@ def resume(path: Path, network: nn.Module, ema: PowerEma, optimiser: torch.optim
     if not path.is_file():
         return 0
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    network.load_state_dict(state["network"])
+    found = network.load_state_dict(state["network"], strict=ema.network is not None)
+    if found.unexpected_keys or (
+        ema.network is None and set(trained_weights(network)) != set(state["network"])
+    ):
+        raise ValueError(f"the checkpoint at {path} belongs to another recipe")
     ema.load_state_dict(state["ema"])
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])

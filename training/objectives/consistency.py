@@ -102,12 +102,14 @@ def base_activations(
 def hidden(network: nn.Module, layers: Sequence[str]) -> Iterator[list[Tensor]]:
     """The outputs of these layers, in the order in which they are reached while the block runs.
 
-    A name is that of a module or its end ("middle.0" finds "base_model.model.middle.0").
+    A name is that of a module or its end ("middle.0" finds "base_model.model.middle.0"). Of several
+    outputs the last tensor counts: in the blocks of SD3 and Flux, which answer for text and image, the image.
     """
     found: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-        found.append(output[0] if isinstance(output, tuple) else output)
+        parts = output if isinstance(output, tuple) else (output,)
+        found.append([part for part in parts if isinstance(part, Tensor)][-1])
 
     handles = []
     try:

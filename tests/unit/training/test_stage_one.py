@@ -149,7 +149,7 @@ class Predicts(nn.Module):
         self.options, self.start = SimpleNamespace(prediction=prediction), start
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "flow"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample", "flow"])
 def test_the_loss_on_the_networks_own_prediction_is_its_squared_error(prediction):
     """Two answers of such a network, turned into velocities as it is when it is run as a flow."""
     generator = seeded(0)
@@ -157,7 +157,8 @@ def test_the_loss_on_the_networks_own_prediction_is_its_squared_error(prediction
     for t in (0.1, 0.5, 0.93):
         x_t = interpolate(n, x_1, t)
         r = scale(t)
-        truth = {"epsilon": n, "v_prediction": (t * n - (1 - t) * x_1) / r, "flow": x_1 - n}[prediction]
+        of_v = (t * n - (1 - t) * x_1) / r
+        truth = {"epsilon": n, "v_prediction": of_v, "sample": x_1, "flow": x_1 - n}[prediction]
         v = answer if prediction == "flow" else velocity_from_prediction(x_t, answer, t, prediction)
         labels, settings = torch.zeros(1, 12, 12, dtype=torch.long), replace(PLAIN, loss_on="native")
         loss = path_loss(v, x_t, torch.tensor([t]), (n, x_1), labels, settings, Predicts(prediction))

@@ -1,0 +1,55 @@
+"""Recipes, a model and phantoms with latents, small enough to train each of the five backbones in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from synthesis.checkpoints import load_model, save_model
+from tests.unit.synthesis.tiny_backbones import network_of, tiny_pipeline
+from tests.unit.synthesis.tiny_model import SIDE, tiny_recipe
+from training.latents import cache_latents
+from training.prepare import write_shard
+from training.recipe import Recipe, recipe_from
+
+BACKBONES = ("stable_diffusion", "sdxl", "sd3", "pixart", "flux")
+
+
+def tiny_base(name: str, folder: Path) -> Path:
+    """A packed model of a family with random weights, as one that was installed; returns its folder."""
+    save_model(folder, network_of(name, tiny_pipeline(name)), tiny_recipe() | {"name": f"tiny-{name}"})
+    return folder
+
+
+def latent_recipe(name: str, base: Path, **more: Any) -> Recipe:
+    """A few steps of whatever `more` says, from that base."""
+    values: dict[str, Any] = {
+        "name": f"trained-{name}",
+        "title": "Trained for a test",
+        "version": "1.0",
+        "seed": 1,
+        "steps": 4,
+        "batch": 2,
+        "phantoms": 8,
+        "precision": "no",
+        "refresh_every": 100,
+        "checkpoint_every": 100,
+        "ema_exponent": 0.0,
+        "init_from": str(base),
+        "image": tiny_recipe()["image"],
+        "modalities": ["CT", "T1", "T2"],
+        "backbone": {"name": name},
+        "mask_dropout": {"prompt": 0.2},
+        "objective": {"name": "flow", "loss_on": "native"},
+        "optimiser": {"rate": 3e-3, "warmup": 1},
+    }
+    return recipe_from(values | more)
+
+
+def phantoms_with_latents(recipe: Recipe, folder: Path) -> Path:
+    """Two shards of four phantoms of 32 x 32 pixels, with the latents of the recipe's model."""
+    assert recipe.shape == (SIDE, SIDE)
+    for number in range(2):
+        write_shard(folder, number, "training", recipe, count=4)
+    cache_latents(folder, load_model(Path(recipe.init_from)).network, recipe.normalisation)
+    return folder

@@ -1,0 +1,99 @@
+"""Networks from elsewhere in training: what of them trains, and the model that comes of it.
+
+Their autoencoder and text encoders never train. What trains is held in float32 (mixed precision computes in
+less); everything else may be held in less too, the recipe's `frozen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from synthesis.adapters import with_adapter
+from synthesis.checkpoints import LoadedModel, load_model
+from synthesis.components import ENCODERS
+from synthesis.latents import LatentNetwork
+from synthesis.networks import Network
+from training.recipe import Recipe
+
+TOGETHER = ("ordinal",)  # trains with whatever trains
+
+
+def starting_backbone(recipe: Recipe) -> nn.Module:
+    """The network of `init_from` with what the recipe trains unfrozen: all of it, what lets the mask in, or
+    a fresh adapter.
+
+    To let the mask in, a network that knows no mask gets fresh parts for it, a ControlNet with the
+    weights of the network itself as diffusers makes it. Raises ValueError for a network of another family.
+    """
+    network = backbone_of(load_model(Path(recipe.init_from)), recipe)
+    names = trained_parts(network, recipe.trained)
+    network.requires_grad_(False)
+    for name in names:
+        own_copies(network.get_submodule(name)).requires_grad_(True)
+    if recipe.gradient_checkpointing:
+        enable_checkpointing(network)
+    begun: nn.Module = with_adapter(network, recipe.adapter) if recipe.adapter else network
+    hold_frozen(begun, getattr(torch, recipe.frozen))
+    return begun.train()
+
+
+def backbone_of(model: LoadedModel, recipe: Recipe) -> LatentNetwork:
+    """The loaded network, ready to be told of masks where the recipe trains that."""
+    network: Network = model.network
+    if network.name != recipe.family or not isinstance(network, LatentNetwork):
+        raise ValueError(f"init_from: expected a {recipe.family}, {recipe.init_from} holds a {network.name}")
+    if recipe.trained == "controlnet" and not network.options.control:
+        return network.with_control()
+    return network
+
+
+def trained_parts(network: LatentNetwork, trained: str) -> list[str]:
+    """The parts that train where `trained` is "all" or "controlnet"; an "adapter" brings its own."""
+    rest = {network.trunk, "vae", *ENCODERS, *TOGETHER}
+    control = [name for name, _ in network.named_children() if name not in rest]
+    return {"all": [network.trunk, *control, *TOGETHER], "controlnet": [*control, *TOGETHER]}.get(trained, [])
+
+
+def own_copies(part: nn.Module) -> nn.Module:
+    """The part with weights of its own in float32, where they may have been mapped from a file."""
+    for weight in part.parameters():
+        weight.data = weight.data.detach().to(torch.float32, copy=True)
+    return part
+
+
+def enable_checkpointing(network: nn.Module) -> None:
+    """Compute activations again on the way back instead of keeping them, wherever a component can."""
+    for part in network.children():
+        if getattr(part, "_supports_gradient_checkpointing", False):
+            cast("Any", part).enable_gradient_checkpointing()
+
+
+def hold_frozen(network: nn.Module, dtype: torch.dtype) -> None:
+    """Hold the weights that do not train in this type; the autoencoder stays as it is."""
+    for name, weight in network.named_parameters():
+        if not weight.requires_grad and weight.is_floating_point() and ".vae." not in f".{name}":
+            weight.data = weight.data.to(dtype)
+
+
+def finished_backbone(recipe: Recipe, weights: Mapping[str, Tensor]) -> tuple[LatentNetwork, LoadedModel]:
+    """The network of `init_from` with trained weights in the place of its own, in the file's types; the base.
+
+    Raises ValueError that names weights which do not fit.
+    """
+    base = load_model(Path(recipe.init_from), dtype=None)
+    network = backbone_of(base, recipe)
+    own = network.state_dict()
+    strange = sorted(set(weights) - set(own))
+    if strange:
+        raise ValueError(f"the checkpoint does not fit {recipe.init_from}: {', '.join(strange)}")
+    trunk = next(network.get_submodule(network.trunk).parameters()).dtype
+    cast_to = {name: own[name].dtype if own[name].dtype != torch.float32 else trunk for name in weights}
+    network.load_state_dict(
+        {name: tensor.to(cast_to[name]) for name, tensor in weights.items()}, strict=False, assign=True
+    )
+    return network, base
