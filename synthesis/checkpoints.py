@@ -150,7 +150,10 @@ def build_network(recipe: Mapping[str, Any]) -> Network:
             f"The model's recipe has backbone settings this version does not know: {unknown}."
         )
     settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    network: Network = BACKBONES[name].load()(options(**settings))
+    try:
+        network: Network = BACKBONES[name].load()(options(**settings))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise SynthesisError(f"The model's recipe describes no network of its kind: {problem}") from problem
     return network
 
 

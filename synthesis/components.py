@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from diffusers import ModelMixin
 from torch import nn
 
@@ -87,3 +88,10 @@ def copy_fitting(source: nn.Module, target: nn.Module) -> None:
     own = target.state_dict()
     fitting = {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}
     target.load_state_dict(own | fitting)
+
+
+def execution_device(component: nn.Module) -> torch.device:
+    """Where a component computes: where its weights are, or where accelerate brings them for a call."""
+    hook = getattr(component, "_hf_hook", None)
+    device = getattr(hook, "execution_device", None)
+    return torch.device(device) if device is not None else next(component.parameters()).device

@@ -28,6 +28,7 @@ from synthesis.request import OnStep, Step, SynthesisRequest, SynthesisResult
 from synthesis.stepping import SamplerStep, SpanVelocity, Velocity, noise_like
 
 PREVIEW_SIDE = 128
+PREVIEWS = 5
 
 
 def generate(
@@ -112,8 +113,7 @@ def _sampler_settings(model: LoadedModel, request: SynthesisRequest) -> dict[str
 
 
 def _device(model: LoadedModel) -> tuple[torch.device, torch.dtype]:
-    weight = next(model.network.parameters())
-    return weight.device, weight.dtype
+    return model.network.device, model.network.dtype
 
 
 def _blank(model: LoadedModel, request: SynthesisRequest, batch: int) -> Tensor:
@@ -154,23 +154,28 @@ def _units(model: LoadedModel, request: SynthesisRequest, x: Tensor) -> npt.NDAr
 
 
 def _reporter(model: LoadedModel, request: SynthesisRequest, first: int, on_step: OnStep | None) -> Any:
-    """A sampler's `on_step` that tells the caller's, with a picture of what is to come."""
+    """A sampler's `on_step` that tells the caller's, with a picture of what is to come.
+
+    Of latents, which take a decoder to be seen, there are at most PREVIEWS pictures, the last one among them.
+    """
     if on_step is None:
         return None
-    tell = on_step
+    tell, modality = on_step, request.condition.modality
 
     def report(progress: SamplerStep) -> None:
-        picture = preview(_units(model, request, progress.estimate[:1])[0], model.recipe, request)
+        picture = None
+        left = progress.steps - progress.step
+        if not model.network.in_latents or left % -(-progress.steps // PREVIEWS) == 0:
+            picture = preview(_units(model, request, progress.estimate[:1])[0], model.recipe, modality)
         tell(Step(first + 1, request.count, progress.step, progress.steps, picture))
 
     return report
 
 
 def preview(
-    image: npt.NDArray[np.float32], recipe: Mapping[str, Any], request: SynthesisRequest
+    image: npt.NDArray[np.float32], recipe: Mapping[str, Any], modality: str
 ) -> npt.NDArray[np.uint8]:
     """A small picture [rows, columns] for the screen: windowed, at most PREVIEW_SIDE on a side."""
-    modality = request.condition.modality
     low, high = recipe["image"].get("windows", WINDOWS)[modality]
     step = max(1, -(-max(image.shape) // PREVIEW_SIDE))
     rows, columns = (length // step * step for length in image.shape)

@@ -17,9 +17,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from synthesis.components import ENCODERS, FLOW, LatentOptions, NoiseOptions, built, config_of
+from synthesis.components import (
+    ENCODERS,
+    FLOW,
+    LatentOptions,
+    NoiseOptions,
+    built,
+    config_of,
+    execution_device,
+)
 from synthesis.control.ordinal import OrdinalEmbedding
 from synthesis.control.painting import LABEL_COUNT, ConditionTensors, paint, unconditional
 from synthesis.control.prompts import UNSTATED, prompt_of
@@ -143,10 +152,19 @@ class LatentNetwork(Network):
             vae.to(torch.float32)
         try:
             with torch.autocast(x.device.type, enabled=False):
-                return call(vae, x.to(vae.dtype))
+                return call(vae, x.to(execution_device(vae), vae.dtype))
         finally:
             if widen:
                 vae.to(stored)
+
+    @property
+    def device(self) -> torch.device:
+        return execution_device(self._trunk)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        found: torch.dtype = self._trunk.dtype
+        return found
 
     @property
     def _vae(self) -> Any:
@@ -231,13 +249,13 @@ class LatentNetwork(Network):
         name = ENCODERS[encoder]
         if name not in self._texts:
             raise SynthesisError(f"The model carries no {name}, so that its prompts cannot be read.")
-        device = next(self.get_submodule(encoder).parameters()).device
+        device = execution_device(self.get_submodule(encoder))
         numbers, mask = token_numbers(read_tokenizer(name, self._texts[name]), prompts)
         return numbers.to(device), mask.to(device)
 
     def _text_adapted(self) -> bool:
         parts = (self.get_submodule(name) for name in self.options.components if name in ENCODERS)
-        return any(hasattr(layer, "active_adapters") for part in parts for layer in part.modules())
+        return any(isinstance(layer, BaseTunerLayer) for part in parts for layer in part.modules())
 
     # Mask control.
 
@@ -298,8 +316,7 @@ class FlowNetwork(LatentNetwork):
     steps_per_sigma: ClassVar[float] = 1000.0  # its timestep over sigma
 
     def velocity(self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
-        dtype = self._trunk.dtype
-        return -self.predict(x_t.to(dtype), self.steps_per_sigma * (1 - t), told, tokens).float()
+        return -self.predict(x_t.to(self.dtype), self.steps_per_sigma * (1 - t), told, tokens).float()
 
 
 class NoiseNetwork(LatentNetwork):
@@ -316,9 +333,8 @@ class NoiseNetwork(LatentNetwork):
         return 0.0 if self.options.prediction == FLOW else self.schedule.start
 
     def velocity(self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
-        dtype = self._trunk.dtype
         if self.options.prediction == FLOW:
-            return -self.predict(x_t.to(dtype), 1000.0 * (1 - t), told, tokens).float()
-        state = (x_t / scale_like(t, x_t)).to(dtype)
+            return -self.predict(x_t.to(self.dtype), 1000.0 * (1 - t), told, tokens).float()
+        state = (x_t / scale_like(t, x_t)).to(self.dtype)
         answer = self.predict(state, self.schedule.steps_at(t), told, tokens)
         return velocity_from_prediction(x_t, answer.float(), t, self.options.prediction)

@@ -59,6 +59,16 @@ class Network(nn.Module, ABC):
         return 0.0
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what its weights are."""
+        return next(self.parameters()).dtype
+
+    @property
     def spans(self) -> bool:
         """Whether the network also knows its average velocity over a step (math.md section 7)."""
         return False

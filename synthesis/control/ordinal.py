@@ -15,15 +15,14 @@ HIGHEST = len(SEVERITIES) - 1
 class OrdinalEmbedding(nn.Module):
     """A level 0..HIGHEST, whole numbers being the grades, as a vector that is added to every token.
 
-    Sines and cosines of the level at octaves from one turn over twice the scale, then two layers,
-    the last of which starts at zero: fresh, it adds nothing. A level of NaN is not stated and adds
-    nothing either.
+    The level, with its sine and cosine at half a turn over the scale (slow, so that what was learned at
+    the grades alone holds between them), then two layers, the last of which starts at zero: fresh, it
+    adds nothing. A level of NaN is not stated and adds nothing either.
     """
 
-    def __init__(self, width: int, *, octaves: int = 6, hidden: int = 256) -> None:
+    def __init__(self, width: int, *, hidden: int = 256) -> None:
         super().__init__()
-        self.octaves = octaves
-        self.enter = nn.Linear(2 * octaves + 1, hidden)
+        self.enter = nn.Linear(3, hidden)
         self.leave = nn.Linear(hidden, width)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
@@ -32,8 +31,7 @@ class OrdinalEmbedding(nn.Module):
         """level [B] -> [B, width] in the type of the weights."""
         known = torch.isfinite(level)
         share = torch.where(known, level, torch.zeros_like(level)).float() / HIGHEST  # [B]
-        turns = math.pi * 2.0 ** torch.arange(self.octaves, device=level.device)
-        angles = share[:, None] * turns
-        features = torch.cat([share[:, None], angles.sin(), angles.cos()], dim=1)
+        angle = math.pi * share
+        features = torch.stack([share, angle.sin(), angle.cos()], dim=1)  # [B, 3]
         added: Tensor = self.leave(nn.functional.silu(self.enter(features.to(self.enter.weight.dtype))))
         return added * known[:, None].to(added.dtype)
