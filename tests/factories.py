@@ -118,6 +118,29 @@ def generative_model(*, name: str | None = None, version: str = "1", **fields: A
     return GenerativeModel.objects.create(name=name, version=version, **(values | fields))
 
 
+def adapter(*, base: Any = None, name: str | None = None, version: str = "1", **fields: Any) -> Any:
+    """An adapter's record without weights behind it, of a model of its own where none is given."""
+    from webapp.registry.models import Adapter
+
+    base = base or generative_model()
+    name = name or f"adapter-{next(_numbers)}"
+    digest = hashlib.sha256(f"{name} {version}".encode()).hexdigest()
+    values: dict[str, Any] = {
+        "title": name.title(),
+        "method": "LoRA",
+        "summary": "For tests.",
+        "licence": "CC0-1.0",
+        "rank": 4,
+        "alpha": 4.0,
+        "layers": ["blocks.0.qkv"],
+        "weights_sha256": digest,
+        "weights_path": f"adapters/{digest}/{base.weights_sha256}/adapter_model.safetensors",
+        "card": "# For tests",
+        "recipe": {"name": name, "version": version},
+    }
+    return Adapter.objects.create(base=base, name=name, version=version, **(values | fields))
+
+
 def synthesis_request(user: Any, *, model: Any = None, **fields: Any) -> Any:
     """A request for one CT of a phantom's anatomy, handed in with its job."""
     from webapp.jobs.services import request_submit

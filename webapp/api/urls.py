@@ -5,7 +5,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.permissions import AllowAny
 
 from webapp.api.docs import documentation
-from webapp.api.v1 import cases, datasets, jobs, masks, models, requests, results
+from webapp.api.v1 import adapters, cases, datasets, jobs, masks, models, requests, results
 
 app_name = "api"
 urlpatterns = [
@@ -20,6 +20,8 @@ urlpatterns = [
     path("v1/masks/<uuid:id>/content/", masks.MaskContent.as_view(), name="mask-content"),
     path("v1/models/", models.ModelList.as_view(), name="model-list"),
     path("v1/models/<uuid:id>/", models.ModelDetail.as_view(), name="model-detail"),
+    path("v1/adapters/", adapters.AdapterList.as_view(), name="adapter-list"),
+    path("v1/adapters/<uuid:id>/", adapters.AdapterDetail.as_view(), name="adapter-detail"),
     path("v1/requests/", requests.RequestList.as_view(), name="request-list"),
     path("v1/requests/<uuid:id>/", requests.RequestDetail.as_view(), name="request-detail"),
     path("v1/requests/<uuid:id>/again/", requests.RequestAgain.as_view(), name="request-again"),

@@ -1,10 +1,11 @@
-"""The form that installs a model from files."""
+"""The forms that install a model, or an adapter of one, from files."""
 
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from webapp.registry.adapter_files import JSON_BYTES
 from webapp.registry.weights import CARD_BYTES, PICKLED
 
 
@@ -25,16 +26,70 @@ class ModelUploadForm(forms.Form):
 
     def clean_weights(self) -> Any:
         """Refuse a pickle by its name at once; a worker looks into everything else."""
-        weights = self.cleaned_data["weights"]
-        if any(weights.name.lower().endswith(suffix) for suffix in PICKLED):
-            raise forms.ValidationError(
-                _("This is a pickled checkpoint. Opening one can run hidden code, so it is refused unopened.")
-            )
-        return weights
+        return _not_pickled(self.cleaned_data["weights"])
 
     def clean_card(self) -> Any:
         """Refuse a card that is no card."""
-        card = self.cleaned_data["card"]
-        if card is not None and card.size > CARD_BYTES:
-            raise forms.ValidationError(_("A model card has at most 1 MB."))
-        return card
+        return _short_enough(self.cleaned_data["card"])
+
+
+class AdapterUploadForm(forms.Form):
+    """The files of an adapter's folder."""
+
+    weights = forms.FileField(
+        label=_("Weights"),
+        help_text=_("adapter_model.safetensors, as peft and `training.export` write it."),
+        widget=forms.ClearableFileInput(attrs={"accept": ".safetensors"}),
+    )
+    config = forms.FileField(
+        label=_("Settings"),
+        help_text=_("adapter_config.json: rank and strength."),
+        widget=forms.ClearableFileInput(attrs={"accept": ".json"}),
+    )
+    recipe = forms.FileField(
+        label=_("Recipe"),
+        help_text=_("recipe.json: the model that it belongs to, name, version, title, licence."),
+        widget=forms.ClearableFileInput(attrs={"accept": ".json"}),
+    )
+    conditioning = forms.FileField(
+        label=_("Conditioning"),
+        required=False,
+        help_text=_("conditioning.safetensors, where the folder has one."),
+        widget=forms.ClearableFileInput(attrs={"accept": ".safetensors"}),
+    )
+    card = forms.FileField(
+        label=_("Card"),
+        required=False,
+        help_text=_("Markdown: what the adapter is for, its data, its licence, what was measured."),
+        widget=forms.ClearableFileInput(attrs={"accept": ".md,.txt"}),
+    )
+
+    def clean_weights(self) -> Any:
+        """Refuse a pickle by its name at once; a worker looks into everything else."""
+        return _not_pickled(self.cleaned_data["weights"])
+
+    def clean_config(self) -> Any:
+        """Refuse settings that are no settings."""
+        return _short_enough(self.cleaned_data["config"], JSON_BYTES)
+
+    def clean_recipe(self) -> Any:
+        """Refuse a recipe that is no recipe."""
+        return _short_enough(self.cleaned_data["recipe"], JSON_BYTES)
+
+    def clean_card(self) -> Any:
+        """Refuse a card that is no card."""
+        return _short_enough(self.cleaned_data["card"])
+
+
+def _not_pickled(weights: Any) -> Any:
+    if any(weights.name.lower().endswith(suffix) for suffix in PICKLED):
+        raise forms.ValidationError(
+            _("This is a pickled checkpoint. Opening one can run hidden code, so it is refused unopened.")
+        )
+    return weights
+
+
+def _short_enough(file: Any, limit: int = CARD_BYTES) -> Any:
+    if file is not None and file.size > limit:
+        raise forms.ValidationError(_("This file has at most %(limit)d MB.") % {"limit": limit // 2**20})
+    return file

@@ -12,7 +12,7 @@ from webapp.core.permissions import can, require
 from webapp.registry.cards import measure_rows, render_card
 from webapp.registry.forms import ModelUploadForm
 from webapp.registry.models import GenerativeModel
-from webapp.registry.selectors import model_get_for, model_list_for, model_versions_for
+from webapp.registry.selectors import adapter_list_for, model_get_for, model_list_for, model_versions_for
 from webapp.registry.services import model_offer, model_upload_submit
 
 
@@ -38,6 +38,7 @@ def model_detail(request: HttpRequest, name: str) -> HttpResponse:
         "card": render_card(model.card),
         "measures": measure_rows(model.measures),
         "versions": model_versions_for(user=request.user, name=name),
+        "adapters": adapter_list_for(user=request.user, model=model),
         "may_manage": can(request.user, "manage", model),
         "may_request": can(request.user, "request", model),
     }

@@ -7,7 +7,7 @@ from tests import factories
 from tests.integration.permissions.rows import Row
 from webapp.cases.models import Case, Dataset
 from webapp.jobs.models import Job, Result, SynthesisRequest
-from webapp.registry.models import GenerativeModel
+from webapp.registry.models import Adapter, GenerativeModel
 
 
 def shared_case(person: Any, level: str = "view") -> Any:
@@ -40,6 +40,8 @@ OBJECTS = {
     "private mask by api": ("cases.Mask", lambda _: shared_mask(None)),
     "models by api": ("registry.GenerativeModel", lambda _: GenerativeModel),
     "model by api": ("registry.GenerativeModel", lambda _: factories.generative_model()),
+    "adapters by api": ("registry.Adapter", lambda _: Adapter),
+    "adapter by api": ("registry.Adapter", lambda _: factories.adapter()),
     "requests by api": ("jobs.SynthesisRequest", lambda _: SynthesisRequest),
     "own request by api": (
         "jobs.SynthesisRequest",
@@ -108,6 +110,15 @@ ROWS = [
         accepts=NOTHING_TO_DO,
     ),
     Row(obj="model by api", may=BROWSERS, asks="GET api:model-detail"),
+    Row(obj="adapters by api", may=BROWSERS, asks="GET api:adapter-list"),
+    Row(
+        obj="adapters by api",
+        may="data_manager",
+        sees=BROWSERS,
+        asks="POST api:adapter-list",
+        accepts=NOTHING_TO_DO,
+    ),
+    Row(obj="adapter by api", may=BROWSERS, asks="GET api:adapter-detail"),
     Row(obj="requests by api", may=ASKS, asks="GET api:request-list"),
     Row(
         obj="requests by api",

@@ -10,15 +10,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from synthesis.catalog import SAMPLERS
-from synthesis.request import MODALITIES, SEVERITIES, SEXES, STEATOSIS_GRADES
+from synthesis.options import options_of, samplers_with
+from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES
 from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
 from webapp.cases.selectors import case_get_for, mask_get_for
 from webapp.core.permissions import require
 from webapp.jobs.models import SynthesisRequest
+from webapp.jobs.sampling import OPTION_NAMES
 from webapp.jobs.selectors import job_get_for, request_get_for, request_list_for
 from webapp.jobs.services import request_again, request_submit
-from webapp.registry.models import GenerativeModel
-from webapp.registry.selectors import model_by_id_for
+from webapp.registry.models import Adapter, GenerativeModel
+from webapp.registry.selectors import adapter_by_id_for, model_by_id_for
 
 
 class ConditionSerializer(serializers.Serializer):
@@ -26,20 +28,45 @@ class ConditionSerializer(serializers.Serializer):
 
     modality = serializers.ChoiceField(choices=MODALITIES)
     severity = serializers.ChoiceField(choices=SEVERITIES, default="none", help_text="Of the cirrhosis.")
+    severity_level = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=SEVEREST,
+        help_text="The same on a scale: 0 none, 1 low, 2 mild, 3 severe, and all between. It decides where "
+        "it is given; severity then becomes the nearest word. The shipped models were trained on the four "
+        "grades alone.",
+    )
     steatosis = serializers.ChoiceField(choices=STEATOSIS_GRADES, default=0)
     age = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=120)
     sex = serializers.ChoiceField(choices=SEXES, required=False, allow_null=True)
 
 
 class SamplerSerializer(serializers.Serializer):
-    """How it is made; what is left out takes the model's own default."""
+    """How it is made. Each option belongs to the samplers that it names; left out, its default is used."""
 
     name = serializers.ChoiceField(choices=list(SAMPLERS), default="rft")
     steps = serializers.IntegerField(min_value=1, max_value=200, default=4)
-    kappa = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=10)
-    order = serializers.IntegerField(required=False, min_value=1, max_value=2)
-    noise = serializers.BooleanField(required=False)
-    guidance = serializers.FloatField(required=False, min_value=0, max_value=20)
+    guidance = serializers.FloatField(required=False, min_value=0, max_value=10)
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        """The common fields, and every option of every sampler."""
+        return super().get_fields() | {name: _option_field(name) for name in sorted(OPTION_NAMES)}
+
+
+def _option_field(name: str) -> serializers.Field:
+    """One option as the table of `synthesis.options` has it, with all values of all its samplers."""
+    known = [(sampler, one) for sampler in samplers_with(name) for one in options_of(sampler)]
+    own = {sampler: option for sampler, option in known if option.name == name}
+    first = next(iter(own.values()))
+    sentences = dict.fromkeys(option.sentence for option in own.values())
+    words = {"required": False, "help_text": f"{', '.join(own)}: {' '.join(sentences)}"}
+    values = dict.fromkeys(value for option in own.values() for value, _words in option.choices)
+    if all(isinstance(value, bool) for value in values) and values:
+        return serializers.BooleanField(**words)
+    if values:
+        return serializers.ChoiceField(choices=list(values), **words)
+    return serializers.FloatField(allow_null=True, min_value=first.low, max_value=first.high, **words)
 
 
 class ParametersSerializer(serializers.Serializer):
@@ -63,6 +90,9 @@ class RequestCreateSerializer(serializers.Serializer):
     """What is asked for."""
 
     model = serializers.UUIDField(help_text="The id of a model that is offered.")
+    adapter = serializers.UUIDField(
+        required=False, allow_null=True, help_text="The id of an adapter of that model, laid on it."
+    )
     parameters = ParametersSerializer()
     case = serializers.UUIDField(required=False, help_text="The source of the anatomy.")
     mask = serializers.UUIDField(required=False, help_text="A mask of that case.")
@@ -82,7 +112,18 @@ class RequestSerializer(serializers.ModelSerializer):
     class Meta:
         model = SynthesisRequest
         fields = (
-            *("id", "url", "model", "case", "mask", "slice_index", "parameters", "grid", "prepared"),
+            *(
+                "id",
+                "url",
+                "model",
+                "adapter",
+                "case",
+                "mask",
+                "slice_index",
+                "parameters",
+                "grid",
+                "prepared",
+            ),
             *("seed", "count", "note", "jobs", "results", "created_at"),
         )
 
@@ -153,6 +194,7 @@ class RequestList(generics.ListAPIView):
         item = request_submit(
             user=user,
             model=_model(user, given.pop("model")),
+            adapter=_adapter(user, given.pop("adapter", None)),
             case=case_get_for(user=user, id=case) if (case := given.pop("case", None)) else None,
             mask=mask_get_for(user=user, id=mask) if (mask := given.pop("mask", None)) else None,
             **given,
@@ -162,6 +204,10 @@ class RequestList(generics.ListAPIView):
 
 def _model(user: Any, id: UUID) -> GenerativeModel:
     return model_by_id_for(user=user, id=id)
+
+
+def _adapter(user: Any, id: UUID | None) -> Adapter | None:
+    return None if id is None else adapter_by_id_for(user=user, id=id)
 
 
 class RequestDetail(generics.RetrieveAPIView):

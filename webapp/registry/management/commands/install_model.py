@@ -1,25 +1,33 @@
-"""`manage.py install_model PATH`: check a checkpoint and offer it to everybody who may ask for images."""
+"""`manage.py install_model PATH`: check a model or an adapter and offer it to all who may ask for images."""
 
+import json
 import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+import yaml
 from django.core.management.base import BaseCommand, CommandError
 
 from webapp.accounts.models import Role, User
 from webapp.core.errors import ApplicationError
+from webapp.registry.adapter_files import is_adapter
 from webapp.registry.services import model_install, model_install_submit
+from webapp.registry.services_adapters import adapter_install, adapter_install_submit
 
 
 class Command(BaseCommand):
     """Hand the installation to a worker and wait for it, or do it here with --now."""
 
-    help = "Install a model: a folder with model.safetensors and card.md, or a .safetensors file."
+    help = (
+        "Install a model: a folder with model.safetensors and card.md, or a .safetensors file. Or an adapter "
+        "of an installed model: a folder with adapter_model.safetensors, adapter_config.json and recipe.json."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command line."""
         parser.add_argument("path", type=Path)
+        parser.add_argument("--about", type=Path, help="YAML with what files from elsewhere do not say")
         parser.add_argument("--now", action="store_true", help="install in this process, without a worker")
         parser.add_argument("--user", help="in whose name (default: the first data manager)")
         parser.add_argument("--timeout", type=float, default=600.0, help="seconds to wait for the worker")
@@ -27,13 +35,22 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Install, and say what came of it."""
         path = Path(options["path"]).expanduser().resolve()
+        about = _about(options["about"])
         try:
             if options["now"]:
                 user = _person(options["user"]) if options["user"] else None
-                model = model_install(path=path, user=user)
-                self._say(options, f"{model} is installed (SHA-256 {model.weights_sha256[:12]}…).")
+                done: Any
+                if is_adapter(path):
+                    done = adapter_install(path=path, user=user, about=about)
+                else:
+                    done = model_install(path=path, user=user)
+                self._say(options, f"{done} is installed (SHA-256 {done.weights_sha256[:12]}…).")
                 return
-            job = model_install_submit(user=_person(options["user"]), path=path)
+            person = _person(options["user"])
+            if is_adapter(path):
+                job = adapter_install_submit(user=person, path=path, about=about)
+            else:
+                job = model_install_submit(user=person, path=path)
         except ApplicationError as error:
             raise CommandError(error.message) from error
         self._say(options, f"Job {job.pk} is waiting for a worker.")
@@ -44,7 +61,7 @@ class Command(BaseCommand):
         while time.monotonic() < deadline:
             job.refresh_from_db()
             if job.state == "succeeded":
-                self._say(options, "The model is installed.")
+                self._say(options, "It is installed, and offered in the form.")
                 return
             if job.state in {"failed", "cancelled"}:
                 raise CommandError(job.error_message or f"The job ended as {job.state}.")
@@ -57,6 +74,20 @@ class Command(BaseCommand):
     def _say(self, options: dict[str, Any], text: str) -> None:
         if options["verbosity"]:
             self.stdout.write(text)
+
+
+def _about(path: Path | None) -> dict[str, Any]:
+    """What the YAML file says, as plain JSON; nothing without one."""
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CommandError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(found, dict):
+        raise CommandError(f"{path} must hold names and values, such as “licence: CC0-1.0”.")
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    return plain
 
 
 def _person(username: str | None) -> User:
