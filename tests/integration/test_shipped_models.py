@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.factories_adapters import tiny_adapter
 from tests.factories_models import tiny_model
 from webapp.launch import prepare
-from webapp.registry.models import GenerativeModel
+from webapp.registry.models import Adapter, GenerativeModel
 
 pytestmark = pytest.mark.django_db
 
@@ -35,6 +36,18 @@ def test_every_shipped_model_is_installed(storage: Any, settings: Any, tmp_path:
     first = GenerativeModel.objects.order_by("created_at").first()
     assert first is not None
     assert first.name == "abdomen-2d"
+
+
+def test_adapters_come_after_the_models_that_they_belong_to(
+    storage: Any, settings: Any, tmp_path: Path
+) -> None:
+    settings.WEIGHTS_DIR = tmp_path
+    lay(tmp_path, "abdomen-2d", "z-model")
+    tiny_adapter(tmp_path / "a-first", tmp_path / "z-model")
+    prepare._install_models()
+    prepare._install_models()
+    adapter = Adapter.objects.get()
+    assert (adapter.name, adapter.base.name, adapter.is_offered) == ("a-first", "z-model", True)
 
 
 def test_one_that_cannot_be_installed_does_not_stop_the_start(

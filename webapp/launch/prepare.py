@@ -80,12 +80,13 @@ def _static_fingerprint() -> str:
 
 
 def _install_models() -> None:
-    """Install the shipped model, and whatever else lies as a model beside it."""
+    """Install the shipped model, whatever else lies as a model beside it, and then their adapters."""
     folder = Path(settings.WEIGHTS_DIR) / SHIPPED_MODEL
     if not (folder / "model.safetensors").is_file():
         print(f"The shipped model is not in {folder}: `make train-demo` makes it.", flush=True)
     others = sorted(path.parent for path in folder.parent.glob("*/model.safetensors"))
-    for one in sorted(others, key=lambda path: path != folder):
+    adapters = sorted(path.parent for path in folder.parent.glob("*/adapter_model.safetensors"))
+    for one in [*sorted(others, key=lambda path: path != folder), *adapters]:
         _install_model(one)
 
 
