@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.checkpoints import load_model, save_model
-from tests.unit.synthesis.tiny_backbones import network_of, tiny_pipeline
-from tests.unit.synthesis.tiny_model import SIDE, tiny_recipe
+from tests.factories_models import tiny_recipe
+from tests.unit.synthesis.tiny_backbones import SIDE, network_of, tiny_pipeline
 from training.latents import cache_latents
 from training.prepare import write_shard
 from training.recipe import Recipe, recipe_from
@@ -17,14 +17,15 @@ BACKBONES = ("stable_diffusion", "sdxl", "sd3", "pixart", "flux")
 
 def tiny_base(name: str, folder: Path) -> Path:
     """A packed model of a family with random weights, as one that was installed; returns its folder."""
-    save_model(folder, network_of(name, tiny_pipeline(name)), tiny_recipe() | {"name": f"tiny-{name}"})
+    recipe = tiny_recipe(SIDE, SIDE) | {"name": f"tiny-{name}", "calibration": {}}
+    save_model(folder, network_of(name, tiny_pipeline(name)), recipe)
     return folder
 
 
-def latent_recipe(name: str, base: Path, **more: Any) -> Recipe:
+def latent_recipe(family: str, base: Path | str, /, **more: Any) -> Recipe:
     """A few steps of whatever `more` says, from that base."""
     values: dict[str, Any] = {
-        "name": f"trained-{name}",
+        "name": f"trained-{family}",
         "title": "Trained for a test",
         "version": "1.0",
         "seed": 1,
@@ -36,9 +37,9 @@ def latent_recipe(name: str, base: Path, **more: Any) -> Recipe:
         "checkpoint_every": 100,
         "ema_exponent": 0.0,
         "init_from": str(base),
-        "image": tiny_recipe()["image"],
+        "image": tiny_recipe(SIDE, SIDE)["image"],
         "modalities": ["CT", "T1", "T2"],
-        "backbone": {"name": name},
+        "backbone": {"name": family},
         "mask_dropout": {"prompt": 0.2},
         "objective": {"name": "flow", "loss_on": "native"},
         "optimiser": {"rate": 3e-3, "warmup": 1},
