@@ -79,6 +79,19 @@ BACKBONES = _shelf(
     Entry("flux", "Flux.1", "synthesis.backbones.flux:Flux"),
 )
 
+COUNTERFACTUALS = _shelf(
+    Entry(
+        "flow_inversion",
+        "Back to the noise and forth again (keeps the anatomy)",
+        "synthesis.counterfactuals.flow_inversion:flow_inversion",
+    ),
+    Entry(
+        "guided",
+        "The least change that turns the severity reader's verdict",
+        "synthesis.counterfactuals.guided:guided",
+    ),
+)
+
 METRICS = _shelf(
     Entry(
         "fid", "FID: distance of feature statistics, lower is closer", "synthesis.metrics.fid:fid_estimate"

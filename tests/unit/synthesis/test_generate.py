@@ -266,7 +266,7 @@ def test_what_the_model_cannot_do_is_said_in_words(model, changed, words):
 def test_the_preview_is_windowed_and_small(model):
     image = np.full((256, 256), -200.0, np.float32)
     image[:, 128:] = 300.0
-    picture = preview(image, model.recipe, request())
+    picture = preview(image, model.recipe, "CT")
     assert picture.shape == (128, 128)
     assert picture[0, 0] == 0
     assert picture[0, -1] == 255

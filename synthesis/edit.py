@@ -1,0 +1,284 @@
+"""The same image with one thing changed: from a request and a loaded model to images in real units."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from synthesis.catalog import COUNTERFACTUALS
+from synthesis.checkpoints import LoadedModel
+from synthesis.drift import Drift
+from synthesis.edit_request import (
+    CounterfactualRequest,
+    CounterfactualResult,
+    EditOptions,
+    edited_region,
+    softened,
+    takes_away,
+)
+from synthesis.editing import Edit
+from synthesis.errors import SynthesisError
+from synthesis.generate import PREVIEWS, preview
+from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
+from synthesis.metrics.judges import Judges
+from synthesis.metrics.minimality import minimality
+from synthesis.networks import ConditionBatch
+from synthesis.outcomes import SeverityOutcome, severity_read
+from synthesis.phantoms.contrast import WINDOWS
+from synthesis.reproduction import numerics, versions
+from synthesis.request import Condition, Image, Labels, OnStep, Step
+from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity
+
+CONTRAST_AWAY = 1.5  # where cirrhosis is taken away; chosen on validation phantoms, see docs/evidence
+
+
+def edit(
+    model: LoadedModel,
+    request: CounterfactualRequest,
+    *,
+    on_step: OnStep | None = None,
+    judges: Judges | None = None,
+) -> CounterfactualResult:
+    """Change one thing, or several at once, in `request.image` and keep the rest.
+
+    `on_step` is called after each step; `Cancelled` raised there ends the work. `judges` are needed by
+    the method `guided`, and add what the severity reader sees before and after to the numbers.
+    Raises SynthesisError, in words for the clinician, where this model or method cannot serve the request.
+    """
+    begun = perf_counter()
+    _check(model, request, judges)
+    options, modality = request.options, request.before.modality
+    work = prepare(
+        model,
+        [request.image] * request.count,
+        [request.labels] * request.count,
+        [request.target_labels] * request.count,
+        [request.before] * request.count,
+        [request.after] * request.count,
+        judges=judges,
+        seeds=request.seeds,
+    )
+    chosen = method_options(options, request.before, request.after)
+    method = COUNTERFACTUALS[options.method].load()
+    ways = 2 if options.undo else 1
+    changed = method(work, options=chosen, on_step=_reporter(model, request, 0, ways, on_step))
+    original = from_stored(to_stored(request.image, modality))
+    images = [
+        original if torch.equal(x, was) else _stored_units(model, x, modality)
+        for x, was in zip(torch.split(changed, 1), torch.split(work.x, 1), strict=True)
+    ]
+    undone = None
+    if options.undo:
+        backward = method_options(replace(options, variety=0.0), request.after, request.before)
+        again = _back(model, work, images, request, judges)
+        found = method(again, options=backward, on_step=_reporter(model, request, 1, ways, on_step))
+        undone = np.stack([_stored_units(model, x, modality) for x in torch.split(found, 1)])
+    made = np.stack(images)
+    region = edited_region(request.labels, request.target_labels, request.before, request.after)
+    return CounterfactualResult(
+        images=made,
+        difference=made - original,
+        spread=made.std(0) if request.count > 1 else None,
+        region=region,
+        numbers=_numbers(model, request, made, undone, region, judges),
+        recipe=_recipe(model, request, chosen),
+        pixel_sha256=[pixel_sha256(to_stored(one, modality)) for one in made],
+        seconds=perf_counter() - begun,
+        undone=undone,
+    )
+
+
+def prepare(
+    model: LoadedModel,
+    images: Sequence[Image],
+    labels: Sequence[Labels],
+    labels_after: Sequence[Labels],
+    before: Sequence[Condition],
+    after: Sequence[Condition],
+    *,
+    judges: Judges | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Edit:
+    """The edit of a batch of images [rows, columns] in HU or signal, all of one modality."""
+    network, modality = model.network, before[0].modality
+    device = next(network.parameters()).device
+    scaled = np.stack([model.normalise(image, modality) for image in images])[:, None]
+    with torch.no_grad():
+        x, _ = network.encode(torch.from_numpy(scaled).to(device))
+    soft = np.stack(
+        [softened(edited_region(*four)) for four in zip(labels, labels_after, before, after, strict=True)]
+    )
+    region = F.adaptive_avg_pool2d(torch.from_numpy(soft)[:, None].to(device), (x.shape[2], x.shape[3]))
+    old, new = np.stack(labels), np.stack(labels_after)
+    outcome = None
+    if judges is not None and any(a.level != b.level for a, b in zip(before, after, strict=True)):
+        levels = [one.level for one in after]
+        outcome = SeverityOutcome(judges.severity, new, modality, levels, network.decode)
+    return Edit(
+        x=x,
+        before=velocity_under(model, network.condition(old, before)),
+        after=velocity_under(model, network.condition(new, after)),
+        region=region,
+        start=network.start,
+        outcome=outcome,
+        trained_drift=bool(model.recipe.get("drift")),
+        generator=None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds],
+    )
+
+
+def velocity_under(model: LoadedModel, condition: ConditionBatch) -> Velocity:
+    """The network as a velocity v(x, t) under a condition, without guidance."""
+    network = model.network
+    weight = next(network.parameters())
+    tensors = tuple(condition.to(weight.device, weight.dtype))
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        with torch.no_grad():
+            return network(x.to(weight.dtype), t.expand(len(x)), *tensors).float()
+
+    return velocity
+
+
+def method_options(options: EditOptions, before: Condition, after: Condition) -> Any:
+    """The method's own options from a request's, with what was left open decided by the change."""
+    values = options.to_json() | {"drift": Drift(delta=options.drift, scheme=options.drift_scheme)}
+    if options.contrast is None:
+        values["contrast"] = CONTRAST_AWAY if takes_away(before, after) else 1.0
+    kind = COUNTERFACTUALS[options.method].load_options()
+    return kind(**{one.name: values[one.name] for one in fields(kind) if one.name in values})
+
+
+def _check(model: LoadedModel, request: CounterfactualRequest, judges: Judges | None) -> None:
+    expected = (int(model.recipe["image"]["rows"]), int(model.recipe["image"]["columns"]))
+    if request.image.shape != expected:
+        raise SynthesisError(
+            f"The image has {request.image.shape[0]} x {request.image.shape[1]} pixels, but this model works "
+            f"on {expected[0]} x {expected[1]}. Fit image and mask to the model first."
+        )
+    if request.options.method not in COUNTERFACTUALS:
+        known = ", ".join(COUNTERFACTUALS)
+        raise SynthesisError(f'There is no method "{request.options.method}"; choose {known}.')
+    if request.before.modality not in model.normalisation:
+        known = ", ".join(model.normalisation)
+        raise SynthesisError(f"This model knows {known}, not {request.before.modality}.")
+    if request.options.method == "guided" and judges is None:
+        raise SynthesisError(
+            "This method follows the severity reader's verdict, and no reader is installed here. "
+            "Choose another method."
+        )
+
+
+def _back(
+    model: LoadedModel,
+    work: Edit,
+    images: Sequence[Image],
+    request: CounterfactualRequest,
+    judges: Judges | None,
+) -> Edit:
+    """The edit that takes the change in the images back, from their stored integers."""
+    count = request.count
+    return prepare(
+        model,
+        images,
+        [request.target_labels] * count,
+        [request.labels] * count,
+        [request.after] * count,
+        [request.before] * count,
+        judges=judges,
+        seeds=request.seeds,
+    )
+
+
+def _stored_units(model: LoadedModel, x: Tensor, modality: str) -> Image:
+    """One state [1, C, h, w] in HU or signal, as it is stored."""
+    with torch.no_grad():
+        image = model.network.decode(x)[0, 0].float().cpu().numpy()
+    return from_stored(to_stored(model.denormalise(image, modality), modality))
+
+
+def _reporter(
+    model: LoadedModel, request: CounterfactualRequest, way: int, ways: int, on_step: OnStep | None
+) -> OnSamplerStep | None:
+    """A method's `on_step` that tells the caller's: the first picture of the batch stands for it."""
+    if on_step is None:
+        return None
+    tell = on_step
+
+    def report(progress: SamplerStep) -> None:
+        picture = None
+        left = progress.steps - progress.step
+        if not model.network.in_latents or left % -(-progress.steps // PREVIEWS) == 0:
+            image = _stored_units(model, progress.estimate[:1], request.before.modality)
+            picture = preview(image, model.recipe, request.before.modality)
+        tell(Step(1, 1, way * progress.steps + progress.step, ways * progress.steps, picture))
+
+    return report
+
+
+def _numbers(
+    model: LoadedModel,
+    request: CounterfactualRequest,
+    made: Image,
+    undone: Image | None,
+    region: npt.NDArray[np.bool_],
+    judges: Judges | None,
+) -> list[dict[str, Any]]:
+    modality = request.before.modality
+    low, high = model.recipe["image"].get("windows", WINDOWS)[modality]
+    original = from_stored(to_stored(request.image, modality))
+    found: list[dict[str, Any]] = []
+    for index, image in enumerate(made):
+        row: dict[str, Any] = dict(minimality(image, original, region, data_range=high - low))
+        if undone is not None:
+            row["undone"] = minimality(undone[index], original, region, data_range=high - low)
+        if judges is not None:
+            row["severity"] = {
+                name: severity_read(judges.severity, model.normalise(one, modality), mask, modality)
+                for name, one, mask in (
+                    ("before", original, request.labels),
+                    ("after", image, request.target_labels),
+                )
+            }
+            row["severity"]["followed"] = request.options.method == "guided"
+        found.append(row)
+    return found
+
+
+def _recipe(model: LoadedModel, request: CounterfactualRequest, chosen: Any) -> dict[str, Any]:
+    """Everything the pixels depend on, as plain JSON; with image and masks it makes them again."""
+    weight = next(model.network.parameters())
+    used = {one.name: getattr(chosen, one.name) for one in fields(chosen) if one.name != "drift"}
+    return {
+        "model": {
+            "name": model.recipe.get("name", ""),
+            "version": str(model.recipe.get("version", "")),
+            "method": model.recipe.get("method", ""),
+            "weights_sha256": model.weights_sha256,
+        },
+        "before": request.before.to_json(),
+        "after": request.after.to_json(),
+        "options": request.options.to_json() | used,
+        "seed": request.seed,
+        "count": request.count,
+        "image_sha256": pixel_sha256(to_stored(request.image, request.before.modality)),
+        "labels_sha256": _sha256(request.labels),
+        "labels_after_sha256": _sha256(request.target_labels),
+        "shape": list(request.image.shape),
+        "spacing_mm": list(request.spacing_mm),
+        "unit": "HU" if request.before.modality == "CT" else "signal",
+        "numerics": numerics(weight.device, weight.dtype, request.count),
+        "versions": versions(),
+    }
+
+
+def _sha256(labels: Labels) -> str:
+    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()

@@ -1,0 +1,165 @@
+"""What "the same image with one thing changed" asks for and brings back; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from synthesis.phantoms.labels import LESION, LIVER
+from synthesis.request import SEED_LIMIT, Condition, Image, Labels, _Json
+
+Mask = npt.NDArray[np.bool_]
+Soft = npt.NDArray[np.float32]
+
+EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softened
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditOptions(_Json):
+    """How to make the change.
+
+    method: a name in COUNTERFACTUALS.
+    strength: 0 returns the image as it is; 1 makes the change from the very noise on.
+    steps: of the way back to the noise and of the way forth again (`flow_inversion`).
+    contrast: weight of what the new condition says against the old one; 1 asks for an image as the
+        model draws them, up to 2 for the best guess where something is taken away; None leaves it to
+        the direction of the change.
+    confined: the change acts only where the two conditions or masks differ.
+    blend: outside that region the image itself is put back after every step.
+    variety: share of the noise inside the region that is drawn anew, 0 to 1; what differs between
+        seeds then shows what the image leaves open.
+    drift, drift_scheme: latent drifting of the way forth (synthesis/drift.py).
+    weight: how much the outcome counts against likeness (`guided`); 0 returns the image as it is.
+    reach: `guided` doubles the weight until the reader is that sure of the outcome; None: never.
+    undo: the change is also taken back, to show what is lost on the way there and back.
+    """
+
+    method: str = "flow_inversion"
+    strength: float = 0.5
+    steps: int = 8
+    contrast: float | None = None
+    confined: bool = True
+    blend: bool = False
+    variety: float = 0.0
+    drift: float = 0.0
+    drift_scheme: str = "noise"
+    weight: float = 16.0
+    reach: float | None = 0.9
+    undo: bool = False
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("strength", 0, 1),
+            ("steps", 1, 200),
+            ("variety", 0, 1),
+            ("drift", -5, 5),
+            ("weight", 0, 1e6),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name}: expected {low} to {high:g}, got {value}.")
+        if self.contrast is not None and not 0 <= self.contrast <= 10:
+            raise ValueError(f"contrast: expected 0 to 10, got {self.contrast}.")
+        if self.reach is not None and not 0 < self.reach < 1:
+            raise ValueError(f"reach: expected a share between 0 and 1, got {self.reach}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CounterfactualRequest:
+    """One image, what it shows, and what it shall show instead.
+
+    image: [rows, columns] in HU or signal, on the model's grid; labels: its mask; labels_after: another
+    mask where a lesion is added or taken away, None for the same. `count` edits with the seeds `seed`,
+    `seed` + 1, ... differ only where `options.variety` is above 0. Raises ValueError where shapes do not
+    fit or the two conditions name different kinds of image.
+    """
+
+    image: Image
+    labels: Labels
+    spacing_mm: tuple[float, float]
+    before: Condition
+    after: Condition
+    labels_after: Labels | None = None
+    options: EditOptions = field(default_factory=EditOptions)
+    seed: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 2 or not np.isfinite(self.image).all():
+            raise ValueError(
+                f"image: expected finite numbers [rows, columns], got {self.image.ndim} axes or NaN."
+            )
+        for name in ("labels", "labels_after"):
+            one = getattr(self, name)
+            if one is not None and (one.shape != self.image.shape or one.dtype != np.uint8):
+                raise ValueError(f"{name}: expected uint8 {self.image.shape}, got {one.dtype} {one.shape}.")
+        if self.before.modality != self.after.modality:
+            raise ValueError(
+                f"after: expected the modality {self.before.modality}, got {self.after.modality}."
+            )
+        if self.count < 1 or not 0 <= self.seed < SEED_LIMIT:
+            raise ValueError(f"expected count >= 1 and seed 0 to {SEED_LIMIT - 1}, got {self.count}.")
+
+    @property
+    def target_labels(self) -> Labels:
+        """The mask of the image to come."""
+        return self.labels if self.labels_after is None else self.labels_after
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each edit."""
+        return [(self.seed + index) % SEED_LIMIT for index in range(self.count)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CounterfactualResult:
+    """The edited images and how far they are from the image they come from.
+
+    images [count, rows, columns]: HU or signal, rounded to the integers that DICOM stores.
+    difference: images minus the original. spread [rows, columns]: standard deviation over the seeds,
+    None for a single one. region: where the change was asked for. numbers: one dict per image (see
+    `synthesis.metrics.minimality`), with "undone" where options.undo is set; undone [count, ...]: the
+    images with the change taken back.
+    """
+
+    images: Image
+    difference: Image
+    spread: Image | None
+    region: Mask
+    numbers: list[dict[str, Any]]
+    recipe: dict[str, Any]
+    pixel_sha256: list[str]
+    seconds: float
+    undone: Image | None = None
+
+
+def edited_region(labels: Labels, labels_after: Labels, before: Condition, after: Condition) -> Mask:
+    """Where the two masks and conditions say different things, [rows, columns].
+
+    Severity concerns the liver, steatosis the liver and its lesions, age and sex the whole image; a
+    change of the mask concerns its own pixels and their neighbours, which share in them.
+    """
+    if (before.age, before.sex) != (after.age, after.sex):
+        return np.ones(labels.shape, bool)
+    region = ndimage.binary_dilation(labels != labels_after)
+    if before.level != after.level:
+        region |= (labels == LIVER) | (labels_after == LIVER)
+    if before.steatosis != after.steatosis:
+        region |= np.isin(labels, (LIVER, LESION)) | np.isin(labels_after, (LIVER, LESION))
+    return np.asarray(region)
+
+
+def softened(region: Mask) -> Soft:
+    """The region as a weight from 0 to 1 whose edge runs over a pixel or two."""
+    if region.all():
+        return np.ones(region.shape, np.float32)
+    return ndimage.gaussian_filter(region.astype(np.float32), EDGE_PIXELS)
+
+
+def takes_away(before: Condition, after: Condition) -> bool:
+    """Whether the cirrhosis becomes less: the change then lies in the image and has only to be removed."""
+    return after.level < before.level

@@ -1,0 +1,62 @@
+"""What every counterfactual method is given: an image as a state, what it shows, what it shall show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from torch import Tensor
+
+from synthesis.stepping import Generators, OnSamplerStep, SamplerStep, Velocity
+
+
+class Outcome(Protocol):
+    """A reader that can be asked how far an image is from showing y', differentiably."""
+
+    def loss(self, x: Tensor, index: int) -> Tensor:
+        """How far the state [1, C, ...] of item `index` is from its outcome: one number, 0 at the best."""
+        ...
+
+    def probability(self, x: Tensor) -> Tensor:
+        """How sure the reader is of the outcome, [B] in 0..1; without gradient."""
+        ...
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A batch of images to be changed.
+
+    x: states at t = 1, [B, C, ...]. before, after: the velocity under what the images show and under
+    what they shall show. start: the time where the network's flow begins. region: where before and
+    after differ, [B, 1, ...] from 0 to 1, on the grid of the states. outcome: the reader that `guided`
+    asks. trained_drift: whether the network was trained with the drift that is asked for.
+    """
+
+    x: Tensor
+    before: Velocity
+    after: Velocity
+    region: Tensor
+    start: float = 0.0
+    outcome: Outcome | None = None
+    trained_drift: bool = False
+    generator: Generators = None
+
+    def back(self, changed: Tensor, outcome: Outcome | None = None) -> Edit:
+        """The edit that takes the change in `changed` back."""
+        return replace(self, x=changed, before=self.after, after=self.before, outcome=outcome)
+
+
+Counterfactual = Callable[..., Tensor]
+
+
+def counted(on_step: OnSamplerStep | None, *, done: int, total: int) -> OnSamplerStep | None:
+    """The same listener, told of steps as a part of a longer work: `done` before it, `total` in all."""
+    if on_step is None:
+        return None
+    tell = on_step
+
+    def report(progress: SamplerStep) -> None:
+        tell(replace(progress, step=done + progress.step, steps=total))
+
+    return report

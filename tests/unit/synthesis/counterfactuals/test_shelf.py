@@ -1,0 +1,124 @@
+"""What every counterfactual method keeps, whatever it does: parametrised over the catalog."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from synthesis.catalog import COUNTERFACTUALS
+from synthesis.editing import Edit
+from synthesis.errors import Cancelled
+
+
+class Towards:
+    """A reader that wants the mean of a state's first row to be 1."""
+
+    def loss(self, x, index):
+        return (x[0, :, 0].mean() - 1) ** 2 / 2
+
+    def probability(self, x):
+        return torch.exp(-((x[:, :, 0].mean((1, 2)) - 1) ** 2))
+
+
+def to_mean(mean):
+    """The exact velocity from N(0, 1) to N(mean, 0.5^2)."""
+
+    def velocity(x, t):
+        s = (1 - t) ** 2 + (t * 0.5) ** 2
+        return mean + (t * 0.25 - (1 - t)) / s * (x - t * mean)
+
+    return velocity
+
+
+def an_edit(batch=3, after=1.0):
+    generator = torch.Generator().manual_seed(5)
+    x = 0.5 * torch.randn(batch, 2, 6, 6, generator=generator)
+    region = torch.zeros(batch, 1, 6, 6)
+    region[:, :, :3] = 1
+    return Edit(
+        x=x,
+        before=to_mean(0.0),
+        after=to_mean(after),
+        region=region,
+        outcome=Towards(),
+        generator=[torch.Generator().manual_seed(seed) for seed in range(batch)],
+    )
+
+
+def ready(name, **values):
+    entry = COUNTERFACTUALS[name]
+    return entry.load(), entry.load_options()(**values)
+
+
+ZERO = {"flow_inversion": {"strength": 0.0}, "guided": {"weight": 0.0}}
+
+
+def test_every_method_says_how_it_is_switched_off():
+    assert set(ZERO) == set(COUNTERFACTUALS)
+
+
+@pytest.mark.parametrize("name", COUNTERFACTUALS)
+def test_shape_type_and_repetition(name):
+    method, options = ready(name)
+    edit = an_edit()
+    first = method(edit, options=options)
+    assert first.shape == edit.x.shape
+    assert first.dtype == torch.float32
+    assert torch.equal(first, method(an_edit(), options=options))
+    assert not torch.allclose(first, edit.x, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", COUNTERFACTUALS)
+def test_nothing_asked_leaves_the_image_bit_for_bit(name):
+    method, options = ready(name, **ZERO[name])
+    edit = an_edit()
+    assert torch.equal(method(edit, options=options), edit.x)
+
+
+@pytest.mark.parametrize("name", COUNTERFACTUALS)
+def test_an_item_does_not_depend_on_its_batch(name):
+    method, options = ready(name)
+    together = method(an_edit(3), options=options)
+    edit = an_edit(3)
+    alone = method(
+        Edit(x=edit.x[:1], before=edit.before, after=edit.after, region=edit.region[:1], outcome=Towards()),
+        options=options,
+    )
+    torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", COUNTERFACTUALS)
+def test_outside_the_region_little_or_nothing_happens(name):
+    method, options = ready(name)
+    edit = an_edit()
+    moved = (method(edit, options=options) - edit.x).abs()
+    assert float(moved[:, :, 3:].max()) < 0.02
+    assert float(moved[:, :, :3].max()) > 0.1
+
+
+@pytest.mark.parametrize("name", COUNTERFACTUALS)
+def test_progress_counts_up_to_its_end(name):
+    method, options = ready(name)
+    seen = []
+    method(an_edit(), options=options, on_step=lambda s: seen.append((s.step, s.steps, s.estimate.shape)))
+    steps = [step for step, _, _ in seen]
+    assert steps == sorted(steps)
+    assert steps[0] == 1
+    assert steps[-1] == seen[-1][1]
+    assert len({total for _, total, _ in seen}) == 1
+    assert all(shape == (3, 2, 6, 6) for _, _, shape in seen)
+
+
+@pytest.mark.parametrize("name", COUNTERFACTUALS)
+def test_cancelling_ends_it_at_once(name):
+    method, options = ready(name)
+    seen = []
+
+    def stop(step):
+        seen.append(step)
+        if len(seen) == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        method(an_edit(), options=options, on_step=stop)
+    assert len(seen) == 2
