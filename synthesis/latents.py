@@ -210,7 +210,7 @@ class LatentNetwork(Network):
         wanted = [one for one in dict.fromkeys(prompts) if one not in self._encoded]
         fresh: dict[str, Prompts] = {}
         if wanted:
-            with torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad():  # what is kept may be trained with
                 found = self.encode_prompts(wanted)
             fresh = {one: Prompts(*(part[i : i + 1] for part in found)) for i, one in enumerate(wanted)}
         known = self._encoded | fresh

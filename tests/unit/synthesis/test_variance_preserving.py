@@ -97,6 +97,20 @@ def test_every_prediction_gives_the_same_velocity(t):
         torch.testing.assert_close(found, v, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_a_batch_may_have_a_time_each(prediction):
+    drawn = torch.Generator().manual_seed(0)
+    x, output = (torch.randn((3, 2, 4), dtype=DOUBLE, generator=drawn) for _ in range(2))
+    times = torch.tensor([0.064, 0.3, 0.9], dtype=DOUBLE)
+    found = velocity_from_prediction(x, output, times, prediction)
+    for i, t in enumerate(times.tolist()):
+        alone = velocity_from_prediction(x[i], output[i], t, prediction)
+        torch.testing.assert_close(found[i], alone, rtol=1e-12, atol=1e-12)
+    assert SD.steps_at(times).tolist() == pytest.approx([SD.index(t) for t in times.tolist()], abs=1e-3)
+    with pytest.raises(ValueError, match="prediction"):
+        velocity_from_prediction(x, output, torch.tensor([0.0, 0.5, 1.0], dtype=DOUBLE), "epsilon")
+
+
 def test_outputs_that_say_nothing_of_the_velocity_are_refused():
     x = torch.zeros(1, 1)
     for t, prediction in ((0.0, "epsilon"), (1.0, "sample"), (0.5, "score")):

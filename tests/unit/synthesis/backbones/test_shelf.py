@@ -260,6 +260,29 @@ def test_a_prompt_is_read_once_whatever_the_number_of_steps(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", LATENT)
+def test_a_prompt_that_was_read_while_drawing_can_be_trained_with(name):
+    network = fresh(name)
+    with torch.inference_mode():
+        network.condition(labels(), [CONDITION])
+    told = network.condition(labels(), [CONDITION])
+    network.ordinal.requires_grad_(True)
+    network(state(network), torch.tensor([0.5]), *told).square().mean().backward()
+    assert network.ordinal.leave.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_half_precision_draws_nearly_the_same(name, tmp_path):
+    network = fresh(name)
+    save_model(tmp_path, network, tiny_latent_model(name).recipe)
+    full, half = load_model(tmp_path), load_model(tmp_path, dtype=torch.bfloat16)
+    assert half.network.dtype == torch.bfloat16
+    exact, near = (generate(one, request(guidance=2.0)) for one in (full, half))
+    error = np.abs(exact.images - near.images).mean() / exact.images.std()
+    assert 0 < error < 0.1
+    assert near.recipe["numerics"]["dtype"] != exact.recipe["numerics"]["dtype"]
+
+
+@pytest.mark.parametrize("name", LATENT)
 def test_a_long_drawing_shows_a_few_previews(name):
     told = []
     generate(model_of(name), request(steps=12), on_step=told.append)
