@@ -150,6 +150,29 @@ def synthesis_request(user: Any, *, model: Any = None, **fields: Any) -> Any:
     return request_submit(user=user, **values)
 
 
+def severity_grid(user: Any, **fields: Any) -> Any:
+    """A grid of severities of a phantom's anatomy, handed in with its four jobs."""
+    from webapp.jobs.services import grid_submit
+
+    parameters = {"phantom_seed": 1, "condition": {"modality": "CT", "severity": "mild"}}
+    values = {"model": fields.pop("model", None) or generative_model(), "parameters": parameters, "seed": 7}
+    return grid_submit(user=user, **(values | fields))
+
+
+def uncertainty(result: Any, *, top: float = 40.0) -> Any:
+    """An uncertainty map that rises from 0 at the left edge to `top` at the right."""
+    from synthesis.imaging.uncertainty import UncertaintyMap, packed
+    from webapp.jobs.models import Uncertainty
+
+    rows, columns = result.case.rows, result.case.columns
+    std = np.tile(np.linspace(0, top, columns, dtype=np.float32), (rows, 1))
+    made = UncertaintyMap(std=std, t=0.7, probes=32, probe_error=0.1, below_zero=0.01)
+    values, scale = packed(std)
+    return Uncertainty.objects.create(
+        result=result, values=values, scale=scale, rows=rows, columns=columns, about=made.about()
+    )
+
+
 def result(user: Any, **fields: Any) -> Any:
     """A result of that person: the record of what a worker made, with a real case and mask behind it."""
     from webapp.jobs.models import Result

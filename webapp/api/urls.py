@@ -5,7 +5,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.permissions import AllowAny
 
 from webapp.api.docs import documentation
-from webapp.api.v1 import adapters, cases, datasets, jobs, masks, models, requests, results
+from webapp.api.v1 import adapters, cases, datasets, jobs, masks, models, requests, results, severities
 
 app_name = "api"
 urlpatterns = [
@@ -25,6 +25,8 @@ urlpatterns = [
     path("v1/requests/", requests.RequestList.as_view(), name="request-list"),
     path("v1/requests/<uuid:id>/", requests.RequestDetail.as_view(), name="request-detail"),
     path("v1/requests/<uuid:id>/again/", requests.RequestAgain.as_view(), name="request-again"),
+    path("v1/severities/", severities.SeverityGridList.as_view(), name="severity-list"),
+    path("v1/severities/<uuid:id>/", severities.SeverityGridDetail.as_view(), name="severity-grid"),
     path("v1/jobs/", jobs.JobList.as_view(), name="job-list"),
     path("v1/jobs/<uuid:id>/", jobs.JobDetail.as_view(), name="job-detail"),
     path("v1/jobs/<uuid:id>/cancel/", jobs.JobCancel.as_view(), name="job-cancel"),
@@ -34,6 +36,7 @@ urlpatterns = [
     path("v1/results/<uuid:id>/decision/", results.ResultDecision.as_view(), name="result-decision"),
     path("v1/results/<uuid:id>/download/", results.ResultDownload.as_view(), name="result-download"),
     path("v1/results/<uuid:id>/again/", results.ResultReproduction.as_view(), name="result-again"),
+    path("v1/results/<uuid:id>/severities/", severities.ResultSeverities.as_view(), name="result-severities"),
     path("v1/schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
     path("docs/", documentation, name="docs"),
 ]

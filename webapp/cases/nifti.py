@@ -131,6 +131,12 @@ def case_to_nifti(case: Case) -> bytes:
     return _bytes(image, case)
 
 
+def map_to_nifti(case: Case, array: npt.NDArray[np.floating]) -> bytes:
+    """Values [slices, rows, columns] of the case's voxels as NIfTI-1, float32, placed as the case is."""
+    values = np.ascontiguousarray(array.transpose(2, 1, 0), np.float32)
+    return _bytes(nib.Nifti1Image(values, _affine(case)), case)
+
+
 def _affine(case: Case) -> npt.NDArray[np.float64]:
     """Voxel (column, row, slice) to RAS mm."""
     return case_geometry(case).ras_affine()[:, [2, 1, 0, 3]]

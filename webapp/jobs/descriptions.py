@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from webapp.jobs.forms import MODALITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.sampling import option_rows, sampler_words
-from webapp.jobs.severities import severity_words
+from webapp.jobs.severities import GRADE_WORDS, severity_words
 
 FLAGGED_BELOW = 0.8
 
@@ -48,6 +48,29 @@ def quality_rows(result: Result) -> list[QualityGroup]:
     if judge:
         groups.append(_judged(judge))
     return [group for group in groups if group.rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeverityRead:
+    """What the severity judge reads in a liver, beside what was asked for."""
+
+    asked: str
+    read: str
+    level: str
+    agrees: bool
+
+
+def severity_read(result: Result) -> SeverityRead | None:
+    """The severity that was measured; None where the liver was too small or nobody looked."""
+    report = (result.quality or {}).get("severity")
+    if not isinstance(report, dict):
+        return None
+    return SeverityRead(
+        asked=severity_words(result.request.parameters.get("condition", {})),
+        read=str(GRADE_WORDS[report["read"]]),
+        level=f"{report['level']:.2f}",
+        agrees=abs(report["level"] - report["asked"]) <= 0.5,
+    )
 
 
 def _organs(report: dict[str, Any], unit: str) -> QualityGroup:

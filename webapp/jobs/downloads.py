@@ -13,15 +13,17 @@ from django.utils.translation import gettext as _
 from pydicom import dcmread
 
 from synthesis.imaging.dicom_write import to_bytes
+from synthesis.imaging.parametric_map_write import uncertainty_series
 from synthesis.imaging.segmentation_write import Authorship, segmentation_of
 from webapp.cases.models import Mask
-from webapp.cases.nifti import case_to_nifti, mask_to_nifti
+from webapp.cases.nifti import case_to_nifti, map_to_nifti, mask_to_nifti
 from webapp.cases.selectors import mask_array
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
 from webapp.jobs.making import making_of
-from webapp.jobs.models import Result
+from webapp.jobs.models import Result, Uncertainty
+from webapp.jobs.uncertainty import uncertainty_array, uncertainty_of, uncertainty_terms
 
 FORMS = ("dicom", "nifti")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same result makes the same zip
@@ -55,9 +57,27 @@ def dicom_files(result: Result) -> dict[str, bytes]:
     for instance in result.case.instances.order_by("number"):
         with default_storage.open(instance.file, "rb") as file:
             files[f"image-{instance.number:04d}.dcm"] = file.read()
+    images = list(files.values())
     if result.mask is not None:
-        files["mask-seg.dcm"] = segmentation_file(result, result.mask, list(files.values()))
+        files["mask-seg.dcm"] = segmentation_file(result, result.mask, images)
+    found = uncertainty_of(result)
+    if found is not None:
+        files["uncertainty-map.dcm"] = uncertainty_file(result, found, images[0])
     return files
+
+
+def uncertainty_file(result: Result, found: Uncertainty, image: bytes) -> bytes:
+    """The result's uncertainty map as a DICOM Parametric Map on its image; the same every time."""
+    making = making_of(result.job, result.request, result.recipe)
+    dataset = uncertainty_series(
+        dcmread(BytesIO(image)),
+        uncertainty_array(found),
+        identity=f"{making.job}/{result.index}/uncertainty",
+        made_at=making.made_at,
+        making=making,
+        words=uncertainty_terms(found),
+    )
+    return to_bytes(dataset)
 
 
 def segmentation_file(result: Result, mask: Mask, images: list[bytes]) -> bytes:
@@ -79,6 +99,9 @@ def nifti_files(result: Result) -> dict[str, bytes]:
     if result.mask is not None:
         files["mask.nii"] = mask_to_nifti(result.mask)
         files["labels.json"] = _json(result.mask.labels)
+    found = uncertainty_of(result)
+    if found is not None:
+        files["uncertainty.nii"] = map_to_nifti(result.case, uncertainty_array(found)[None])
     return files
 
 
@@ -91,6 +114,7 @@ def about(result: Result) -> dict[str, bytes]:
         "pixel_sha256": result.pixel_sha256,
         "quality": result.quality,
         "prepared": result.request.prepared,
+        "uncertainty": found.about if (found := uncertainty_of(result)) is not None else None,
     }
     return {"recipe.json": _json(recipe), "SYNTHETIC.txt": NOTICE.encode()}
 

@@ -100,7 +100,6 @@ class RequestForm(forms.Form):
         label=_("Uncertainty map"),
         choices=[("", _("No map")), ("yes", _("A map with every image"))],
         coerce=lambda word: word == "yes",
-        empty_value=False,
         initial="",
         required=False,
         help_text=format_lazy(

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from webapp.jobs import views_exports, views_jobs, views_requests, views_results
+from webapp.jobs import views_exports, views_grids, views_jobs, views_requests, views_results
 
 app_name = "jobs"
 urlpatterns: list[URLPattern] = [
@@ -10,6 +10,9 @@ urlpatterns: list[URLPattern] = [
     path("synthesise/", views_requests.synthesise, name="synthesise"),
     path("synthesise/check/", views_requests.synthesise_check, name="synthesise-check"),
     path("synthesise/apply/", views_requests.synthesise_apply, name="synthesise-apply"),
+    path("synthesise/severities/", views_grids.grid_create, name="grid-create"),
+    path("severities/<uuid:id>/", views_grids.grid_detail, name="grid-detail"),
+    path("severities/<uuid:id>/fragment/", views_grids.grid_fragment, name="grid-fragment"),
     path("jobs/", views_jobs.job_list, name="job-list"),
     path("jobs/drawer/", views_jobs.drawer, name="drawer"),
     path("jobs/<uuid:id>/", views_jobs.job_detail, name="job-detail"),
@@ -27,5 +30,8 @@ urlpatterns: list[URLPattern] = [
     path("results/<uuid:id>/offer/", views_results.result_offer_view, name="result-offer"),
     path("results/<uuid:id>/again/", views_results.result_again, name="result-again"),
     path("results/<uuid:id>/reproduce/", views_results.result_reproduce_view, name="result-reproduce"),
+    path("results/<uuid:id>/severities/", views_results.result_severities, name="result-severities"),
+    path("results/<uuid:id>/uncertainty/", views_results.result_uncertainty, name="result-uncertainty"),
+    path("results/<uuid:id>/nearest.png", views_results.result_nearest_image, name="result-nearest"),
     path("results/<uuid:id>/download/", views_results.result_download_view, name="result-download"),
 ]

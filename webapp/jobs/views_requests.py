@@ -39,14 +39,14 @@ def synthesise(request: HttpRequest) -> HttpResponse:
     """Show the form (?case=&mask=&slice= from 0, or ?again= a request), or hand it in."""
     require(request.user, "create", SynthesisRequest)
     if request.method == "POST":
-        form = _form(request, request.POST)
+        form = form_of(request, request.POST)
         if form.is_valid():
             done = _submit(request, form)
             if done is not None:
                 return done
-        return render(request, "jobs/synthesise.html", _context(request, form), status=422)
-    form = _form(request, None)
-    return render(request, "jobs/synthesise.html", _context(request, form))
+        return render(request, "jobs/synthesise.html", form_context(request, form), status=422)
+    form = form_of(request, None)
+    return render(request, "jobs/synthesise.html", form_context(request, form))
 
 
 @login_required
@@ -54,7 +54,7 @@ def synthesise(request: HttpRequest) -> HttpResponse:
 def synthesise_check(request: HttpRequest) -> HttpResponse:
     """What the present values would do: the label map, what speaks against it, time and queue."""
     require(request.user, "create", SynthesisRequest)
-    form = _form(request, request.POST)
+    form = form_of(request, request.POST)
     return render(request, "jobs/synthesise_check.html", _checked(request, form))
 
 
@@ -77,9 +77,9 @@ def synthesise_apply(request: HttpRequest) -> HttpResponse:
             values["steps"] = str(entry.steps)
     elif name in RequestForm.base_fields or name in OPTION_NAMES:
         values[name] = value
-    form = _form(request, values, bound=False)
+    form = form_of(request, values, bound=False)
     template = "jobs/synthesise_form.html" if request.headers.get("HX-Request") else "jobs/synthesise.html"
-    return render(request, template, _context(request, form))
+    return render(request, template, form_context(request, form))
 
 
 def _submit(request: HttpRequest, form: RequestForm) -> HttpResponse | None:
@@ -89,11 +89,16 @@ def _submit(request: HttpRequest, form: RequestForm) -> HttpResponse | None:
             user=request.user, **form.wish(), seed=values.get("seed"), note=values.get("note") or ""
         )
     except ApplicationError as error:
-        name = _form_field(error.field)
-        form.add_error(name if name in form.fields else None, str(error))
+        show_error(form, error)
         return None
     messages.success(request, _("Handed in. You may leave this page; the work goes on."))
     return redirect("jobs:job-detail", id=request_job(item).pk)
+
+
+def show_error(form: RequestForm, error: ApplicationError) -> None:
+    """Write a refusal beside the field that it is about, or above the form."""
+    name = _form_field(error.field)
+    form.add_error(name if name in form.fields else None, str(error))
 
 
 def _form_field(name: str | None) -> str | None:
@@ -101,7 +106,7 @@ def _form_field(name: str | None) -> str | None:
     return name if name in RequestForm.base_fields or name in OPTION_NAMES else None
 
 
-def _form(request: HttpRequest, values: QueryDict | None, *, bound: bool = True) -> RequestForm:
+def form_of(request: HttpRequest, values: QueryDict | None, *, bound: bool = True) -> RequestForm:
     """The form for the case in its values (or in the address), open on a sensible start."""
     again = _again(request) if values is None else None
     initial = _initial_of(again) if again else {}
@@ -188,7 +193,7 @@ def _initial_of(item: SynthesisRequest) -> dict[str, Any]:
     return initial
 
 
-def _context(request: HttpRequest, form: RequestForm) -> dict[str, Any]:
+def form_context(request: HttpRequest, form: RequestForm) -> dict[str, Any]:
     offered = case_list_for(user=request.user, masked=True).filter(result__isnull=True)
     return {
         "form": form,

@@ -19,16 +19,31 @@ from webapp.cases.viewer import pane_config
 from webapp.core.errors import ApplicationError, NotVisible
 from webapp.core.permissions import can, require
 from webapp.jobs.cards import request_title, result_title, titled
-from webapp.jobs.descriptions import quality_rows, reproduction_of, results_compared, settings_rows
+from webapp.jobs.descriptions import (
+    quality_rows,
+    reproduction_of,
+    results_compared,
+    settings_rows,
+    severity_read,
+)
 from webapp.jobs.downloads import result_download
 from webapp.jobs.forms import DecisionForm, GalleryFilter
 from webapp.jobs.models import Result
+from webapp.jobs.nearest import nearest_of, nearest_picture
 from webapp.jobs.pictures import png
 from webapp.jobs.selectors import result_get_for, result_list_for
-from webapp.jobs.services import request_again, result_decide, result_offer, result_reproduce
+from webapp.jobs.services import (
+    grid_submit_like,
+    request_again,
+    result_decide,
+    result_offer,
+    result_reproduce,
+)
+from webapp.jobs.uncertainty import uncertainty_config, uncertainty_of, uncertainty_summary
 
 PER_PAGE = 24
 SIDES = (128, 256, 512)
+NEAREST_SIDE = 256
 
 
 @login_required
@@ -103,6 +118,9 @@ def result_detail(request: HttpRequest, id: UUID) -> HttpResponse:
         "title": request_title(result.request),
         "config": {"panes": _panes(request, result)},
         "quality": quality_rows(result),
+        "severity": severity_read(result),
+        "nearest": nearest_of(result),
+        "uncertainty": uncertainty_summary(result),
         "settings": settings_rows(result),
         "siblings": siblings,
         "form": DecisionForm(initial={"note": result.decision_note}),
@@ -125,6 +143,9 @@ def _panes(request: HttpRequest, result: Result) -> list[dict[str, Any]]:
     panes.append(pane_config(_("Synthetic image"), result.case, mask=None))
     if result.mask is not None:
         panes.append(pane_config(_("With its mask"), result.case, mask=result.mask))
+    heat = uncertainty_config(result)
+    if heat is not None:
+        panes.append(pane_config(_("Uncertainty"), result.case, mask=None) | {"heat": heat})
     return panes
 
 
@@ -200,6 +221,41 @@ def result_image(request: HttpRequest, id: UUID) -> HttpResponse:
     picture = png(slice_picture(result.case, 0, mask, side=side))
     headers = {"ETag": tag, "Cache-Control": "private, max-age=86400"}
     return HttpResponse(picture, content_type="image/png", headers=headers)
+
+
+@login_required
+@require_safe
+def result_uncertainty(request: HttpRequest, id: UUID) -> HttpResponse:
+    """The uncertainty map's values as stored: zlib over little-endian uint16 [rows, columns]."""
+    found = uncertainty_of(result_get_for(user=request.user, id=id))
+    if found is None:
+        raise NotVisible
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return HttpResponse(bytes(found.values), content_type="application/octet-stream", headers=headers)
+
+
+@login_required
+@require_safe
+def result_nearest_image(request: HttpRequest, id: UUID) -> HttpResponse:
+    """The nearest training phantom as PNG, made again from its seed."""
+    picture = nearest_picture(result_get_for(user=request.user, id=id), side=NEAREST_SIDE)
+    if picture is None:
+        raise NotVisible
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return HttpResponse(png(picture), content_type="image/png", headers=headers)
+
+
+@login_required
+@require_POST
+def result_severities(request: HttpRequest, id: UUID) -> HttpResponse:
+    """The same mask, seed and settings under every severity."""
+    result = result_get_for(user=request.user, id=id)
+    try:
+        grid = grid_submit_like(user=request.user, result=result)
+    except ApplicationError as error:
+        messages.error(request, str(error))
+        return redirect("jobs:result-detail", id=id)
+    return redirect("jobs:grid-detail", id=grid.pk)
 
 
 @login_required

@@ -1,5 +1,6 @@
 /** Linked viewports side by side: the source slice, the synthetic image, the image with its mask. */
 import { createEngine, hasWebGL, openSeries, viewerInit } from './core';
+import { HeatLayer, heatLegend } from './heat';
 import { type Action, bindButtons, bindKeys } from './keyboard';
 import { drawLegend, together } from './legend';
 import { MaskLayer } from './mask';
@@ -12,13 +13,14 @@ import type { PaneConfig, ResultViewerConfig } from './types';
 class Pane {
   view: StackView | null = null;
   mask: MaskLayer | null = null;
+  heat: HeatLayer | null = null;
   readonly overlay: Overlay;
   readonly host: HTMLDivElement;
   private maskShown: boolean;
 
   constructor(
     readonly config: PaneConfig,
-    figure: HTMLElement,
+    private readonly figure: HTMLElement,
   ) {
     const title = document.createElement('h2');
     title.className = 'pane__title';
@@ -39,6 +41,18 @@ class Pane {
     if (!reference || !this.view || this.mask || !this.maskShown || !hasWebGL()) return;
     this.mask = new MaskLayer(this.view, [source.frames.length, source.rows, source.columns], () => undefined);
     await this.mask.load(reference);
+  }
+
+  /** Loads the map over the image, where there is one, with its legend under the title. */
+  async loadHeat(): Promise<void> {
+    const { heat } = this.config;
+    if (!heat || !this.view) return;
+    const layer = new HeatLayer(this.view, this.host, heat);
+    await layer.load();
+    this.heat = layer;
+    this.overlay.alsoRead((column, row) => layer.reading(column, row));
+    this.figure.insertBefore(heatLegend(heat, (opacity) => layer.setOpacity(opacity)), this.host);
+    layer.place();
   }
 
   async showMask(shown: boolean): Promise<void> {
@@ -80,6 +94,7 @@ export class ResultViewer {
     this.belt = new ToolBelt('result-tools', engine.id, ids, { masks: false });
     this.bind();
     await this.loadMasks();
+    await this.loadHeats();
     this.activate('window');
     if (this.root.dataset['state'] !== 'error') this.root.dataset['state'] = 'ready';
   }
@@ -121,6 +136,29 @@ export class ResultViewer {
     this.showMaskState();
   }
 
+  private async loadHeats(): Promise<void> {
+    for (const pane of this.panes) {
+      try {
+        await pane.loadHeat();
+      } catch (error) {
+        this.say(`The map could not be shown. ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+    this.showHeatState();
+  }
+
+  private toggleHeats(): void {
+    const shown = this.panes.some((pane) => pane.heat?.isShown);
+    this.panes.forEach((pane) => pane.heat?.setShown(!shown));
+    this.showHeatState();
+  }
+
+  private showHeatState(): void {
+    const shown = this.panes.some((pane) => pane.heat?.isShown);
+    this.root.querySelector('[data-action="heat.toggle"]')?.setAttribute('aria-pressed', String(shown));
+    this.root.dataset['heat'] = shown ? 'shown' : 'hidden';
+  }
+
   /** Lists the labels that occur on the slice, below the panes or in the cell that they leave free. */
   private drawLegend(): void {
     const masked = this.panes.flatMap((pane) => (pane.mask ? [{ mask: pane.mask, slice: pane.config.slice }] : []));
@@ -146,6 +184,7 @@ export class ResultViewer {
   /** Carries zoom and pan, and the window among panes of the same modality, to the others. */
   private changed(from: Pane): void {
     from.overlay.update();
+    from.heat?.place();
     const view = from.view;
     if (this.following || !this.linked || !view?.hasImage()) return;
     this.following = true;
@@ -161,6 +200,7 @@ export class ResultViewer {
         if (window && same) pane.view.setWindow(window);
         pane.view.viewport.render();
         pane.overlay.update();
+        pane.heat?.place();
       }
     } finally {
       this.following = false;
@@ -187,6 +227,10 @@ export class ResultViewer {
       { id: 'mask.toggle', label: 'Show or hide the mask', group: 'Mask', keys: ['m'], run: () => this.toggleMasks() },
       { id: 'view.link', label: 'Link the viewports', group: 'Image', keys: ['k'], run: () => this.toggleLink() },
     ];
+    if (this.config.panes.some((pane) => pane.heat)) {
+      const label = 'Show or hide the uncertainty map';
+      actions.push({ id: 'heat.toggle', label, group: 'Mask', keys: ['u'], run: () => this.toggleHeats() });
+    }
     bindKeys(this.root, actions);
     bindButtons(this.root, actions);
   }

@@ -32,6 +32,7 @@ export class Overlay {
   private readonly readout: HTMLElement;
   private readonly notice: HTMLElement;
   private readonly skeleton: HTMLElement;
+  private more: (column: number, row: number) => string = () => '';
 
   constructor(
     private readonly host: HTMLElement,
@@ -63,6 +64,11 @@ export class Overlay {
     this.followPointer();
   }
 
+  /** Writes more about the pixel under the pointer, after its value. */
+  alsoRead(more: (column: number, row: number) => string): void {
+    this.more = more;
+  }
+
   private followPointer(): void {
     this.host.addEventListener('pointermove', (event) => {
       const box = this.host.getBoundingClientRect();
@@ -70,7 +76,8 @@ export class Overlay {
       if (!reading) this.readout.textContent = '';
       else {
         const value = reading.value === null ? 'colour' : `${figure(reading.value)}${unitWord(this.config.units)}`;
-        this.readout.textContent = `${value} · column ${reading.column}, row ${reading.row}`;
+        const more = this.more(reading.column, reading.row);
+        this.readout.textContent = `${value}${more ? ` ${more}` : ''} · column ${reading.column}, row ${reading.row}`;
       }
     });
     this.host.addEventListener('pointerleave', () => {

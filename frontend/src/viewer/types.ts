@@ -1,4 +1,5 @@
 /** What the server tells a viewer in its `json_script` (made by webapp/cases/viewer.py). */
+import type { HeatConfig } from './heat';
 import type { Window } from './presets';
 import type { Label, Shape } from './maskcodec';
 
@@ -62,6 +63,8 @@ export interface PaneConfig {
   slice: number;
   mask: MaskRef | null;
   show_mask?: boolean;
+  /** A map of values over the image, in the image's own unit. */
+  heat?: HeatConfig | null;
 }
 
 export interface ResultViewerConfig {

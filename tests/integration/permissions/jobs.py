@@ -47,6 +47,20 @@ def own_result(person: Any) -> Any:
     return factories.result(requester(person))
 
 
+def own_mapped_result(person: Any) -> Any:
+    """A result with an uncertainty map and a nearest training phantom, of the person or of a clinician."""
+    result = own_result(person)
+    result.quality = {"nearest": {"case": "phantom 3", "distance": 4.0, "closer_than_training": 0.5}}
+    result.save()
+    factories.uncertainty(result)
+    return result
+
+
+def own_grid(person: Any) -> Any:
+    """A grid of severities of the person, or of a clinician where the person may not ask."""
+    return factories.severity_grid(requester(person))
+
+
 def export_to(level: str) -> Callable[[Any], Any]:
     """A finished export of the person's own, of a dataset that is shared with them at that level."""
 
@@ -84,6 +98,10 @@ OBJECTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "export of a managed dataset": ("jobs.Job", export_to("manage")),
     "export of a seen dataset": ("jobs.Job", export_to("view")),
     "another's export": ("jobs.Job", lambda _: export_to("manage")(factories.person("data_manager"))),
+    "own grid": ("jobs.SeverityGrid", own_grid),
+    "another's grid": ("jobs.SeverityGrid", lambda _: own_grid(None)),
+    "own result with a map": ("jobs.Result", own_mapped_result),
+    "another's result with a map": ("jobs.Result", lambda _: own_mapped_result(None)),
     "results": ("jobs.Result", lambda _: Result),
     "own result": ("jobs.Result", own_result),
     "another's result": ("jobs.Result", lambda _: own_result(None)),
@@ -95,6 +113,11 @@ ROWS: list[Row] = [
     Row(obj="requests", action="create", may=ASKING, asks="GET jobs:synthesise"),
     Row(obj="requests", action="create", may=ASKING, asks="POST jobs:synthesise-check"),
     Row(obj="requests", action="create", may=ASKING, asks="POST jobs:synthesise-apply"),
+    Row(obj="requests", action="create", may=ASKING, asks="POST jobs:grid-create", accepts=(302, 422)),
+    Row(obj="own grid", action="view", may=ASKING, asks="GET jobs:grid-detail"),
+    Row(obj="own grid", action="view", may=ASKING, asks="GET jobs:grid-fragment"),
+    Row(obj="another's grid", action="view", asks="GET jobs:grid-detail"),
+    Row(obj="another's grid", action="view", asks="GET jobs:grid-fragment"),
     Row(obj="own request", action="view", may=ASKING),
     Row(obj="own request", action="request", may=ASKING),
     Row(obj="another's request", action="view"),
@@ -142,6 +165,12 @@ ROWS: list[Row] = [
     Row(obj="own result", asks="POST jobs:result-offer", may=ASKING),
     Row(obj="own result", action="request", may=ASKING, asks="POST jobs:result-reproduce"),
     Row(obj="own result", asks="POST jobs:result-again", may=ASKING),
+    Row(obj="own result", asks="POST jobs:result-severities", may=ASKING),
+    Row(obj="another's result", asks="POST jobs:result-severities"),
+    Row(obj="own result with a map", asks="GET jobs:result-uncertainty", may=ASKING),
+    Row(obj="another's result with a map", asks="GET jobs:result-uncertainty"),
+    Row(obj="own result with a map", asks="GET jobs:result-nearest", may=ASKING),
+    Row(obj="another's result with a map", asks="GET jobs:result-nearest"),
     Row(obj="own result", asks="GET jobs:result-download", may=ASKING, query="?as=nifti"),
     Row(obj="own result", asks="GET jobs:result-compare", may=ASKING, args=beside(own_result)),
     Row(obj="own result", asks="GET jobs:result-compare", args=beside(lambda _: own_result(None))),

@@ -75,10 +75,10 @@ class ParametersSerializer(serializers.Serializer):
     condition = ConditionSerializer()
     sampler = SamplerSerializer(required=False)
     phantom_seed = serializers.IntegerField(required=False, min_value=0)
-    phantom_severity = serializers.ChoiceField(
-        choices=SEVERITIES,
+    phantom_severity = serializers.CharField(
         required=False,
-        help_text="Whose outline the phantom's liver has; as the severity drawn where it is left out.",
+        help_text="none, low, mild or severe: whose outline the phantom's liver has, where it is not to be "
+        "that of the severity drawn.",
     )
     uncertainty = serializers.BooleanField(
         required=False,
@@ -187,19 +187,22 @@ class RequestList(generics.ListAPIView):
     def post(self, request: Request) -> Response:
         """Ask for synthetic images: 202, and the job to follow in Location."""
         require(request.user, "create", SynthesisRequest)
-        form = RequestCreateSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = dict(form.validated_data)
-        user = request.user
-        item = request_submit(
-            user=user,
-            model=_model(user, given.pop("model")),
-            adapter=_adapter(user, given.pop("adapter", None)),
-            case=case_get_for(user=user, id=case) if (case := given.pop("case", None)) else None,
-            mask=mask_get_for(user=user, id=mask) if (mask := given.pop("mask", None)) else None,
-            **given,
-        )
-        return _handed_in(request, item)
+        return _handed_in(request, request_submit(user=request.user, **wish_of(request)))
+
+
+def wish_of(request: Request) -> dict[str, Any]:
+    """What a body asks for, as `request_submit` takes it; ValidationError for one that makes no sense."""
+    form = RequestCreateSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    given = dict(form.validated_data)
+    user = request.user
+    return {
+        "model": _model(user, given.pop("model")),
+        "adapter": _adapter(user, given.pop("adapter", None)),
+        "case": case_get_for(user=user, id=case) if (case := given.pop("case", None)) else None,
+        "mask": mask_get_for(user=user, id=mask) if (mask := given.pop("mask", None)) else None,
+        **given,
+    }
 
 
 def _model(user: Any, id: UUID) -> GenerativeModel:

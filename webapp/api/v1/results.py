@@ -18,6 +18,7 @@ from webapp.jobs.downloads import FORMS, result_download
 from webapp.jobs.models import Result
 from webapp.jobs.selectors import job_get_for, result_get_for, result_list_for
 from webapp.jobs.services import result_decide, result_reproduce
+from webapp.jobs.uncertainty import uncertainty_of, unit_of
 
 
 class ResultSerializer(serializers.ModelSerializer):
@@ -26,14 +27,32 @@ class ResultSerializer(serializers.ModelSerializer):
     url = LinkField("result-detail")
     request = serializers.SerializerMethodField(help_text="What was asked for.")
     download = LinkField("result-download")
+    uncertainty = serializers.SerializerMethodField(
+        help_text="Where and how closely the uncertainty map was measured; null where none was asked for."
+    )
     decided_by = serializers.CharField(source="decided_by.username", default=None, read_only=True)
 
     class Meta:
         model = Result
         fields = (
             *("id", "url", "request", "job", "index", "case", "mask", "seed", "recipe", "pixel_sha256"),
-            *("quality", "decision", "decision_note", "decided_by", "decided_at", "download", "created_at"),
+            *(
+                "quality",
+                "uncertainty",
+                "decision",
+                "decision_note",
+                "decided_by",
+                "decided_at",
+                "download",
+                "created_at",
+            ),
         )
+
+    @extend_schema_field(serializers.DictField(allow_null=True))
+    def get_uncertainty(self, result: Result) -> dict[str, Any] | None:
+        """The map's summary; its values lie in the download."""
+        found = uncertainty_of(result)
+        return None if found is None else {**found.about, "unit": unit_of(result)}
 
     @extend_schema_field(serializers.URLField())
     def get_request(self, result: Result) -> str:
