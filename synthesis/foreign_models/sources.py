@@ -67,7 +67,7 @@ def open_folder(folder: Path, about: About) -> Source:
     index = read_json(folder, INDEX_FILE)
     family = family_of_pipeline(index)
     network = network_of(family)
-    components = {}
+    components: dict[str, Component] = {}
     for name in network.classes:
         if name in index and check_class(family, name, index[name]):
             components[name] = _of_folder(folder, name, family, about)
@@ -100,7 +100,7 @@ def open_file(path: Path, about: About) -> Source:
     named = about.get("parts", {})
     parts = {"folder": named} if isinstance(named, str) else dict(named)
     folder = about.place(str(parts["folder"])) if "folder" in parts else None
-    components = {}
+    components: dict[str, Component] = {}
     for name in network.classes:
         if name == "controlnet":
             components |= _beside(path.parent, family, about)

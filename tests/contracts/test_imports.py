@@ -47,7 +47,9 @@ DIRECTIONS = [
             "synthesis.catalog",
             "synthesis.options",
             "synthesis.request",
+            "synthesis.edit_request",
             "synthesis.errors",
+            "synthesis.footprint",
             "synthesis.imaging",
             "synthesis.phantoms",
         ),
@@ -56,7 +58,7 @@ DIRECTIONS = [
     Direction(
         (
             *("synthesis.catalog", "synthesis.options", "synthesis.request"),
-            *("synthesis.errors", "synthesis.phantoms"),
+            *("synthesis.errors", "synthesis.footprint", "synthesis.phantoms"),
         ),
         HEAVY,
         "the web side imports these",

@@ -27,7 +27,9 @@ HEAVY = {
 TORCH_FREE_SYNTHESIS = (
     "synthesis.catalog",
     "synthesis.request",
+    "synthesis.edit_request",
     "synthesis.errors",
+    "synthesis.footprint",
     "synthesis.imaging",
     "synthesis.phantoms",
 )

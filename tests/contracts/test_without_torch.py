@@ -50,8 +50,8 @@ from webapp.celery import app as celery_app
 
 celery_app.loader.import_default_modules()
 import workers.app
-for torch_free in ("synthesis.catalog", "synthesis.request", "synthesis.errors", "synthesis.imaging",
-                   "synthesis.phantoms"):
+for torch_free in ("synthesis.catalog", "synthesis.request", "synthesis.edit_request", "synthesis.errors", "synthesis.footprint",
+                   "synthesis.imaging", "synthesis.phantoms"):
     package = importlib.import_module(torch_free)
     for module in pkgutil.walk_packages(getattr(package, "__path__", []), torch_free + "."):
         if module.name != "synthesis.imaging.tensors":
