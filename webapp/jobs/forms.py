@@ -172,17 +172,22 @@ class RequestForm(forms.Form):
     @property
     def chosen_model(self) -> Any:
         """The model that is chosen, or the first on offer; None where there is none."""
-        return self.models.get(str(self["model"].value())) or next(iter(self.models.values()), None)
+        return self.models.get(self._given("model")) or next(iter(self.models.values()), None)
 
     @property
     def chosen_adapter(self) -> Any:
         """The adapter that is chosen, if it is one of the model's."""
-        return self.adapters.get(str(self["adapter"].value() or ""))
+        return self.adapters.get(self._given("adapter"))
 
     @property
     def sampler_name(self) -> str:
         """The sampler that is chosen."""
-        return str(self["sampler"].value() or DEFAULTS.name)
+        return self._given("sampler") or DEFAULTS.name
+
+    def _given(self, name: str) -> str:
+        """What was sent, or what the form opens on; without a bound field, which would keep its old help."""
+        value = self.data.get(name) if self.is_bound else self.initial.get(name)
+        return "" if value is None else str(value)
 
     @property
     def sampler_hint(self) -> str:
