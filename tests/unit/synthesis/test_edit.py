@@ -1,0 +1,173 @@
+"""From a request to edited images in real units, on a real network of tiny size."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from synthesis.catalog import COUNTERFACTUALS
+from synthesis.edit import CONTRAST_AWAY, edit, method_options
+from synthesis.edit_request import CounterfactualRequest, EditOptions
+from synthesis.errors import Cancelled, SynthesisError
+from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
+from synthesis.phantoms import labels as L
+from synthesis.request import Condition
+from tests.unit.synthesis.tiny_model import SIDE, tiny_model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def judges():
+    torch.manual_seed(1)
+    nets = [net().eval().requires_grad_(False) for net in (Segmenter, SeverityReader, FeatureNet)]
+    return Judges(*nets, about={})
+
+
+def request(**changed):
+    labels = np.full((SIDE, SIDE), L.FAT, np.uint8)
+    labels[4:24, 4:24] = L.LIVER
+    rng = np.random.default_rng(3)
+    values = {
+        "image": np.rint(rng.normal(80, 30, (SIDE, SIDE))).astype(np.float32),
+        "labels": labels,
+        "spacing_mm": (3.0, 3.0),
+        "before": Condition(modality="CT", severity="severe", age=50, sex="F"),
+        "after": Condition(modality="CT", severity="none", age=50, sex="F"),
+        "options": EditOptions(strength=0.2, steps=4),
+    }
+    return CounterfactualRequest(**values | changed)
+
+
+def test_an_edit_brings_image_difference_and_numbers(model, judges):
+    asked = request()
+    result = edit(model, asked, judges=judges)
+    assert result.images.shape == (1, SIDE, SIDE)
+    assert np.array_equal(result.images, np.rint(result.images))
+    assert np.array_equal(result.difference[0], result.images[0] - asked.image)
+    assert np.abs(result.difference).max() > 0
+    assert np.array_equal(result.region, asked.labels == L.LIVER)
+    numbers = result.numbers[0]
+    assert numbers["l1"] == pytest.approx(np.abs(result.difference).mean())
+    assert numbers["inside"] > numbers["outside"]
+    assert set(numbers["severity"]["after"]) == {"none", "low", "mild", "severe"}
+    assert numbers["severity"]["followed"] is False
+    assert result.spread is None
+    assert result.undone is None
+    json.dumps([result.numbers, result.recipe], allow_nan=False)
+    assert result.recipe["options"]["contrast"] == CONTRAST_AWAY
+    assert result.recipe["unit"] == "HU"
+
+
+def test_the_same_request_gives_the_same_pixels(model):
+    assert edit(model, request()).pixel_sha256 == edit(model, request()).pixel_sha256
+
+
+@pytest.mark.parametrize("options", [{"strength": 0.0}, {"method": "guided", "weight": 0.0}])
+def test_nothing_asked_returns_the_image_itself(model, judges, options):
+    asked = request(options=EditOptions(**options))
+    result = edit(model, asked, judges=judges)
+    assert np.array_equal(result.images[0], asked.image)
+    assert result.numbers[0]["psnr"] is None
+    assert result.numbers[0]["ssim"] == pytest.approx(1.0)
+
+
+def test_the_null_edit_is_the_image_to_within_the_inversions_tolerance(model):
+    asked = request()
+    same = replace(asked, after=asked.before)
+    result = edit(model, same)
+    assert np.sqrt((result.difference**2).mean()) < 1.0
+    assert not result.region.any()
+
+
+def test_undo_leads_back(model):
+    asked = request(options=EditOptions(strength=0.2, steps=6, contrast=1.0, undo=True))
+    result = edit(model, asked)
+    there, back = result.numbers[0]["l1"], result.numbers[0]["undone"]["l1"]
+    assert back < 0.5 * there
+    assert result.undone.shape == result.images.shape
+
+
+def test_seeds_differ_only_with_variety_and_then_only_inside(model):
+    same = edit(model, request(count=2))
+    assert np.array_equal(same.images[0], same.images[1])
+    varied = edit(model, request(count=3, options=EditOptions(strength=0.2, steps=4, variety=1.0)))
+    inside = varied.region
+    assert varied.spread[inside].mean() > 5 * varied.spread[:, 28:].mean()
+    alone = edit(model, request(seed=2, options=EditOptions(strength=0.2, steps=4, variety=1.0)))
+    np.testing.assert_allclose(alone.images[0], varied.images[2], atol=1)
+
+
+def test_a_lesion_is_added_through_the_mask(model):
+    after = request().labels.copy()
+    after[10:14, 10:14] = L.LESION
+    asked = request(labels_after=after)
+    result = edit(model, replace(asked, after=asked.before))
+    assert result.region.sum() == 36 - 4  # the 4 x 4 pixels and their neighbours, without the corners
+    assert np.abs(result.difference[0][result.region]).mean() > 3 * np.abs(result.difference[0][26:]).mean()
+
+
+def test_several_changes_at_once(model):
+    asked = request(after=Condition(modality="CT", severity="none", steatosis=3, age=80, sex="M"))
+    result = edit(model, asked)
+    assert result.region.all()
+    assert result.numbers[0]["outside"] is None
+
+
+def test_progress_runs_through_both_ways_with_pictures(model):
+    seen = []
+    edit(model, request(options=EditOptions(strength=0.2, steps=3, undo=True)), on_step=seen.append)
+    assert [one.step for one in seen] == list(range(1, 13))
+    assert {one.steps for one in seen} == {12}
+    assert all(one.preview.shape == (SIDE, SIDE) for one in seen)
+
+
+@pytest.mark.parametrize("name", COUNTERFACTUALS)
+def test_cancelling_reaches_the_caller(model, judges, name):
+    def stop(step):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        edit(model, request(options=EditOptions(method=name)), judges=judges, on_step=stop)
+
+
+def test_guided_says_whose_verdict_it_followed(model, judges):
+    result = edit(model, request(options=EditOptions(method="guided", weight=4.0)), judges=judges)
+    severity = result.numbers[0]["severity"]
+    assert severity["followed"] is True
+    assert severity["after"]["none"] > severity["before"]["none"]
+    assert np.array_equal(result.images[0][26:], request().image[26:])
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"image": np.zeros((16, 16), np.float32), "labels": np.zeros((16, 16), np.uint8)}, "16 x 16"),
+        ({"options": EditOptions(method="magic")}, "magic"),
+        ({"options": EditOptions(method="guided")}, "no reader is installed"),
+        ({"before": Condition(modality="PET"), "after": Condition(modality="PET")}, "not PET"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_words(model, changed, words):
+    with pytest.raises(SynthesisError, match=words):
+        edit(model, request(**changed))
+
+
+def test_a_reader_of_severity_cannot_guide_another_change(model, judges):
+    asked = request(options=EditOptions(method="guided"))
+    with pytest.raises(SynthesisError, match="change the severity"):
+        edit(model, replace(asked, after=replace(asked.before, age=70)), judges=judges)
+
+
+def test_the_contrast_follows_the_direction_of_the_change():
+    severe, none = request().before, request().after
+    assert method_options(EditOptions(), severe, none).contrast == CONTRAST_AWAY
+    assert method_options(EditOptions(), none, severe).contrast == 1.0
+    assert method_options(EditOptions(contrast=0.7), severe, none).contrast == 0.7

@@ -1,0 +1,127 @@
+"""The evaluation of edits: exact figures on stand-in edits, bounds in closed form, a reader that reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
+from synthesis.phantoms import abdomen, phantom_seed
+from tests.unit.synthesis.tiny_model import SIDE, tiny_model
+from training import counterfactuals as c
+from training.counterfactual_bounds import bound, noise_spectrum, pattern_spectra
+from training.texture_reader import TextureReader, features
+
+CHANGE = c.severity_change(3, 0)
+
+
+@pytest.fixture(scope="module")
+def judges():
+    torch.manual_seed(1)
+    nets = [net().eval().requires_grad_(False) for net in (Segmenter, SeverityReader, FeatureNet)]
+    return Judges(*nets, about={})
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return c.pairs_of(CHANGE, "validation", 2, "CT", (128, 128))
+
+
+def no_reader():
+    return TextureReader(np.zeros((4, 5)), np.stack([np.eye(5)] * 4), np.zeros(4), 1.0)
+
+
+def test_pairs_differ_by_the_change_alone(pairs):
+    for before, after in pairs:
+        assert before.attributes.severity_texture == 3
+        assert after.attributes == replace(before.attributes, severity_texture=0)
+        assert not (before.image != after.image)[before.liver_share == 0].any()
+
+
+def test_the_truth_itself_scores_perfectly_and_the_unedited_image_scores_one(pairs, judges):
+    source, truth = (np.stack([p[i].image for p in pairs]) for i in (0, 1))
+    time = {"seconds": np.array([1.0])}
+    perfect = {"edited": truth, "null": source, "back": source} | time
+    idle = {"edited": source, "null": source} | time
+    model = tiny_model()
+    best = c.figures(perfect, pairs, CHANGE, model, judges, no_reader())
+    assert best["inside"] == 0
+    assert best["outside"] == 0
+    assert best["null_psnr"] == float("inf")
+    none = c.figures(idle, pairs, CHANGE, model, judges, no_reader())
+    assert none["inside"] == none["inside_unedited"] > 5
+    assert none["core"] == none["core_unedited"]
+    assert none["outside"] == 0
+    assert none["l1"] == 0
+    assert none["back_psnr"] is None
+    assert c.line("x", none).count("|") == ("| " + c.HEADINGS + " |").count("|") - 1 + 0 * len(best)
+
+
+def test_an_error_of_known_size_is_found_where_it_is(pairs, judges):
+    source, truth = (np.stack([p[i].image for p in pairs]) for i in (0, 1))
+    changed = source != truth
+    edited = truth + np.where(changed, 7.0, 2.0).astype(np.float32)
+    found = {"edited": edited, "null": source + 5, "seconds": np.array([1.0])}
+    row = c.figures(found, pairs, CHANGE, tiny_model(), judges, no_reader())
+    assert row["inside"] == pytest.approx(7, rel=1e-4)
+    assert row["outside"] == pytest.approx(2, rel=1e-4)
+    assert row["null_outside"] == pytest.approx(5, rel=1e-4)
+    assert row["null_psnr"] == pytest.approx(40, abs=1e-3)
+
+
+def test_edits_are_kept_and_rows_share_their_way_back(tmp_path, judges, monkeypatch):
+    monkeypatch.setattr(c, "LARGE_LIVER", 4)
+    model = tiny_model()
+    change = c.severity_change(3, 0)
+    pairs = c.pairs_of(change, "validation", 2, "CT", (SIDE, SIDE))
+    gone = []
+    way_back = c.flow_inversion.way_back
+    monkeypatch.setattr(c.flow_inversion, "way_back", lambda *a, **k: (gone.append(1), way_back(*a, **k))[1])
+    small = c.EditOptions(strength=0.2, steps=3)
+    monkeypatch.setitem(c.ROWS, "one", small)
+    monkeypatch.setitem(c.ROWS, "other", replace(small, confined=False))
+    first = c.edited_images(model, change, pairs, ["one", "other"], judges, tmp_path)
+    assert len(gone) == 2  # the one that is shared, and the one from the edited image
+    assert set(first["one"]) == {"edited", "null", "back", "seconds"}
+    assert first["one"]["edited"].shape == (2, SIDE, SIDE)
+    again = c.edited_images(model, change, pairs, ["one", "other"], judges, tmp_path)
+    assert len(gone) == 2
+    assert np.array_equal(again["other"]["edited"], first["other"]["edited"])
+
+
+def test_every_named_change_makes_a_pair_that_differs():
+    for change in c.CHANGES.values():
+        before, after = change.pair(phantom_seed("validation", 8), "CT", (64, 64))
+        assert (before.image != after.image).any(), change.name
+
+
+def test_bounds_at_the_ends_where_they_are_known():
+    patterns = pattern_spectra(fields=6)
+    from_none = bound("CT", 0, 3, patterns, 1.5)
+    assert from_none.linear == pytest.approx(1.0, abs=1e-9)
+    assert from_none.unedited == pytest.approx(22.0, rel=0.01)
+    assert 1.0 < from_none.flow < 2**0.5
+    away = bound("CT", 3, 0, patterns, 2.0)
+    assert away.linear == pytest.approx(away.contrasted, rel=1e-9)  # contrast 2 is Wiener's filter
+    assert away.linear < away.flow < 0.5
+    assert bound("CT", 1, 0, patterns, 2.0).linear > 0.5
+
+
+def test_the_noise_of_the_bounds_is_that_of_the_phantoms():
+    power = noise_spectrum("CT")
+    assert power.mean() == pytest.approx(81.0, rel=1e-3)
+    assert np.allclose(power, power.T)
+    assert np.allclose(power[1:, 1:], power[:0:-1, :0:-1])
+
+
+def test_texture_statistics_rise_with_the_grade_and_ignore_the_mean():
+    seed = phantom_seed("training", 31)
+    own = abdomen(seed).attributes
+    images = [abdomen(seed, attributes=replace(own, severity_texture=g)) for g in range(4)]
+    spread = [features(one.image, one.labels)[1] for one in images]
+    assert spread == sorted(spread)
+    moved = features(images[2].image + 40, images[2].labels)
+    assert moved == pytest.approx(features(images[2].image, images[2].labels), abs=1e-3)
