@@ -1,0 +1,23 @@
+"""Regenerate the evidence of one paper: `python -m training.evidence victr [--minutes N]`."""
+
+from __future__ import annotations
+
+import argparse
+
+from training.evidence import victr
+from training.evidence.victr_plan import MINUTES
+
+PAPERS = {"victr": victr.evidence}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("paper", choices=sorted(PAPERS))
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of training in all, on one core")
+    options = parser.parse_args()
+    PAPERS[options.paper](options.minutes)
+
+
+if __name__ == "__main__":
+    main()
