@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,16 @@ SEX_ENTRIES = slice(len(MODALITIES), len(MODALITIES) + len(SEXES))
 AGE_KNOWN = SEX_ENTRIES.stop
 AGE_VALUE = AGE_KNOWN + 1
 ATTRIBUTES = AGE_VALUE + 1
+
+
+class _WithPlanes(Protocol):
+    @property
+    def planes(self) -> Tensor: ...
+
+    def _replace(self, *, planes: Tensor) -> Self: ...
+
+
+Told = TypeVar("Told", bound=_WithPlanes)
 
 
 class ConditionTensors(NamedTuple):
@@ -110,18 +120,21 @@ def unconditional(tensors: ConditionTensors) -> ConditionTensors:
     return ConditionTensors(planes, attributes)
 
 
-def without_lesions(tensors: ConditionTensors) -> ConditionTensors:
+def without_lesions(tensors: Told) -> Told:
     """The same condition with every lesion become liver, painted with its liver's grades.
 
-    The counterfactual mask of the region-contrastive loss (math.md section 5).
+    The counterfactual mask of the region-contrastive loss (math.md section 5). Whatever else a network is
+    told stays; ValueError where it is told the mask as a picture too, which this does not paint anew.
     """
+    if getattr(tensors, "picture", tensors.planes[:, :0]).numel():
+        raise ValueError("picture: expected a mask that is told as planes alone, got a picture of it too.")
     planes = tensors.planes.clone()
     lesion = planes[:, LESION : LESION + 1]
     for where in (SEVERITY_PLANES, STEATOSIS_PLANES):
         planes[:, where] += planes[:, where].amax((2, 3), keepdim=True) * lesion
     planes[:, LIVER : LIVER + 1] += lesion
     planes[:, LESION] = 0
-    return ConditionTensors(planes, tensors.attributes)
+    return tensors._replace(planes=planes)
 
 
 def _one_hot(index: Tensor, count: int) -> Tensor:

@@ -46,6 +46,7 @@ DIRECTIONS = [
         save=(
             "synthesis.catalog",
             "synthesis.options",
+            "synthesis.control.prompts",
             "synthesis.request",
             "synthesis.edit_request",
             "synthesis.errors",
@@ -57,7 +58,7 @@ DIRECTIONS = [
     Direction(("webapp",), ("synthesis.imaging.tensors",), "tensors.py needs torch"),
     Direction(
         (
-            *("synthesis.catalog", "synthesis.options", "synthesis.request"),
+            *("synthesis.catalog", "synthesis.control.prompts", "synthesis.options", "synthesis.request"),
             *("synthesis.errors", "synthesis.footprint", "synthesis.phantoms"),
         ),
         HEAVY,

@@ -50,7 +50,8 @@ from webapp.celery import app as celery_app
 
 celery_app.loader.import_default_modules()
 import workers.app
-for torch_free in ("synthesis.catalog", "synthesis.request", "synthesis.edit_request", "synthesis.errors", "synthesis.footprint",
+for torch_free in ("synthesis.catalog", "synthesis.control.prompts", "synthesis.request",
+                   "synthesis.edit_request", "synthesis.errors", "synthesis.footprint",
                    "synthesis.imaging", "synthesis.phantoms"):
     package = importlib.import_module(torch_free)
     for module in pkgutil.walk_packages(getattr(package, "__path__", []), torch_free + "."):

@@ -10,6 +10,7 @@ from synthesis.control.painting import (
     AGE_VALUE,
     ATTRIBUTES,
     LABEL_COUNT,
+    LESION,
     LIVER,
     PLANES,
     SEVERITY_PLANES,
@@ -17,7 +18,9 @@ from synthesis.control.painting import (
     STEATOSIS_PLANES,
     paint,
     unconditional,
+    without_lesions,
 )
+from synthesis.control.text import TextCondition
 from synthesis.phantoms import labels as names
 from synthesis.request import Condition
 
@@ -141,3 +144,17 @@ def test_age_is_painted_inside_bone_and_muscle(labels):
     assert muscle.sum() == 1
     unknown, _ = paint(labels, [Condition(modality="CT")])
     assert unknown[:, AGE_PLANES].abs().sum() == 0
+
+
+def test_without_lesions_leaves_what_else_a_network_is_told():
+    told = TextCondition(
+        *paint(np.full((1, 4, 4), LESION, np.uint8), [Condition(modality="CT")]),
+        torch.tensor([1.0]),
+        *(torch.ones(1, n) for n in (5, 6, 7)),
+        torch.ones(1, 0),
+    )
+    without = without_lesions(told)
+    assert without.planes[:, LESION].sum() == 0
+    assert all(torch.equal(a, b) for a, b in zip(without[1:], told[1:], strict=True))
+    with pytest.raises(ValueError, match="picture"):
+        without_lesions(told._replace(picture=torch.ones(1, 3, 4, 4)))
