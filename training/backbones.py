@@ -45,6 +45,12 @@ def starting_backbone(recipe: Recipe) -> nn.Module:
 def backbone_of(model: LoadedModel, recipe: Recipe) -> LatentNetwork:
     """The loaded network, ready to be told of masks where the recipe trains that."""
     network: Network = model.network
+    image = model.recipe["image"]
+    if recipe.adapter and recipe.shape != (int(image["rows"]), int(image["columns"])):
+        raise ValueError(
+            f"image: an adapter draws as large as its network, {image['rows']} x {image['columns']} pixels, "
+            f"not {recipe.shape[0]} x {recipe.shape[1]}"
+        )
     if network.name != recipe.family or not isinstance(network, LatentNetwork):
         raise ValueError(f"init_from: expected a {recipe.family}, {recipe.init_from} holds a {network.name}")
     if recipe.trained == "controlnet" and not network.options.control:

@@ -10,8 +10,9 @@ from training.recipe import RECIPES, load_recipe, recipe_from
 def test_every_recipe_can_be_read_and_fits_what_ships(path):
     recipe = load_recipe(path)
     assert recipe.name == path.stem
-    size = sum(p.numel() for p in UNet(recipe.backbone).parameters()) * 2
-    assert size < 25e6  # bytes in fp16
+    if recipe.family == "unet":
+        size = sum(p.numel() for p in UNet(recipe.backbone).parameters()) * 2
+        assert size < 25e6  # bytes in fp16
     assert set(recipe.modalities) <= set(recipe.normalisation)
     assert path.read_text().startswith("# ")
 
