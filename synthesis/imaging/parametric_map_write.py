@@ -59,8 +59,7 @@ def uncertainty_series(
         device_serial_number="0",
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        window_center=top / 2,
-        window_width=top,
+        voi_lut_transformations=[highdicom.VOILUTTransformation(window_center=top / 2, window_width=top)],
         content_label="UNCERTAINTY",
         content_description="SYNTHETIC image's uncertainty map",
         content_creator_name="Semblance^",
@@ -71,6 +70,8 @@ def uncertainty_series(
     _settle(dataset, identity, made_at)
     mark_synthetic(dataset, making)
     dataset.DerivationDescription = words[:1024]
+    if "BodyPartExamined" in image:
+        dataset.BodyPartExamined = image.BodyPartExamined
     return dataset
 
 
