@@ -48,28 +48,37 @@ def invert(
     if iterations < 1:
         raise ValueError(f"iterations: expected at least 1, got {iterations}.")
     steps = intervals(times)[::-1]
-    x = x_1
+    x, v = x_1, None
     for index, (a, b) in enumerate(steps, start=1):
-        x = _undone(velocity, x, a, b, iterations, tolerance)
+        x, v = _undone(velocity, x, v, a, b, iterations, tolerance)
         if on_step is not None:
-            estimate = posterior_mean(x, evaluate(velocity, x, a), a)
-            on_step(SamplerStep(index, len(steps), a, x, estimate))
+            on_step(SamplerStep(index, len(steps), a, x, posterior_mean(x, v, a)))
     return x
 
 
 def _undone(
-    velocity: Velocity, target: Tensor, a: float, b: float, iterations: int, tolerance: float
-) -> Tensor:
-    """The x_a [B, ...] whose step to b ends at `target`."""
-    guess = target - (b - a) * evaluate(velocity, target, a)
+    velocity: Velocity,
+    target: Tensor,
+    v_b: Tensor | None,
+    a: float,
+    b: float,
+    iterations: int,
+    tolerance: float,
+) -> tuple[Tensor, Tensor]:
+    """The x_a [B, ...] whose step to b ends at `target`, and the velocity there.
+
+    `v_b` is the velocity at the target and b where it is known: the first guess follows it backwards.
+    """
+    guess = target - (b - a) * (evaluate(velocity, target, a) if v_b is None else v_b)
     earlier: list[tuple[Tensor, Tensor]] = []
     error = float("inf")
     for _ in range(iterations):
-        missing = target - heun_step(velocity, guess, a, b)
+        v = evaluate(velocity, guess, a)
+        missing = target - heun_step(velocity, guess, a, b, v)
         left = missing.flatten(1).square().mean(1).sqrt()  # [B]
         error = float(left.max())
         if error <= tolerance:
-            return guess
+            return guess, v
         following = _accelerated(guess + missing, missing, earlier)
         earlier = [*earlier, (guess + missing, missing)][-MEMORY:]
         arrived = (left <= tolerance).reshape(-1, *([1] * (guess.ndim - 1)))

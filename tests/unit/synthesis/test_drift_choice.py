@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 from synthesis.drift_choice import PAPER_GRID, grid_search, inversion, pixel_distance, terminal_snr
 from synthesis.errors import SynthesisError
-from synthesis.inversion import invert
+from synthesis.inversion import heun_step, invert
 from synthesis.samplers.heun import heun
 from synthesis.stepping import uniform_times
 
@@ -75,3 +77,42 @@ def test_the_distance_runs_from_equal_to_disjoint() -> None:
     assert pixel_distance(torch.full((7,), 5.0), real) == pytest.approx(2.0, abs=0.05)
     with pytest.raises(ValueError, match="expected values that differ"):
         pixel_distance(real, torch.ones(4))
+
+
+def test_an_item_of_the_batch_is_inverted_as_it_is_alone() -> None:
+    velocity, times = gaussian(0.7, 0.5), uniform_times(10)
+    x_1 = torch.stack(
+        [torch.full((4, 4), 0.7), torch.randn(4, 4, generator=torch.Generator().manual_seed(1))]
+    )
+    together = invert(velocity, x_1, times, tolerance=1e-4)
+    for item in range(2):
+        alone = invert(velocity, x_1[item : item + 1], times, tolerance=1e-4)
+        torch.testing.assert_close(together[item : item + 1], alone, rtol=0, atol=1e-6)
+
+
+def test_a_stiff_flow_is_followed_in_fewer_rounds_than_the_plain_fixed_point() -> None:
+    calls = []
+    inner = gaussian(0.0, 0.05)
+
+    def velocity(x, t):
+        calls.append(1)
+        return inner(x, t)
+
+    x_1 = 0.05 * torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    times = [0.0, 0.5, 0.8, 0.9, 0.95, 1.0]
+    x_0 = invert(velocity, x_1, times, tolerance=1e-9)
+    used = len(calls)
+    assert float((heun(inner, x_0, times) - x_1).abs().max()) < 1e-8
+
+    plain = 0
+    x = x_1
+    for a, b in list(pairwise(times))[::-1]:
+        guess = x - (b - a) * inner(x, torch.tensor(a))
+        for _ in range(1000):
+            missing = x - heun_step(inner, guess, a, b)
+            plain += 2
+            if float(missing.square().mean((1, 2, 3)).sqrt().max()) <= 1e-9:
+                break
+            guess = guess + missing
+        x = guess
+    assert used < 0.7 * plain
