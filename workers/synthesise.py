@@ -153,6 +153,10 @@ def make_one(
     )
 
 
+def _step_words(step: Step) -> str:
+    return f"Image {step.image} of {step.images}, step {step.step} of {step.steps}"
+
+
 class Previews:
     """Progress of a drawing job, with a picture now and then; older pictures are removed.
 
@@ -165,8 +169,11 @@ class Previews:
         self._image = 0
         self._stored: list[str] = []
 
-    def reporter(self, steps: int) -> OnStep:
-        """What `generate` calls after each step. Every image is a stage, so a hang shows in time."""
+    def reporter(self, steps: int, words: Callable[[Step], str] | None = None) -> OnStep:
+        """What `generate` calls after each step. Every image is a stage, so a hang shows in time.
+
+        words: what is said of a step; its image and number where none are given.
+        """
         limit = IMAGE_SECONDS + STEP_SECONDS * steps
         self._work.stage(DRAWING, seconds=limit, message="Drawing")
 
@@ -176,7 +183,7 @@ class Previews:
                 self._work.stage(DRAWING, seconds=limit)
             done = (step.image - 1) * step.steps + step.step
             total = step.images * step.steps + self._after
-            message = f"Image {step.image} of {step.images}, step {step.step} of {step.steps}"
+            message = (words or _step_words)(step)
             self._work.step(done, total, message=message, preview=self._picture(step, done))
             self._forget_all_but(2)  # a browser may be about to ask for the one before
 

@@ -34,6 +34,7 @@ Handler = Callable[[Work], dict[str, Any] | None]
 # Imported only when a job of the kind is done, so that the records worker never loads torch.
 HANDLERS: dict[str, str] = {
     "synthesise": "workers.synthesise:synthesise",
+    "counterfactual": "workers.counterfactuals:counterfactual",
     "reproduce": "workers.synthesise:reproduce",
     "install_model": "workers.installation:install_model",
     "install_adapter": "workers.installation:install_adapter",

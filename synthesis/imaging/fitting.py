@@ -87,13 +87,15 @@ def fit(
     modality: str = "CT",
     spacing_mm: tuple[float, float] | None = None,
     derive: bool = True,
+    keep_grid: bool = False,
 ) -> Fitted:
     """Bring one slice's mask (and image) onto the grid of the model with this recipe.
 
     mask: [rows, columns] in its own label set, `names` maps it. source: the slice under the mask;
     without one `spacing_mm` must say how large a pixel of the mask is. modality: of the source,
     "CT" or anything else for MR. derive: fill in what the mask leaves out, as far as the image
-    shows it: the body's outline, and in CT fat, muscle, gas, lung and skin.
+    shows it: the body's outline, and in CT fat, muscle, gas, lung and skin. keep_grid: a source on a
+    grid that the model works on stays there, so that nothing is resampled.
 
     The grid is centred on the body, upright (rows to the back, columns to the patient's left), as
     wide as the model was trained for, and lies in the plane of the source.
@@ -102,7 +104,8 @@ def fit(
     plane, image = _source_plane(mask, source, spacing_mm)
     mapped = names.apply(mask)
     inside = _outline(mapped, image, plane, modality)
-    target = grid_around(inside, plane, recipe)
+    kept = keep_grid and is_own_grid(plane, recipe)
+    target = plane if kept else grid_around(inside, plane, recipe)
     filled, derived = _fill(mapped, inside, image if derive and modality == "CT" else None, plane)
     labels = resample_labels(filled, plane, target, outside=L.AIR)
     if "fat" in derived:
@@ -125,6 +128,20 @@ def fit(
         lost=lost,
         notes=_notes(derived, names.unmapped, lost, guessed=image is None and bool(derived)),
     )
+
+
+def is_own_grid(plane: Plane, recipe: Mapping[str, Any]) -> bool:
+    """Whether the model works on this grid as it is: its size, upright, a spacing that it was trained on."""
+    rows, columns = int(recipe["image"]["rows"]), int(recipe["image"]["columns"])
+    left, back = upright(plane)
+    field = recipe.get("field", {})
+    within = all(
+        limits is None or all(limits[0] <= size * spacing <= limits[1] for spacing in plane.spacing_mm)
+        for limits, size in ((field.get("fov_mm"), columns), (field.get("spacing_mm"), 1))
+    )
+    straight = np.allclose(plane.along_columns, left) and np.allclose(plane.along_rows, back)
+    square = bool(np.isclose(plane.spacing_mm[0], plane.spacing_mm[1], rtol=1e-3))
+    return plane.shape == (rows, columns) and straight and square and within
 
 
 def grid_around(inside: Mask, plane: Plane, recipe: Mapping[str, Any]) -> Plane:

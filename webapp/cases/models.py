@@ -120,6 +120,14 @@ class Case(Record):
     window_center = models.FloatField(null=True, blank=True)
     window_width = models.FloatField(null=True, blank=True)
     is_synthetic = models.BooleanField(_("synthetic"), default=False)
+    derived_from = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="derived",
+        help_text=_("The case whose pixels it was made from; it goes when that one goes."),
+    )
     is_colour = models.BooleanField(default=False)
     geometry = models.JSONField(default=dict)
     stack = models.JSONField(default=list)

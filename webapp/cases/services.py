@@ -33,6 +33,7 @@ from webapp.cases.rules import MANAGERS, may_browse
 from webapp.cases.selectors import mask_array as mask_array
 from webapp.cases.services_cases import case_delete as case_delete
 from webapp.cases.services_cases import case_update as case_update
+from webapp.cases.services_cases import cases_with_derived
 from webapp.cases.services_exports import dataset_export as dataset_export
 from webapp.cases.services_exports import dataset_export_execute as dataset_export_execute
 from webapp.cases.services_exports import dataset_export_forget as dataset_export_forget
@@ -154,14 +155,14 @@ def dataset_share(*, user: User, dataset: Dataset, person: User, level: str | No
 
 @transaction.atomic
 def dataset_delete(*, user: User, dataset: Dataset) -> None:
-    """Delete a dataset with its cases, masks and imports, and every file of theirs.
+    """Delete a dataset with its cases, masks and imports, what was made of their pixels, and all files.
 
     Raises:
         Conflict: while an import into it is running.
     """
     if dataset.imports.filter(state__in=[ImportState.WAITING, ImportState.RUNNING]).exists():
         raise Conflict(_("An import into this dataset is still running. Wait for it or stop it first."))
-    folders = [case_folder(pk) for pk in dataset.cases.values_list("pk", flat=True)]
+    folders = [case_folder(pk) for pk in cases_with_derived(dataset.cases.values_list("pk", flat=True))]
     folders += [import_folder(pk) for pk in dataset.imports.values_list("pk", flat=True)]
     folders.append(export_folder(dataset.pk))
     audit_record(actor=user, action="dataset.deleted", obj=dataset, detail={"cases": dataset.cases.count()})
@@ -186,12 +187,14 @@ def case_create_from_dicom(
     dataset: Dataset | None = None,
     owner: User | None = None,
     case_id: UUID | None = None,
+    derived_from: Case | None = None,
 ) -> Case:
     """A case out of DICOM files of one series, given as bytes or paths.
 
     Files that Semblance made itself (`is_synthetic`) keep their UIDs and headers; all others are
     de-identified like an import. Handing in the same files again for the same place gives the case
     that is there already. `case_id` is for callers that must note the id before any file is written.
+    `derived_from` is the case whose pixels it was made from.
 
     Raises:
         ApplicationError: when the files cannot be read, do not make one stack, or when one of their
@@ -216,6 +219,7 @@ def case_create_from_dicom(
             patient=facts.patient,
             attributes={**facts.attributes, **(attributes or {})},
             is_synthetic=is_synthetic,
+            derived_from=derived_from,
         )
         try:
             return build_case(facts=details, stored=stored, dataset=dataset, owner=owner, case_id=case_id)

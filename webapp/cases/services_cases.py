@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
@@ -86,7 +87,7 @@ def _check(attributes: Mapping[str, Any]) -> None:
 
 @transaction.atomic
 def case_delete(*, user: User, case: Case) -> None:
-    """Delete one case with its masks and every file of theirs."""
+    """Delete one case with its masks, the cases made of its pixels, and every file of theirs."""
     dataset = case.dataset
     audit_record(
         actor=user,
@@ -94,10 +95,21 @@ def case_delete(*, user: User, case: Case) -> None:
         obj=case,
         detail={"dataset": str(dataset) if dataset else "", "slices": case.slice_count},
     )
-    transaction.on_commit(partial(remove_folder, case_folder(case.pk)))
+    for pk in cases_with_derived([case.pk]):
+        transaction.on_commit(partial(remove_folder, case_folder(pk)))
     case.delete()
     if dataset is not None:
         _dataset_touch(dataset)
+
+
+def cases_with_derived(ids: Iterable[UUID]) -> set[UUID]:
+    """These cases, and all that were made of their pixels, however often."""
+    found: set[UUID] = set()
+    new = set(ids)
+    while new:
+        found |= new
+        new = set(Case.objects.filter(derived_from__in=new).values_list("pk", flat=True)) - found
+    return found
 
 
 def _dataset_touch(dataset: Dataset) -> None:

@@ -22,6 +22,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "synthesise": Kind(queue=Job.Queue.COMPUTE, label=_("Synthesis")),
+    "counterfactual": Kind(queue=Job.Queue.COMPUTE, label=_("Counterfactual")),
     "reproduce": Kind(queue=Job.Queue.COMPUTE, label=_("Exact repetition")),
     "install_model": Kind(queue=Job.Queue.COMPUTE, label=_("Model installation")),
     "install_adapter": Kind(queue=Job.Queue.COMPUTE, label=_("Adapter installation")),

@@ -7,6 +7,7 @@ from datetime import UTC
 from typing import Any
 
 from synthesis.imaging.dicom_write import Making
+from webapp.jobs.edit_words import change_terms, method_terms
 from webapp.jobs.models import Job, SynthesisRequest
 from webapp.jobs.severities import severity_terms
 
@@ -24,9 +25,19 @@ def making_of(job: Job, request: SynthesisRequest, recipe: Mapping[str, Any]) ->
         weights_sha256=str(model.get("weights_sha256") or request.model.weights_sha256),
         adapter=f"{adapter['name']} version {adapter['version']}" if adapter else "",
         adapter_sha256=str(adapter.get("weights_sha256", "")),
-        description=f"Synthetic {condition_terms(request)}, drawn by a generative model from a label map.",
+        description=_description(request),
         software_version=str(recipe.get("versions", {}).get("semblance", "")) or "1",
     )
+
+
+def _description(request: SynthesisRequest) -> str:
+    """What was done to get the pixels, for DerivationDescription."""
+    if "edit" in request.parameters:
+        return (
+            f"Counterfactual of the source image, {change_terms(request)}: synthetic pixels, changed by a "
+            f"generative model ({method_terms(request)}). Not evidence about the patient."
+        )
+    return f"Synthetic {condition_terms(request)}, drawn by a generative model from a label map."
 
 
 def condition_terms(request: SynthesisRequest) -> str:

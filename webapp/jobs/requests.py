@@ -147,7 +147,11 @@ def request_again(*, user: Any, request: SynthesisRequest, seed: int | None = No
     """Hand in the same settings once more; another seed makes another image of the same wish."""
     require(user, "request", request)
     return request_submit(
+    from webapp.jobs.edits import edit_again, is_edit  # it stands on this module
+
         user=user,
+    if is_edit(request):
+        return edit_again(user=user, request=request, seed=seed)
         model=request.model,
         adapter=request.adapter,
         parameters=request.parameters,
@@ -162,7 +166,7 @@ def request_again(*, user: Any, request: SynthesisRequest, seed: int | None = No
 
 def request_job(request: SynthesisRequest) -> Job:
     """The newest job of the request: the first one, or the latest retry."""
-    return request.jobs.filter(kind="synthesise").order_by("-created_at")[0]
+    return request.jobs.filter(kind__in=("synthesise", "counterfactual")).order_by("-created_at")[0]
 
 
 def labels_packed(labels: npt.NDArray[np.uint8]) -> bytes:

@@ -15,11 +15,13 @@ from django.utils.translation import gettext as _
 
 from synthesis.imaging.uncertainty import UncertaintyMap, packed
 from webapp.cases import services as cases
+from webapp.cases.models import Case
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
 from webapp.jobs.claims import job_finish
-from webapp.jobs.models import Job, Result, SynthesisRequest, Uncertainty
+from webapp.jobs.edits import pixels_packed
+from webapp.jobs.models import Edited, Job, Result, SynthesisRequest, Uncertainty
 from webapp.jobs.opencases import open_cases_clear, open_cases_note
 from webapp.jobs.submission import job_submit
 from webapp.jobs.transitions import job_held
@@ -32,7 +34,8 @@ class Made:
     """One image that a worker made, ready to be kept.
 
     `files` are whole DICOM files of one series; `mask` is [slices, rows, columns] uint16 in the order
-    of that series, with its `labels` [{"value", "name", "color"}].
+    of that series, with its `labels` [{"value", "name", "color"}]. For a counterfactual `derived_from` is
+    its source, `numbers` how far it is from it, `undone` int16 [rows, columns] the change taken back.
     """
 
     index: int
@@ -46,6 +49,9 @@ class Made:
     attributes: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
     uncertainty: UncertaintyMap | None = None
+    derived_from: Case | None = None
+    numbers: dict[str, Any] | None = None
+    undone: npt.NDArray[np.int16] | None = None
 
 
 def results_store(
@@ -82,6 +88,7 @@ def _store_one(job: Job, request: SynthesisRequest, one: Made, case_id: UUID) ->
         is_synthetic=True,
         owner=job.owner,
         case_id=case_id,
+        derived_from=one.derived_from,
     )
     mask = cases.mask_save(
         user=job.owner,
@@ -104,6 +111,9 @@ def _store_one(job: Job, request: SynthesisRequest, one: Made, case_id: UUID) ->
     )
     if one.uncertainty is not None:
         _keep_uncertainty(result, one.uncertainty)
+    if one.numbers is not None:
+        undone = b"" if one.undone is None else pixels_packed(one.undone)
+        Edited.objects.create(result=result, numbers=one.numbers, undone=undone)
     return result
 
 

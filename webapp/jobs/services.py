@@ -15,6 +15,7 @@ from webapp.jobs.claims import (
     job_signal,
     job_stage,
 )
+from webapp.jobs.edits import edit_again, edit_submit
 from webapp.jobs.grids import grid_submit, grid_submit_like
 from webapp.jobs.heartbeats import heartbeat_record, heartbeat_remove
 from webapp.jobs.reaper import jobs_reap
@@ -30,6 +31,8 @@ __all__ = [
     "Made",
     "QuotaReached",
     "Signal",
+    "edit_again",
+    "edit_submit",
     "grid_submit",
     "grid_submit_like",
     "heartbeat_record",

@@ -39,6 +39,7 @@ class CaseFacts:
     original: Path | None = None
     original_name: str = ""
     geometry_extra: dict[str, Any] = field(default_factory=dict)
+    derived_from: Case | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,7 @@ def case_create(
         frame_of_reference_uid=_uid(first, "00200052"),
         series_description=_uid(first, "0008103E")[:200],
         is_synthetic=facts.is_synthetic,
+        derived_from=facts.derived_from,
     )
     order = _lay_out(case, members)
     case.geometry |= facts.geometry_extra

@@ -1,0 +1,73 @@
+"""Cases that can be edited: phantom slices on the tiny model's grid with their exact labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from synthesis.phantoms import DEMO_SERIES
+from tests import factories
+
+SHAPE = (3, 128, 128)
+CHANGE: dict[str, Any] = {
+    "before": {"modality": "CT", "severity": "none", "age": 58.0, "sex": "M"},
+    "condition": {"modality": "CT", "severity": "severe", "age": 58.0, "sex": "M"},
+    "edit": {"strength": 0.5, "steps": 2},
+}
+
+
+def phantom_case(user: Any) -> Any:
+    """The demo's healthy CT phantom, three slices, in a dataset where the person may paint."""
+    from webapp.cases.demo import demo_make
+    from webapp.cases.models import DatasetShare
+
+    made = demo_make(owner=factories.person("data_manager"), plans=DEMO_SERIES[:1], shape=SHAPE)
+    DatasetShare.objects.get_or_create(dataset=made, user=user, defaults={"level": "annotate"})
+    return made.cases.get()
+
+
+def edit_request(user: Any, *, case: Any = None, **fields: Any) -> Any:
+    """A counterfactual asked for of a phantom's middle slice, handed in with its job."""
+    from webapp.jobs.services import edit_submit
+
+    case = case or phantom_case(user)
+    values = {"model": fields.pop("model", None) or factories.generative_model(), "parameters": CHANGE}
+    values |= {"mask": case.masks.get(), "slice_index": 1, "seed": 7}
+    return edit_submit(user=user, case=case, **(values | fields))
+
+
+def edited_result(user: Any, *, request: Any = None, shift: int = 25) -> Any:
+    """A counterfactual's result as a worker keeps it: the source with the liver `shift` HU brighter."""
+    import numpy as np
+
+    from synthesis.edit_request import edited_region
+    from synthesis.imaging.storage import pixel_sha256
+    from synthesis.metrics.minimality import minimality
+    from webapp.jobs.edits import edit_wish
+    from webapp.jobs.services import job_claim, results_store
+    from workers.counterfactuals import made_of
+
+    request = request or edit_request(user)
+    wish = edit_wish(request)
+    region = edited_region(wish.labels, wish.target_labels, wish.before, wish.after)
+    image = (wish.image + shift * region).astype(np.float32)
+    undone = (wish.image + 2 * region).astype(np.float32)
+    shares = {"none": 0.0, "low": 0.1, "mild": 0.2, "severe": 0.7}
+    numbers = minimality(image, wish.image, region, data_range=500.0) | {
+        "undone": minimality(undone, wish.image, region, data_range=500.0),
+        "severity": {"before": {"none": 1.0}, "after": shares, "followed": False},
+    }
+    claim = job_claim(queue="compute", worker="test")
+    assert claim is not None
+    assert claim.job_id == request.jobs.get().pk
+    made = made_of(
+        request.jobs.get(),
+        request,
+        wish,
+        index=0,
+        image=image,
+        undone=undone,
+        recipe={"model": {"name": "tiny"}, "versions": {}},
+        pixel_sha256=pixel_sha256(image.astype(np.int16)),
+        numbers=dict(numbers),
+    )
+    return results_store(job_id=claim.job_id, token=claim.token, made=[made])[0]

@@ -1,0 +1,187 @@
+"""From a case to a counterfactual through a real worker, a real (tiny, untrained) model and real DICOM."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from tests import factories
+from tests.dciodvfy import dicom_errors, needs_dciodvfy
+from tests.factories_edits import CHANGE, edit_request, edited_result, phantom_case
+from tests.factories_models import tiny_model
+from tests.integration.jobs.conftest import Probes, Workers, wait_for
+from tests.integration.jobs.test_synthesis import stored_files
+from webapp.cases.models import Case
+from webapp.cases.selectors import case_slice
+from webapp.core.errors import ApplicationError, NotAllowed
+from webapp.core.models import AuditEvent
+from webapp.jobs.downloads import result_download
+from webapp.jobs.edits import edit_wish, original_pixels
+from webapp.jobs.models import Edit, Job, Result, SynthesisRequest
+from webapp.jobs.requests import request_job
+from webapp.jobs.services import job_cancel, request_again
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def clinician(transactional_db: None) -> Any:
+    return factories.person("clinician")
+
+
+@pytest.fixture
+def case(clinician: Any, storage: Path) -> Any:
+    return phantom_case(clinician)
+
+
+@pytest.fixture
+def model(transactional_db: None, tmp_path: Path) -> Any:
+    """The tiny model, installed like any other."""
+    from webapp.registry.services import model_install
+
+    return model_install(path=tiny_model(tmp_path / "tiny"))
+
+
+@pytest.mark.both
+@pytest.mark.slow
+def test_a_change_becomes_dicom_that_names_its_source(
+    workers: Workers, probes: Probes, model: Any, clinician: Any, case: Any, tmp_path: Path
+) -> None:
+    workers.start("compute")
+    options = {"strength": 0.5, "steps": 2, "undo": True, "variety": 0.5}
+    request = edit_request(clinician, case=case, model=model, count=2, parameters=CHANGE | {"edit": options})
+    job = probes.wait(request_job(request), "succeeded", "failed", seconds=240)
+    assert job.state == "succeeded", job.error_message + job.error_detail + workers.logs()
+    assert (job.step, job.steps_total) == (8, 8)
+    first, second = request.results.order_by("index")
+    assert (first.seed, second.seed) == (7, 8)
+    assert first.pixel_sha256 != second.pixel_sha256
+    assert (first.case.owner, first.case.is_synthetic) == (clinician, True)
+    assert first.case.derived_from == case
+    assert first.edited.numbers["inside"] > 0
+    assert first.edited.numbers["undone"]["psnr"] is not None
+    assert first.edited.undone
+    assert stored_files(f"previews/{job.pk}") == []
+
+    answer = result_download(user=clinician, result=first, form="dicom")
+    files = zipfile.ZipFile(io.BytesIO(answer.content))
+    (name,) = [one for one in files.namelist() if one.endswith("image-0001.dcm")]
+    image = dcmread(io.BytesIO(files.read(name)))
+    source = case.instances.get(number=case.stack[1][0])
+    (origin,) = image.SourceImageSequence
+    assert origin.ReferencedSOPInstanceUID == source.sop_instance_uid
+    assert image.StudyInstanceUID == case.study_uid
+    assert image.FrameOfReferenceUID == case.frame_of_reference_uid
+    assert image.SyntheticData == "YES"
+    assert "no cirrhosis to severe cirrhosis" in image.DerivationDescription
+    assert np.allclose(image.ImagePositionPatient, source.metadata["00200032"]["Value"])
+    assert np.array_equal(image.pixel_array, case_slice(first.case, 0).array.astype(np.int16))
+
+
+@pytest.mark.slow
+def test_a_cancelled_change_leaves_nothing(
+    workers: Workers, probes: Probes, model: Any, clinician: Any, case: Any
+) -> None:
+    workers.start("compute")
+    cases = Case.objects.count()
+    options = {"strength": 1.0, "steps": 60, "undo": True}
+    request = edit_request(clinician, case=case, model=model, parameters=CHANGE | {"edit": options})
+    job = request_job(request)
+
+    def has_begun() -> bool:
+        job.refresh_from_db()
+        return job.step > 0
+
+    wait_for(has_begun, why="the job did not begin", seconds=240)
+    assert job.message.startswith("Making the change, step")
+    job_cancel(user=clinician, job=job)
+    probes.wait(job, "cancelled", seconds=60)
+    assert not Result.objects.exists()
+    assert Case.objects.count() == cases
+    assert stored_files("previews") == []
+
+
+def test_a_phantom_on_the_models_grid_is_not_resampled(clinician: Any, case: Any) -> None:
+    request = edit_request(clinician, case=case)
+    kept = original_pixels(request, request.edit)
+    assert np.array_equal(kept, case_slice(case, 1).array.astype(np.int16))
+    assert not any("resampled" in note for note in request.prepared["notes"])
+    wish = edit_wish(request)
+    assert (wish.before.level, wish.after.level) == (0.0, 3.0)
+    assert wish.labels_after is None
+    entry = AuditEvent.objects.get(action="counterfactual.requested")
+    assert entry.detail["method"] == "flow_inversion"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"condition": CHANGE["before"]}, "Nothing is to change"),
+        ({"edit": {"strength": 7}}, "could not be read"),
+        ({"edit": {"method": "magic"}}, "no method"),
+        ({"edit": {"steps": 100}}, "from 1 to 64"),
+        ({"condition": {"modality": "T1", "severity": "severe"}}, "kind of image cannot change"),
+        ({"condition": {"modality": "CT", "severity": "none", "age": 200, "sex": "M"}}, "age"),
+        ({"condition": {"modality": "CT", "severity": "dire"}}, "could not be read"),
+        ({"condition": CHANGE["condition"] | {"age": None}}, "which the image shows now"),
+        ({"other": 1}, "not known"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(
+    clinician: Any, case: Any, change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ApplicationError, match=words):
+        edit_request(clinician, case=case, parameters=CHANGE | change)
+    assert not SynthesisRequest.objects.exists()
+    assert not Job.objects.exists()
+
+
+def test_several_images_need_variety(clinician: Any, case: Any) -> None:
+    with pytest.raises(ApplicationError, match="every seed makes the same image"):
+        edit_request(clinician, case=case, count=2)
+
+
+def test_only_people_who_may_ask_for_images_may(case: Any) -> None:
+    with pytest.raises(NotAllowed):
+        edit_request(factories.person("data_manager"), case=case)
+
+
+def test_deleting_the_source_deletes_what_was_made_of_its_pixels(clinician: Any, case: Any) -> None:
+    from webapp.cases.files import case_folder
+    from webapp.cases.services import case_delete
+
+    result = edited_result(clinician, request=edit_request(clinician, case=case))
+    folder = case_folder(result.case_id)
+    assert stored_files(folder)
+    case_delete(user=case.dataset.owner, case=case)
+    assert not Result.objects.exists()
+    assert not Edit.objects.exists()
+    assert not Case.objects.exists()
+    assert stored_files(folder) == []
+    with pytest.raises(ApplicationError, match="deleted"):
+        request_again(user=clinician, request=SynthesisRequest.objects.get())
+
+
+def test_the_same_change_can_be_asked_for_again(clinician: Any, case: Any) -> None:
+    request = edit_request(clinician, case=case)
+    again = request_again(user=clinician, request=request)
+    assert again.parameters == request.parameters
+    assert again.seed != request.seed
+    assert again.jobs.get().kind == "counterfactual"
+
+
+@needs_dciodvfy
+def test_the_dicom_passes_the_validator(clinician: Any, case: Any, tmp_path: Path) -> None:
+    result = edited_result(clinician, request=edit_request(clinician, case=case))
+    answer = result_download(user=clinician, result=result, form="dicom")
+    files = zipfile.ZipFile(io.BytesIO(answer.content))
+    for name in (one for one in files.namelist() if one.endswith(".dcm")):
+        path = tmp_path / Path(name).name
+        path.write_bytes(files.read(name))
+        assert dicom_errors(path) == []

@@ -1,0 +1,253 @@
+"""From a case's slice, its mask and a wished change to what an editing model sees; nothing is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from django.utils.translation import gettext as _
+
+from synthesis.catalog import COUNTERFACTUALS
+from synthesis.edit_request import EditOptions
+from synthesis.errors import SynthesisError
+from synthesis.imaging.fitting import Fitted, fit
+from synthesis.imaging.labelmaps import label_map
+from synthesis.imaging.preflight import Draft, Problem, preflight
+from synthesis.imaging.storage import Stored, to_stored
+from synthesis.request import Condition, SamplerOptions
+from webapp.cases.selectors import case_slice, mask_array
+from webapp.core.errors import ApplicationError
+from webapp.jobs.preparation import best_slice
+
+PARAMETERS = ("before", "condition", "edit")
+STEPS_MOST = 64
+SIGNAL_TIMES = 3.0
+"""How many times brighter or darker than what a model knows an MR image may be."""
+
+Labels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedEdit:
+    """A wished change with image and masks on the model's grid, and what speaks against it.
+
+    `image` is int16 [rows, columns], HU or signal; `labels_after` is None where the mask stays. `notes`
+    is plain JSON: where the grid lies, what was derived, unmapped and lost.
+    """
+
+    image: Stored
+    labels: Labels
+    labels_after: Labels | None
+    grid: dict[str, Any]
+    before: Condition
+    after: Condition
+    options: EditOptions
+    notes: dict[str, Any]
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What is stored with the request."""
+        return {
+            "condition": self.after.to_json(),
+            "before": self.before.to_json(),
+            "edit": self.options.to_json(),
+        }
+
+
+def edit_prepare(
+    *,
+    model: Any,
+    case: Any,
+    mask: Any,
+    parameters: Mapping[str, Any],
+    mask_after: Any = None,
+    slice_index: int | None = None,
+    count: int = 1,
+    seed: int = 0,
+) -> PreparedEdit:
+    """Read, map, fit and check; every problem is listed, so that a form can show them all.
+
+    `parameters` holds "before" and "condition" (the fields of `synthesis.request.Condition`: what the
+    image shows, and what it shall show) and "edit" (those of `synthesis.edit_request.EditOptions`).
+    Raises ApplicationError where there is nothing to work on: no mask, no such slice, no body,
+    settings that nobody knows.
+    """
+    before, after, options = change_of(parameters)
+    recipe = model.recipe
+    index = _slice_of(case, mask, slice_index)
+    fitted = _fitted(case, mask, index, recipe)
+    if fitted.image is None:
+        raise ValueError("image: expected the source on the model's grid, got none.")
+    other = _fitted(case, mask_after, index, recipe).labels if mask_after is not None else None
+    after_labels = None if other is None or np.array_equal(other, fitted.labels) else other
+    rows, columns = fitted.labels.shape
+    spacing = (float(fitted.spacing_mm[0]), float(fitted.spacing_mm[1]))
+    known = {"labels": fitted.labels, "spacing_mm": spacing, "seed": seed, "count": count}
+    sampler = SamplerOptions()
+    problems = _named("was_", preflight(Draft(**known, condition=before, sampler=sampler), recipe))
+    then = known | {"labels": fitted.labels if after_labels is None else after_labels}
+    problems += _named("to_", preflight(Draft(**then, condition=after, sampler=sampler), recipe))
+    problems += _change_problems(before, after, options, after_labels is not None, count)
+    problems += _image_problems(case, before, fitted, recipe)
+    return PreparedEdit(
+        image=to_stored(fitted.image, before.modality),
+        labels=fitted.labels,
+        labels_after=after_labels,
+        grid={"rows": rows, "columns": columns, "spacing_mm": list(spacing)},
+        before=before,
+        after=after,
+        options=options,
+        notes=_notes(case, mask, mask_after, index, fitted),
+        problems=_once(problems),
+    )
+
+
+def change_of(parameters: Mapping[str, Any]) -> tuple[Condition, Condition, EditOptions]:
+    """What the image shows, what it shall show, and how; raises ApplicationError for unknown settings."""
+    unknown = sorted(set(parameters) - set(PARAMETERS))
+    if unknown:
+        raise ApplicationError(
+            _("These settings are not known: %(names)s.") % {"names": ", ".join(unknown)}, field="parameters"
+        )
+    try:
+        before = Condition.from_json(dict(parameters.get("before") or {}))
+        after = Condition.from_json(dict(parameters.get("condition") or {}))
+        options = EditOptions.from_json(dict(parameters.get("edit") or {}))
+        before.level, after.level  # noqa: B018  # an unknown word is found here
+    except (TypeError, ValueError) as error:
+        raise ApplicationError(
+            _("These settings could not be read: %(reason)s") % {"reason": str(error)}, field="parameters"
+        ) from error
+    if before.modality != after.modality:
+        raise ApplicationError(
+            _("The kind of image cannot change: %(before)s stays %(before)s.") % {"before": before.modality},
+            field="modality",
+        )
+    return before, after, options
+
+
+def _slice_of(case: Any, mask: Any, slice_index: int | None) -> int:
+    if mask is None:
+        raise ApplicationError(
+            _("This case has no mask yet. Paint or import one, so that the model knows the anatomy."),
+            field="mask",
+        )
+    index = best_slice(mask) if slice_index is None else slice_index
+    if not 0 <= index < case.slice_count:
+        raise ApplicationError(
+            _("This case has slices 1 to %(count)d.") % {"count": case.slice_count}, field="slice_index"
+        )
+    return index
+
+
+def _fitted(case: Any, mask: Any, index: int, recipe: Mapping[str, Any]) -> Fitted:
+    if mask.case_id != case.pk:
+        raise ApplicationError(_("This mask belongs to another case."), field="mask")
+    try:
+        return fit(
+            mask=mask_array(mask)[index],
+            names=label_map(mask.labels, recipe.get("label_set")),
+            recipe=recipe,
+            source=case_slice(case, index),
+            modality="CT" if case.modality == "CT" else "MR",
+            keep_grid=True,
+        )
+    except SynthesisError as error:
+        raise ApplicationError(str(error), field="mask") from error
+
+
+def _named(prefix: str, problems: list[Problem]) -> list[Problem]:
+    """Problems of a condition under the names that its fields have beside the other's."""
+    own = ("severity", "severity_level", "steatosis", "age", "sex")
+    return [
+        replace(one, field=prefix + one.field.replace("severity_level", "severity"))
+        if one.field in own
+        else one
+        for one in problems
+    ]
+
+
+def _change_problems(
+    before: Condition, after: Condition, options: EditOptions, mask_changes: bool, count: int
+) -> list[Problem]:
+    """What speaks against the change itself."""
+    problems = []
+    alike = all(
+        getattr(before, name) == getattr(after, name) for name in ("level", "steatosis", "age", "sex")
+    )
+    if alike and not mask_changes:
+        words = _("Nothing is to change. Choose what the image shall show instead of what it shows now.")
+        problems.append(Problem("to_severity", words))
+    if (before.age is None) != (after.age is None) or (before.sex is None) != (after.sex is None):
+        words = _("To change age or sex, say as well which the image shows now.")
+        problems.append(
+            Problem("was_age" if before.age is None and after.age is not None else "was_sex", words)
+        )
+    if options.method not in COUNTERFACTUALS:
+        known = ", ".join(COUNTERFACTUALS)
+        words = _("There is no method “%(name)s”; there are %(known)s.")
+        problems.append(Problem("method", words % {"name": options.method, "known": known}, "flow_inversion"))
+    if options.method == "guided" and before.level == after.level:
+        words = _(
+            "This method follows the severity reader, so the severity must change. Choose another method."
+        )
+        problems.append(Problem("method", words, "flow_inversion"))
+    if options.steps > STEPS_MOST:
+        words = _("The number of steps must be from 1 to %(most)d.") % {"most": STEPS_MOST}
+        problems.append(Problem("steps", words, STEPS_MOST))
+    if count > 1 and options.method == "flow_inversion" and options.variety == 0:
+        words = _("Without variety every seed makes the same image. Give it some, or ask for one image.")
+        problems.append(Problem("variety", words, 0.5))
+    if count > 1 and options.method == "guided":
+        words = _("This method draws nothing at random: every seed makes the same image. Ask for one.")
+        problems.append(Problem("count", words, 1))
+    return problems
+
+
+def _image_problems(case: Any, before: Condition, fitted: Fitted, recipe: Mapping[str, Any]) -> list[Problem]:
+    """What speaks against the source's pixels for this model."""
+    if (case.modality == "CT") != (before.modality == "CT"):
+        words = _("This case is %(modality)s. The change is made in the same kind of image.")
+        return [
+            Problem("modality", words % {"modality": case.modality}, "CT" if case.modality == "CT" else "T1")
+        ]
+    known = recipe["image"].get("normalisation", {}).get(before.modality, {}).get("units")
+    if before.modality == "CT" or not known or fitted.image is None:
+        return []
+    bright = float(np.percentile(fitted.image, 99.5))
+    if known[-1] / SIGNAL_TIMES <= bright <= known[-1] * SIGNAL_TIMES:
+        return []
+    words = _(
+        "MR signal has no fixed scale, and this image's (brightest %(bright).0f) is far from what the model "
+        "knows (0 to %(top).0f). It cannot be changed faithfully."
+    )
+    return [Problem("case", words % {"bright": bright, "top": known[-1]})]
+
+
+def _once(problems: list[Problem]) -> list[Problem]:
+    """Every sentence once."""
+    found: dict[str, Problem] = {}
+    for one in problems:
+        found.setdefault(one.message, one)
+    return list(found.values())
+
+
+def _notes(case: Any, mask: Any, mask_after: Any, index: int, fitted: Fitted) -> dict[str, Any]:
+    own = fitted.plane == fitted.source_plane
+    said = [] if own else [_("The image is resampled to the model's grid; the change is made there.")]
+    known = fitted.to_json()
+    return {
+        **known,
+        "notes": [*said, *known["notes"]],
+        "source": "case",
+        "slice_index": index,
+        "case": case.name,
+        "case_content_sha256": case.content_sha256,
+        "mask_content_sha256": mask.content_sha256,
+        "mask_after": str(mask_after.pk) if mask_after is not None else None,
+        "source_modality": case.modality,
+    }

@@ -1,0 +1,232 @@
+"""Counterfactuals in words: what was changed and how, and what each number says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from synthesis.catalog import COUNTERFACTUALS
+from synthesis.request import SEVERITIES
+from webapp.jobs.models import SynthesisRequest
+from webapp.jobs.severities import GRADE_WORDS, severity_terms, severity_words
+
+NEAR_LEVELS = 0.5  # a severity is read as asked for when it is no farther away than that
+LEAKING = 0.5  # share of the change inside the region from which on that outside is flagged
+FAITHFUL_DB = 30.0  # what there-and-back should reach
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberRow:
+    """One number of a counterfactual, and how to read it."""
+
+    name: str
+    value: str
+    sentence: str
+    is_good: bool = True
+
+
+def changes(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What differs between the two conditions: (name, before, after), in words."""
+    before, after = parameters.get("before", {}), parameters.get("condition", {})
+    rows = []
+    if _level(before) != _level(after):
+        rows.append((_("Cirrhosis"), severity_words(before), severity_words(after)))
+    if before.get("steatosis", 0) != after.get("steatosis", 0):
+        grade = _("grade %(number)d")
+        told = [grade % {"number": one.get("steatosis", 0)} for one in (before, after)]
+        rows.append((_("Steatosis"), *told))
+    if before.get("age") != after.get("age"):
+        years = [
+            _("%(age)g years") % {"age": one["age"]} if one.get("age") is not None else "–"
+            for one in (before, after)
+        ]
+        rows.append((_("Age"), *years))
+    if before.get("sex") != after.get("sex"):
+        sexes = {"F": _("female"), "M": _("male")}
+        rows.append((_("Sex"), *(sexes.get(one.get("sex") or "", "–") for one in (before, after))))
+    return rows
+
+
+def change_title(item: SynthesisRequest) -> str:
+    """The change in a few words: "No cirrhosis → severe cirrhosis, CT"."""
+    told = [f"{before} → {after.lower()}" for _name, before, after in changes(item.parameters)]
+    if item.prepared.get("mask_after"):
+        told.append(_("another mask"))
+    return f"{', '.join(told) or _('nothing')}, {item.parameters.get('condition', {}).get('modality', '')}"
+
+
+def change_terms(item: SynthesisRequest) -> str:
+    """The same in English, for headers: "CT, no cirrhosis to severe cirrhosis"."""
+    before, after = item.parameters["before"], item.parameters["condition"]
+    words = [str(after.get("modality", ""))]
+    if _level(before) != _level(after):
+        words.append(f"{severity_terms(before)} to {severity_terms(after)}")
+    for name in ("steatosis", "age", "sex"):
+        if before.get(name) != after.get(name):
+            words.append(f"{name} {_plain(before.get(name))} to {_plain(after.get(name))}")
+    if item.prepared.get("mask_after"):
+        words.append("another mask")
+    return ", ".join(words)
+
+
+def method_terms(item: SynthesisRequest) -> str:
+    """The method in English, for headers."""
+    options = item.parameters["edit"]
+    if options.get("method") == "guided":
+        return f"guided by a severity reader, weight {options.get('weight'):g}"
+    words = f"{str(options.get('method')).replace('_', ' ')}, strength {options.get('strength'):g}"
+    return f"{words}, drift {options['drift']:g}" if options.get("drift") else words
+
+
+def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
+    """What a request for a counterfactual asks for."""
+    options = item.parameters["edit"]
+    flow = options.get("method") != "guided"
+    entry = COUNTERFACTUALS.get(options.get("method", ""))
+    notes = item.prepared
+    slice_number = int(notes.get("slice_index") or 0) + 1
+    rows = [
+        (_("Model"), str(item.model)),
+        (
+            _("Source"),
+            _("%(case)s, slice %(slice)d") % {"case": notes.get("case", ""), "slice": slice_number},
+        ),
+        *((name, f"{before} → {after}") for name, before, after in changes(item.parameters)),
+        (_("Mask"), _("another one afterwards") if notes.get("mask_after") else ""),
+        (_("Method"), str(entry.label) if entry else options.get("method", "")),
+        (_("Strength"), f"{options.get('strength'):g}" if flow else ""),
+        (_("Steps"), str(options.get("steps")) if flow else ""),
+        (_("Where"), _("only where the change belongs") if options.get("confined") else _("everywhere")),
+        (_("Outside"), _("the image itself is put back") if flow and options.get("blend") else ""),
+        (_("Variety"), f"{options.get('variety'):g}" if options.get("variety") else ""),
+        (_("Drift"), f"{options.get('drift'):g}" if options.get("drift") else ""),
+        (_("Weight of the outcome"), f"{options.get('weight'):g}" if not flow else ""),
+        (_("First seed"), str(item.seed)),
+        (_("Note"), item.note),
+    ]
+    return [(label, str(value)) for label, value in rows if str(value).strip()]
+
+
+def number_rows(numbers: Mapping[str, Any], asked: Mapping[str, Any]) -> list[NumberRow]:
+    """How strong and how faithful a change is; `asked` is the condition that the image shall show."""
+    unit = "HU" if asked.get("modality") == "CT" else _("signal")
+    inside, outside = numbers.get("inside"), numbers.get("outside")
+    rows = [*_severity_rows(numbers.get("severity") or {}, asked)]
+    if inside is not None:
+        sentence = _(
+            "Root mean square change where it was asked for. Near zero would mean that nothing happened."
+        )
+        rows.append(NumberRow(name=_("Change inside"), value=f"{inside:.1f} {unit}", sentence=sentence))
+    if outside is not None:
+        calm = inside is None or outside <= LEAKING * max(inside, 1.0)
+        sentence = _("The same elsewhere. Nothing was asked for there, so the nearer to zero the better.")
+        rows.append(
+            NumberRow(
+                name=_("Change outside"), value=f"{outside:.1f} {unit}", sentence=sentence, is_good=calm
+            )
+        )
+    if numbers.get("outside_most") is not None:
+        sentence = _("The pixel that changed most where none should.")
+        value = f"{numbers['outside_most']:.0f} {unit}"
+        rows.append(NumberRow(name=_("Largest change outside"), value=value, sentence=sentence))
+    rows += _likeness_rows(numbers, unit)
+    return rows
+
+
+def _likeness_rows(numbers: Mapping[str, Any], unit: str) -> list[NumberRow]:
+    rows = []
+    if numbers.get("l1") is not None:
+        sentence = _(
+            "Mean absolute change over the whole image: of two changes that do the same, prefer the smaller."
+        )
+        rows.append(
+            NumberRow(name=_("Mean change (L1)"), value=f"{numbers['l1']:.1f} {unit}", sentence=sentence)
+        )
+    if "psnr" in numbers:
+        sentence = _(
+            "Likeness to the original in decibels; 40 dB can hardly be seen, 20 dB is another image."
+        )
+        rows.append(NumberRow(name=_("PSNR"), value=decibels(numbers["psnr"]), sentence=sentence))
+    if numbers.get("ssim") is not None:
+        sentence = _("Likeness of structure; 1 is the same image.")
+        rows.append(NumberRow(name=_("SSIM"), value=f"{numbers['ssim']:.3f}", sentence=sentence))
+    return rows
+
+
+def undone_rows(numbers: Mapping[str, Any], asked: Mapping[str, Any]) -> list[NumberRow]:
+    """What was lost on the way there and back; empty where the change was not undone."""
+    undone = numbers.get("undone")
+    if not undone:
+        return []
+    unit = "HU" if asked.get("modality") == "CT" else _("signal")
+    psnr = undone.get("psnr")
+    sentence = _("Likeness of the image with the change undone to the original; above 30 dB little was lost.")
+    rows = [
+        NumberRow(
+            name=_("There and back (PSNR)"),
+            value=decibels(psnr),
+            sentence=sentence,
+            is_good=psnr is None or psnr >= FAITHFUL_DB,
+        )
+    ]
+    for name, key in ((_("Lost inside"), "inside"), (_("Lost outside"), "outside")):
+        if undone.get(key) is not None:
+            sentence = _("Root mean square difference that stays after undoing.")
+            rows.append(NumberRow(name=name, value=f"{undone[key]:.1f} {unit}", sentence=sentence))
+    return rows
+
+
+def _severity_rows(read: Mapping[str, Any], asked: Mapping[str, Any]) -> list[NumberRow]:
+    """What the severity reader sees before and after."""
+    before, after = read_level(read.get("before")), read_level(read.get("after"))
+    if before is None or after is None:
+        return []
+    wanted = _level(asked)
+    if read.get("followed"):
+        sentence = _("The method followed this very reader, so its verdict proves nothing here.")
+    else:
+        sentence = _(
+            "A network trained on phantoms reads the liver's texture; the editor never saw it. "
+            "0 is none, 3 severe."
+        )
+    return [
+        NumberRow(
+            name=_("Severity as read"),
+            value=f"{before:.1f} → {after:.1f}",
+            sentence=sentence,
+            is_good=abs(after - wanted) <= NEAR_LEVELS,
+        )
+    ]
+
+
+def read_level(shares: Mapping[str, float] | None) -> float | None:
+    """The mean of the grades 0 to 3, each counted as the reader shares itself out over them."""
+    if not shares:
+        return None
+    return sum(float(shares.get(name, 0.0)) * place for place, name in enumerate(SEVERITIES))
+
+
+def decibels(value: float | None) -> str:
+    """A PSNR; None is that of equal images."""
+    return _("identical") if value is None else f"{value:.1f} dB"
+
+
+def level_word(level: float) -> str:
+    """A severity on the scale in words: "Mild", or "1.5 (low to mild)"."""
+    if level == int(level):
+        return str(GRADE_WORDS[SEVERITIES[int(level)]])
+    low, high = (str(GRADE_WORDS[SEVERITIES[int(level) + step]]).lower() for step in (0, 1))
+    return f"{level:g} ({low}–{high})"
+
+
+def _level(condition: Mapping[str, Any]) -> float:
+    level = condition.get("severity_level")
+    word = str(condition.get("severity", "none"))
+    return float(level) if level is not None else float(SEVERITIES.index(word)) if word in SEVERITIES else 0.0
+
+
+def _plain(value: Any) -> str:
+    return "unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
