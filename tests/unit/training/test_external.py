@@ -175,3 +175,42 @@ def test_a_real_ct_with_the_labels_of_totalsegmentator_is_taken(tmp_path, recipe
     liver = images[(stored & 127) == names.LIVER]
     assert report["slices"] > 3
     assert 20 < float(np.median(liver)) < 180  # HU of a liver, with contrast or without
+
+
+def documented_tables() -> dict[str, list[str]]:
+    """The lines of the manifests that docs/own-data.md shows, by the set's name."""
+    text = (Path(__file__).parents[3] / "docs" / "own-data.md").read_text(encoding="utf-8")
+    shown = {}
+    for name in ("ATLAS", "CirrMRI600+"):
+        block = text.partition(f"**{name}**")[2].partition("```\n")[2].partition("```")[0]
+        labels = text.partition(f"**{name}**")[2].partition("`labels.json` `")[2].partition("`")[0]
+        shown[name] = [labels, *block.splitlines()]
+    return shown
+
+
+@pytest.mark.parametrize("name", ["ATLAS", "CirrMRI600+"])
+def test_the_tables_of_the_guide_bring_their_sets_in(tmp_path, phantom, recipe, name) -> None:
+    labels, *lines = documented_tables()[name]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "labels.json").write_text(labels)
+    mask = np.zeros_like(phantom.labels, dtype=np.uint16)
+    mask[phantom.labels == names.LIVER] = 1
+    mask[phantom.labels == names.LESION] = 2 if "2" in json.loads(labels) else 1
+    for line in lines[1:]:
+        image, drawn, *_ = line.split(",")
+        for file, stack in ((image, phantom.image.astype(np.float32)), (drawn, mask)):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            write_volume(tmp_path / file, stack, phantom.spacing_mm)
+    sources = sources_of(tmp_path)
+    assert len(sources) == 2
+    if name == "CirrMRI600+":
+        assert sources[0].split == sources[1].split
+        assert [one.modality for one in sources] == ["T1", "T2"]
+        assert [one.attributes.severity for one in sources] == [1, 1]
+    out = tmp_path / "out"
+    for split in {one.split for one in sources}:
+        write_external(out / split, sources, recipe, split=split, shard=256)
+        found = PhantomShards(out / split).take(np.arange(1))[1] & 127
+        assert (found == names.LIVER).any()
+        assert (found == names.BODY).any()
+        assert (found == names.LESION).any() == (name == "ATLAS")
