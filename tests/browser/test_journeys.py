@@ -100,7 +100,9 @@ def ask(page: Any, **values: str) -> None:
     page.locator("details.disclosure summary", has_text="More settings").click()
     for name, value in values.items():
         control = page.locator(f"#id_{name}")
-        if control.evaluate("one => one.tagName") == "SELECT":
+        if name == "severity":
+            page.locator(f"[name=severity][value={value}]").check()
+        elif control.evaluate("one => one.tagName") == "SELECT":
             control.select_option(value)
         else:
             control.fill(value)

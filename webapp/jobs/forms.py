@@ -56,12 +56,12 @@ class RequestForm(forms.Form):
         help_text=_("How nodular the liver's texture is drawn."),
     )
     severity_level = forms.FloatField(
-        label=_("On the scale"),
+        label=_("On the scale from 0, none, to 3, severe"),
         required=False,
         initial=0,
         help_text=_(
-            "0 none, 1 low, 2 mild, 3 severe; 1.5 lies half-way from low to mild. The shipped models were "
-            "trained on the four grades alone, so look closely at what lies between."
+            "The shipped models were trained on the four grades alone; look closely at what lies between: "
+            "1.5 is half-way from low to mild."
         ),
     )
     steatosis = forms.TypedChoiceField(
@@ -167,7 +167,8 @@ class RequestForm(forms.Form):
         """Say in a line what is chosen."""
         for name, chosen in (("model", self.chosen_model), ("adapter", self.chosen_adapter)):
             if chosen is not None and chosen.summary:
-                self.fields[name].help_text = Truncator(chosen.summary).words(LINE_WORDS)
+                first = chosen.summary.partition(". ")[0].rstrip(".")
+                self.fields[name].help_text = Truncator(f"{first}.").words(LINE_WORDS)
 
     @property
     def chosen_model(self) -> Any:
