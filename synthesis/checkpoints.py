@@ -96,11 +96,16 @@ def save_model(folder: Path | str, network: Network, recipe: Mapping[str, Any]) 
 
 
 def load_model(
-    folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32
+    folder: Path | str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+    *,
+    mapped: bool = False,
 ) -> LoadedModel:
     """The model in that folder, in evaluation mode; `folder` may also be the .safetensors file itself.
 
     dtype: what the weights are in memory; None leaves them as they are in the file, and mapped from it.
+    mapped: leave those mapped that have this type already.
     Raises SynthesisError, in a plain sentence, where the file is missing, is not safetensors (a
     pickle is never opened), carries no recipe, does not fit its recipe, or is not the file whose
     digest stands beside it.
@@ -115,7 +120,7 @@ def load_model(
     packed = read_packed(path)
     network = empty_network(packed.recipe)
     try:
-        fill(network, packed.tensors, dtype=dtype)
+        fill(network, packed.tensors, dtype=dtype, mapped=mapped)
         network.use_tokenizers(packed.tokenizers)
     except ValueError as problem:
         raise SynthesisError(

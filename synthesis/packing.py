@@ -109,12 +109,18 @@ def empty_weights() -> Iterator[None]:
         nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, dtype: torch.dtype | None = None) -> None:
+def fill(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype | None = None,
+    mapped: bool = False,
+) -> None:
     """Put the tensors in the network's places, which may be on the meta device.
 
     dtype: what floating point becomes, in memory of its own; None keeps the tensors themselves, which may
     be mapped from a file (another place in memory may change the last bits of what is computed with them).
-    Layers that share a table share it again.
+    mapped: tensors that have the type already are kept too. Layers that shared a table share it again.
     Raises ValueError that says which names are missing, unknown or of another shape.
     """
     groups = shared_names(network)
@@ -130,7 +136,8 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, dtype: torch.dtyp
         said = (_some("missing", missing), _some("unknown", unknown), _some("of another shape", other))
         raise ValueError("; ".join(filter(None, said)))
     cast = {
-        name: t.to(dtype, copy=True) if dtype and t.is_floating_point() else t for name, t in full.items()
+        name: t.to(dtype, copy=not mapped) if dtype and t.is_floating_point() else t
+        for name, t in full.items()
     }
     network.load_state_dict(cast, assign=True)
     for first, *others in groups:

@@ -89,6 +89,7 @@ def place(network: nn.Module, placement: Placement, *, copy: Copy | None = None)
     May be called again after layers were added (an adapter's): what has its hook keeps it. `copy` brings
     a tensor to the device; by default that is all it does.
     """
+    network._placement = placement  # type: ignore[assignment]
     if placement.plan == WHOLE:
         network.to(placement.device)
         return
@@ -104,6 +105,13 @@ def place(network: nn.Module, placement: Placement, *, copy: Copy | None = None)
         component._hf_hook = Marker(placement.device)  # type: ignore[assignment]
     for leaf in _leaves(network):
         Visit([leaf], placement.device, bring, None).attend(leaf, stay=False)
+
+
+def place_again(network: nn.Module) -> None:
+    """Let layers that were added since (an adapter's) run where the others do."""
+    placement = getattr(network, "_placement", None)
+    if isinstance(placement, Placement):
+        place(network, placement)
 
 
 def stages(network: nn.Module) -> list[list[nn.Module]]:
@@ -159,9 +167,10 @@ class Visit(Marker):
                 if other is not self:
                     other.leave()
             self._present[:] = [self]
-        if not self._home:
-            deep = self._present is not None
-            for tensor in (one for module in self._modules for one in _tensors(module, deep)):
+        deep = self._present is not None
+        here = {id(tensor) for tensor, _ in self._home}
+        for tensor in (one for module in self._modules for one in _tensors(module, deep)):
+            if id(tensor) not in here:
                 self._home.append((tensor, tensor.data))
                 tensor.data = self._copy(tensor.data)
 

@@ -17,6 +17,7 @@ from synthesis.adapters import chosen, load_adapter, remove
 from synthesis.checkpoints import LoadedModel, file_sha256
 from synthesis.errors import SynthesisError
 from synthesis.imaging.intensity import normalisations
+from synthesis.placement import place_again
 from synthesis.request import SynthesisResult
 from webapp.registry.adapter_files import CONDITIONING_FILE, WEIGHTS_FILE
 from webapp.registry.models import Adapter
@@ -74,6 +75,7 @@ class LaidAdapters:
         if name not in laid.names:
             _check(adapter)
             load_adapter(model, adapter_folder(adapter), name)
+            place_again(model.network)
             logger.info("adapter %s lies on %s", adapter, adapter.base)
         laid.names[name] = None
         laid.names.move_to_end(name)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthesis.checkpoints import LoadedModel, load_model
+from synthesis.checkpoints import LoadedModel
 from synthesis.errors import SynthesisError
 from synthesis.generate import generate
 from synthesis.phantoms import abdomen
 from synthesis.request import Condition, SamplerOptions, SynthesisRequest
 from webapp.jobs.selectors import job_for_worker
-from webapp.registry.selectors import model_folder
 from webapp.registry.services import model_install_execute, model_offer
 from webapp.registry.services_adapters import adapter_install_execute, adapter_offer
 from workers.adapters import laid_adapters
+from workers.conversion import brought_in, payload_size, stage_seconds
 from workers.lease import Work
 from workers.models import device_choose, warm
 
@@ -21,13 +21,19 @@ TRYING_SECONDS = 300.0
 
 
 def install_model(work: Work) -> dict[str, Any]:
-    """Check and install one checkpoint, then draw one image with it; a model that cannot is withdrawn."""
+    """Check and install one checkpoint, then draw one image with it; a model that cannot is withdrawn.
+
+    A model from elsewhere (a folder of diffusers, a file without recipe) is converted first.
+    """
     job = job_for_worker(work.job_id)
-    work.stage("installing", message="Checking the weights")
-    model = model_install_execute(payload=dict(job.payload), user=job.owner)
-    work.stage("trying", seconds=TRYING_SECONDS, message="Drawing one image to try the model")
+    with brought_in(work, dict(job.payload)) as payload:
+        seconds = stage_seconds(payload_size(payload))
+        work.stage("installing", seconds=seconds, message="Checking the weights")
+        model = model_install_execute(payload=payload, user=job.owner)
+    seconds = TRYING_SECONDS + stage_seconds(model.weights_size)
+    work.stage("trying", seconds=seconds, message="Drawing one image to try the model")
     try:
-        draw_once(load_model(model_folder(model)))
+        draw_once(warm.get(model, device=device_choose()))
     except (SynthesisError, ValueError, RuntimeError) as error:
         model_offer(user=job.owner, model=model, offered=False)
         raise SynthesisError(

@@ -13,8 +13,10 @@ from django.conf import settings
 
 from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.errors import SynthesisError
+from synthesis.footprint import HELD_BACK, WHOLE, footprint
 from synthesis.metrics.judges import JUDGES_FILE, Judges, MaskJudge, load_judges
 from synthesis.phantoms.labels import LABEL_SET
+from synthesis.placement import Placement, device_memory, place, placement_for
 from webapp.registry.models import GenerativeModel
 from webapp.registry.selectors import model_folder
 
@@ -38,10 +40,15 @@ def device_choose() -> str:
 
 
 class WarmModels:
-    """Loaded networks by the hash of their weights, the least recently used given up first."""
+    """Loaded networks by the hash of their weights, the least recently used given up first.
+
+    Each lies on the device as its needs and the device's memory allow (synthesis/placement.py); others
+    are given up before one is loaded that they would leave no room for.
+    """
 
     def __init__(self, *, kept: int = KEPT) -> None:
         self._kept = kept
+        self._held: dict[str, int] = {}
         self._loaded: OrderedDict[str, tuple[str, LoadedModel]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -55,7 +62,10 @@ class WarmModels:
             if key in self._loaded:
                 self._loaded.move_to_end(key)
                 return self._loaded[key][1]
-        loaded = load_model(model_folder(model), device=device, dtype=torch.float32)
+        placement = placement_for(model.recipe, device)
+        self._make_room(model, placement)
+        loaded = load_model(model_folder(model), dtype=placement.dtype, mapped=placement.plan != WHOLE)
+        place(loaded.network, placement)
         if loaded.weights_sha256 != model.weights_sha256:
             raise SynthesisError(
                 f"The weights of {model} in the storage are not those that were installed. Nothing was "
@@ -63,10 +73,28 @@ class WarmModels:
             )
         with self._lock:
             self._loaded[key] = (f"{model.name} {model.version}", loaded)
+            self._held[key] = placement.held
             while len(self._loaded) > self._kept:
-                self._loaded.popitem(last=False)
-        logger.info("model %s is warm on %s", model, device)
+                self._give_up()
+        logger.info("model %s is warm on %s, %s in %s", model, device, placement.plan, placement.dtype)
         return loaded
+
+    def _make_room(self, model: GenerativeModel, placement: Placement) -> None:
+        """Give up the least recently used while what stays on the device leaves too little for this one."""
+        need = footprint(model.recipe)
+        if need is None:
+            return
+        wanted = need.need(placement.plan, placement.dtype.itemsize)
+        room = device_memory(placement.device) * (1 - HELD_BACK)
+        with self._lock:
+            while self._loaded and sum(self._held.values()) + wanted > room:
+                self._give_up()
+        if placement.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _give_up(self) -> None:
+        key, _ = self._loaded.popitem(last=False)
+        self._held.pop(key, None)
 
     def names(self) -> list[str]:
         """The models in memory, for the heartbeat."""

@@ -35,7 +35,7 @@ from workers.comparisons import compared
 from workers.lease import Work, handler_outcome
 from workers.models import device_choose, judge_for, judges_for, warm
 
-LOADING_SECONDS = 300.0
+LOADING_SECONDS = 1200.0  # for weights of tens of gigabytes
 IMAGE_SECONDS = 60.0  # for one image, plus STEP_SECONDS for each of its steps
 STEP_SECONDS = 20.0
 SAVING_SECONDS = 120.0

@@ -94,6 +94,11 @@ def read_about(text: str, folder: Path) -> About:
         raise SynthesisError("The about-file is not YAML that can be read.") from problem
     if not isinstance(values, dict):
         raise SynthesisError("The about-file must be a list of settings such as “name: sd15-liver”.")
+    return about_of(values, folder)
+
+
+def about_of(values: Mapping[str, Any], folder: Path) -> About:
+    """The same from values that were read already."""
     unknown = sorted(str(key) for key in set(values) - KNOWN)
     if unknown:
         raise SynthesisError(f"The about-file has settings that nobody knows: {', '.join(unknown)[:200]}.")

@@ -1,5 +1,6 @@
 """Installing, offering and withdrawing generative models."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,11 +24,14 @@ from webapp.registry.weights import CARD_FILE, WEIGHTS_FILE, Checkpoint, NotAMod
 STAGED = "staged-models"
 
 
-def model_install(*, path: Path | str, user: Any = None) -> GenerativeModel:
+def model_install(
+    *, path: Path | str, user: Any = None, move: bool = False, max_bytes: int | None = None
+) -> GenerativeModel:
     """Install the checkpoint at `path` (a folder, or a .safetensors file) and offer it.
 
-    The same weights again change nothing but the card and what is said about them. `user` is None
-    where the site installs the model that it ships with.
+    With `move` the file itself goes into the storage, where that is a folder of the same disk. The same
+    weights again change nothing but the card and what is said about them. `user` is None where the site
+    installs the model that it ships with.
 
     Raises:
         NotAModel: in a plain sentence, where the files cannot be installed.
@@ -36,11 +40,11 @@ def model_install(*, path: Path | str, user: Any = None) -> GenerativeModel:
     """
     if user is not None:
         require(user, "install", GenerativeModel)
-    checkpoint = read_checkpoint(path, max_bytes=settings.MODEL_MAX_BYTES)
+    checkpoint = read_checkpoint(path, max_bytes=max_bytes or settings.MODEL_PATH_MAX_BYTES)
     companions = read_companions(checkpoint.path, checkpoint.sha256)
     description = describe(checkpoint.recipe, checkpoint.card)
     _refuse_other_weights(checkpoint, description)
-    stored = _store(checkpoint)
+    stored = _store(checkpoint, move=move)
     store_companions(companions, checkpoint.sha256)
     try:
         return _record(checkpoint, description, companions, stored, user)
@@ -49,10 +53,19 @@ def model_install(*, path: Path | str, user: Any = None) -> GenerativeModel:
         return _record(checkpoint, description, companions, stored, user)
 
 
-def model_install_submit(*, user: Any, path: Path | str) -> Any:
-    """Have a worker install the checkpoint at a path that the worker can read; the job is returned."""
+def model_install_submit(
+    *, user: Any, path: Path | str, about: Mapping[str, Any] | None = None, about_folder: str = ""
+) -> Any:
+    """Have a worker install the model at a path that the worker can read; the job is returned.
+
+    `about` says what the files of a model from elsewhere do not (docs/backbones.md); folders that it
+    names are looked for from `about_folder` on, else from the model's own.
+    """
     require(user, "install", GenerativeModel)
-    return work.submit(kind="install_model", owner=user, payload={"path": str(path)})
+    payload: dict[str, Any] = {"path": str(path)}
+    if about:
+        payload |= {"about": dict(about), "about_folder": about_folder}
+    return work.submit(kind="install_model", owner=user, payload=payload)
 
 
 def model_upload_submit(*, user: Any, weights: UploadedFile, card: UploadedFile | None = None) -> Any:
@@ -79,10 +92,11 @@ def model_install_execute(*, payload: dict[str, Any], user: Any) -> GenerativeMo
     """Do what an `install_model` job says (for the worker), and clear away what was kept aside for it."""
     staged = payload.get("staged")
     if not staged:
-        return model_install(path=str(payload["path"]), user=user)
+        return model_install(path=str(payload["path"]), user=user, move=bool(payload.get("move")))
     card = str(Path(staged).with_name(CARD_FILE))
     try:
-        return model_install(path=local_copy(str(staged), beside=card), user=user)
+        path = local_copy(str(staged), beside=card)
+        return model_install(path=path, user=user, max_bytes=settings.MODEL_MAX_BYTES)
     finally:
         for name in (str(staged), card):
             default_storage.delete(name)
@@ -110,14 +124,22 @@ def _refuse_other_weights(checkpoint: Checkpoint, description: Description) -> N
         )
 
 
-def _store(checkpoint: Checkpoint) -> str:
-    """Copy the weights into the storage under their hash, once; the stored name is returned."""
+class _Movable(File):
+    """A file that a storage on the same disk takes by renaming it."""
+
+    def temporary_file_path(self) -> str:
+        """Where it lies, as Django asks uploads."""
+        return str(self.name)
+
+
+def _store(checkpoint: Checkpoint, *, move: bool = False) -> str:
+    """Copy or move the weights into the storage under their hash, once; the stored name is returned."""
     name = f"models/{checkpoint.sha256}/{WEIGHTS_FILE}"
     if default_storage.exists(name) and default_storage.size(name) == checkpoint.size:
         return name
     default_storage.delete(name)
     with checkpoint.path.open("rb") as file:
-        stored = default_storage.save(name, File(file))
+        stored = default_storage.save(name, _Movable(file) if move else File(file))
     if stored != name:  # another process stored the same bytes meanwhile
         default_storage.delete(stored)
     return name

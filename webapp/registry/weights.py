@@ -108,6 +108,8 @@ def _weights_file(path: Path) -> Path:
     for other in sorted(path.iterdir()):
         if other.suffix.lower() in PICKLED:
             raise _pickled(other)
+    if (path / "model_index.json").is_file():
+        raise NotAModel(f"{path} is a folder of diffusers, which only a worker can convert: leave out --now.")
     raise NotAModel(f"The folder {path} holds no {WEIGHTS_FILE}.")
 
 

@@ -219,7 +219,7 @@ def test_a_digest_beside_the_weights_must_match(tmp_path: Path) -> None:
 
 
 def test_too_large_and_absent(tmp_path: Path, settings: Any) -> None:
-    settings.MODEL_MAX_BYTES = 100
+    settings.MODEL_PATH_MAX_BYTES = 100
     with pytest.raises(NotAModel, match="Nothing was installed"):
         model_install(path=write(tmp_path))
     with pytest.raises(NotAModel, match="There is nothing"):

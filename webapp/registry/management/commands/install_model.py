@@ -21,7 +21,9 @@ class Command(BaseCommand):
 
     help = (
         "Install a model: a folder with model.safetensors and card.md, or a .safetensors file. Or an adapter "
-        "of an installed model: a folder with adapter_model.safetensors, adapter_config.json and recipe.json."
+        "of an installed model: a folder with adapter_model.safetensors, adapter_config.json and "
+        "recipe.json. A folder of diffusers, or a .safetensors file from elsewhere, is converted first "
+        "(docs/backbones.md)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -30,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--about", type=Path, help="YAML with what files from elsewhere do not say")
         parser.add_argument("--now", action="store_true", help="install in this process, without a worker")
         parser.add_argument("--user", help="in whose name (default: the first data manager)")
-        parser.add_argument("--timeout", type=float, default=600.0, help="seconds to wait for the worker")
+        parser.add_argument("--timeout", type=float, default=3600.0, help="seconds to wait for the worker")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Install, and say what came of it."""
@@ -50,7 +52,8 @@ class Command(BaseCommand):
             if is_adapter(path):
                 job = adapter_install_submit(user=person, path=path, about=about)
             else:
-                job = model_install_submit(user=person, path=path)
+                folder = str(options["about"].resolve().parent) if options["about"] else ""
+                job = model_install_submit(user=person, path=path, about=about, about_folder=folder)
         except ApplicationError as error:
             raise CommandError(error.message) from error
         self._say(options, f"Job {job.pk} is waiting for a worker.")
@@ -58,8 +61,12 @@ class Command(BaseCommand):
 
     def _wait(self, job: Any, options: dict[str, Any]) -> None:
         deadline = time.monotonic() + options["timeout"]
+        told = ""
         while time.monotonic() < deadline:
             job.refresh_from_db()
+            if job.message not in ("", told):
+                told = job.message
+                self._say(options, f"{told} …")
             if job.state == "succeeded":
                 self._say(options, "It is installed, and offered in the form.")
                 return
