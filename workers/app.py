@@ -39,9 +39,11 @@ def executor_for(queue: str) -> Executor:
     """The executor of a queue; only the compute queue loads torch."""
     if queue != Job.Queue.COMPUTE:
         return Executor(queue=queue)
+    from synthesis.placement import device_memory
     from workers.models import device_choose, warm
 
-    return Executor(queue=queue, device=device_choose(), warm_models=warm.names)
+    device = device_choose()
+    return Executor(queue=queue, device=device, memory=device_memory(device), warm_models=warm.names)
 
 
 @worker_shutting_down.connect

@@ -42,10 +42,16 @@ class Executor:
     """
 
     def __init__(
-        self, *, queue: str, device: str = "", warm_models: Callable[[], Sequence[str]] = _no_models
+        self,
+        *,
+        queue: str,
+        device: str = "",
+        memory: int | None = None,
+        warm_models: Callable[[], Sequence[str]] = _no_models,
     ) -> None:
         self.queue = queue
         self.device = device
+        self.memory = memory
         self.host = socket.gethostname()
         self.worker = f"{queue}@{self.host}:{os.getpid()}"
         self._warm_models = warm_models
@@ -162,6 +168,7 @@ class Executor:
             queue=self.queue,
             host=self.host,
             device=self.device,
+            memory=self.memory,
             warm_models=self._warm_models(),
             job_id=self._job_id,
             started_at=self._started_at,

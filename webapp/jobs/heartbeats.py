@@ -22,14 +22,19 @@ def heartbeat_record(
     warm_models: Sequence[str],
     job_id: UUID | None,
     started_at: datetime,
+    memory: int | None = None,
 ) -> None:
-    """Write that this worker is alive, what it holds in memory and what it is doing."""
+    """Write that this worker is alive, what it holds in memory and what it is doing.
+
+    `memory` is what its device has in all, in bytes.
+    """
     WorkerHeartbeat.objects.update_or_create(
         worker=worker,
         defaults={
             "queue": queue,
             "host": host,
             "device": device,
+            "memory": memory,
             "warm_models": list(warm_models),
             "job_id": job_id,
             "started_at": started_at,

@@ -279,6 +279,9 @@ class WorkerHeartbeat(models.Model):
     queue = models.CharField(max_length=10, choices=Job.Queue)
     host = models.CharField(max_length=120)
     device = models.CharField(max_length=60, blank=True, default="")
+    memory = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text=_("Bytes of the device, in all.")
+    )
     warm_models = models.JSONField(default=list, blank=True, help_text=_("Names of the models in memory."))
     job_id = models.UUIDField(null=True, blank=True)
     started_at = models.DateTimeField()

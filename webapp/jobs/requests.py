@@ -16,6 +16,7 @@ from synthesis.request import SEED_LIMIT
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can, require
 from webapp.core.services import audit_record
+from webapp.jobs.memory import refuse_too_large
 from webapp.jobs.models import Job, SeverityGrid, SynthesisRequest
 from webapp.jobs.preparation import Prepared, prepare
 from webapp.jobs.submission import job_submit
@@ -78,6 +79,7 @@ def request_submit(
         raise ApplicationError(
             " ".join(problem.message for problem in prepared.problems), field=first.field, code="preflight"
         )
+    refuse_too_large(model)
     return _store(
         user=user,
         prepared=prepared,
@@ -145,13 +147,13 @@ def _store(*, user: Any, prepared: Prepared, priority: int, **fields: Any) -> Sy
 
 def request_again(*, user: Any, request: SynthesisRequest, seed: int | None = None) -> SynthesisRequest:
     """Hand in the same settings once more; another seed makes another image of the same wish."""
-    require(user, "request", request)
-    return request_submit(
     from webapp.jobs.edits import edit_again, is_edit  # it stands on this module
 
-        user=user,
+    require(user, "request", request)
     if is_edit(request):
         return edit_again(user=user, request=request, seed=seed)
+    return request_submit(
+        user=user,
         model=request.model,
         adapter=request.adapter,
         parameters=request.parameters,

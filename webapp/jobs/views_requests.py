@@ -21,6 +21,7 @@ from webapp.core.permissions import require
 from webapp.jobs.estimates import calls_of, in_words, pace_of
 from webapp.jobs.forms import RequestForm, own_sampler
 from webapp.jobs.heartbeats import workers_alive
+from webapp.jobs.memory import fit_of
 from webapp.jobs.models import Job, SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, labels_picture
 from webapp.jobs.preparation import Prepared, best_slice, prepare
@@ -220,6 +221,11 @@ def _checked(request: HttpRequest, form: RequestForm) -> dict[str, Any]:
         return context
     context["prepared"] = prepared
     context["problems"] = [_problem(problem, form) for problem in prepared.problems]
+    fit = fit_of(wish["model"])
+    if fit is not None and not fit.plan:
+        context["problems"].append({"field": "model", "message": fit.words})
+    context["memory"] = fit.words if fit is not None else ""
+    context["untrained"] = wish["model"].recipe.get("mask_trained") is False
     label_set = wish["model"].label_set_with(wish["adapter"])
     context["pictures"] = _pictures(label_set, prepared)
     context["legend"] = _legend(label_set, prepared)
