@@ -5,12 +5,15 @@ cached under var/evaluate by a digest of the weights, so a run that was stopped 
 core: about half an hour for the standard settings, 40 minutes with --full. A model that learned long
 steps is measured at 2 calls of the sampler "shortcut" and at 1, against 30 calls of rft on its own
 weights and, with --against MODEL, on another's.
+
+`python -m training.evaluate counterfactuals` measures edits instead: see training/counterfactuals.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +23,7 @@ import torch
 
 from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.metrics.judges import Judges, load_judges
+from training import counterfactuals
 from training.held_out import Setting, cached_images, content_key, held_out
 from training.measures import describe, kid_between, measure, severity_at_fixed_mask, truth_of
 from training.recipe import find_model
@@ -187,6 +191,9 @@ def _shape(model: LoadedModel) -> tuple[int, int]:
 
 def main() -> None:
     """Command line."""
+    if sys.argv[1:2] == ["counterfactuals"]:
+        counterfactuals.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="name under weights/, or a folder")
     parser.add_argument("--json", action="store_true", help="print every figure as JSON")

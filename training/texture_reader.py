@@ -23,7 +23,7 @@ Labels = npt.NDArray[np.integer]
 Matrix = npt.NDArray[np.float64]
 
 SCALES = (0.0, 0.7, 1.4, 2.8)  # standard deviations in pixels between which an octave lies
-FIT, CHECK = 64, 32  # phantoms to fit and to check with
+FIT, CHECK = 48, 24  # phantoms to fit and to check with
 FIRST = 15_000  # number of the first training phantom that is used
 MIN_PIXELS = 150
 

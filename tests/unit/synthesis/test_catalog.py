@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from synthesis.catalog import METRICS, SAMPLERS, Entry
+from synthesis.catalog import COUNTERFACTUALS, METRICS, SAMPLERS, Entry
 
 WITHOUT_TORCH = """
 import sys
@@ -24,6 +24,14 @@ assert len(synthesis.catalog.SAMPLERS) >= 3
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_loads_with_its_options(name):
     entry = SAMPLERS[name]
+    assert entry.name == name
+    assert callable(entry.load())
+    entry.load_options()()
+
+
+@pytest.mark.parametrize("name", COUNTERFACTUALS)
+def test_every_counterfactual_loads_with_its_options(name):
+    entry = COUNTERFACTUALS[name]
     assert entry.name == name
     assert callable(entry.load())
     entry.load_options()()

@@ -125,3 +125,13 @@ def test_texture_statistics_rise_with_the_grade_and_ignore_the_mean():
     assert spread == sorted(spread)
     moved = features(images[2].image + 40, images[2].labels)
     assert moved == pytest.approx(features(images[2].image, images[2].labels), abs=1e-3)
+
+
+def test_the_command_line_of_evaluate_leads_here(monkeypatch):
+    from training import evaluate
+
+    seen = []
+    monkeypatch.setattr("sys.argv", ["evaluate", "counterfactuals", "--cases", "2"])
+    monkeypatch.setattr(evaluate.counterfactuals, "main", seen.append)
+    evaluate.main()
+    assert seen == [["--cases", "2"]]
