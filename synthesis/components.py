@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import ModelMixin
+from diffusers import ControlNetModel, ModelMixin
 from torch import nn
 
-from synthesis.control.painting import LABEL_COUNT
+from synthesis.control.painting import LABEL_COUNT, PLANES
 from synthesis.variance_preserving import PREDICTIONS
 
 CONTROLS = ("", "planes", "picture")
 FLOW = "flow"
+HINT_CHANNELS = (16, 32, 96, 256)  # of a ControlNet that reads pixels, which it halves between each two
+MARKS = ("_use_default_values", "_name_or_path")
 ENCODERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2", "text_encoder_3": "tokenizer_3"}
 
 
@@ -34,7 +36,7 @@ class LatentOptions:
     palette: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        plain = json.loads(json.dumps({name: dict(config) for name, config in self.components.items()}))
+        plain = json.loads(json.dumps({name: without_marks(c) for name, c in self.components.items()}))
         object.__setattr__(self, "components", plain)
         object.__setattr__(self, "palette", tuple(self.palette))
         if self.control not in CONTROLS:
@@ -69,7 +71,7 @@ def built(kind: Any, config: Mapping[str, Any]) -> nn.Module:
     """A component with fresh weights, by its class and config."""
     made: nn.Module
     if issubclass(kind, ModelMixin):
-        made = kind.from_config(dict(config))
+        made = kind.from_config(without_marks(config))
     else:
         made = kind(kind.config_class.from_dict(dict(config)))
     return made
@@ -79,8 +81,16 @@ def config_of(component: Any) -> dict[str, Any]:
     """The config of a component of diffusers or transformers, as plain JSON."""
     config = component.config
     values = dict(config) if isinstance(component, ModelMixin) else config.to_dict()
-    plain: dict[str, Any] = json.loads(json.dumps(values))
+    plain: dict[str, Any] = json.loads(json.dumps(without_marks(values)))
     return plain
+
+
+def without_marks(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without what diffusers notes in it about its making.
+
+    It would take the values that it marks as defaults from its own version, not from the config.
+    """
+    return {key: value for key, value in config.items() if key not in MARKS}
 
 
 def copy_fitting(source: nn.Module, target: nn.Module) -> None:
@@ -88,6 +98,17 @@ def copy_fitting(source: nn.Module, target: nn.Module) -> None:
     own = target.state_dict()
     fitting = {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}
     target.load_state_dict(own | fitting)
+
+
+def controlnet_for_planes(unet: nn.Module, factor: int) -> nn.Module:
+    """A ControlNet with a U-Net's weights that reads planes, `factor` pixels to a latent; at first it adds 0."""
+    halvings = factor.bit_length() - 1
+    made: nn.Module = ControlNetModel.from_unet(
+        unet,
+        conditioning_channels=PLANES,
+        conditioning_embedding_out_channels=HINT_CHANNELS[: halvings + 1],
+    )
+    return made
 
 
 def execution_device(component: nn.Module) -> torch.device:

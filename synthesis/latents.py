@@ -70,6 +70,12 @@ class LatentNetwork(Network):
         for name, kind in self.classes.items():
             if name in options.components:
                 self.add_module(name, built(kind, options.components[name]))
+        taken = int(self._trunk.config.in_channels)
+        if taken != self.trunk_channels:
+            raise ValueError(
+                f"components: the {self.trunk} takes {taken} channels where {self.trunk_channels} are the "
+                "latents'; networks that take more, such as a picture to be filled in, are not run here."
+            )
         self.ordinal = OrdinalEmbedding(self.token_width)
         self._texts: dict[str, str] = {}
         self._encoded: dict[str, Prompts] = {}
@@ -110,6 +116,11 @@ class LatentNetwork(Network):
                 f"This model draws images whose sides are multiples of {step} pixels, not {rows} x {columns}."
             )
         return (int(self.vae_config["latent_channels"]), rows // self.factor, columns // self.factor)
+
+    @property
+    def trunk_channels(self) -> int:
+        """Channels of a latent as the network proper takes it."""
+        return int(self.vae_config["latent_channels"])
 
     @property
     def patch(self) -> int:

@@ -60,6 +60,8 @@ class Flux(FlowNetwork):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
+        if self._control is not None and self._control.union:
+            raise ValueError("components: a ControlNet of several modes has none for masks.")
         if options.control == "planes":
             self.mask_embedding = self._mask_embedding()
 
@@ -69,6 +71,10 @@ class Flux(FlowNetwork):
     @property
     def token_width(self) -> int:
         return int(self._trunk.config.joint_attention_dim)
+
+    @property
+    def trunk_channels(self) -> int:
+        return super().trunk_channels * PACK**2
 
     @property
     def patch(self) -> int:

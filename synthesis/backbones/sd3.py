@@ -90,7 +90,7 @@ class StableDiffusion3(FlowNetwork):
             by_picture = self.options.control == "picture"
             hint = told.picture if by_picture else self.pooled_planes(told.planes, self.factor)
             blocks = self._control(
-                hidden_states=x,
+                hidden_states=x if self._control.pos_embed is not None else self._trunk.pos_embed(x),
                 timestep=step,
                 encoder_hidden_states=None if config.joint_attention_dim is None else tokens,
                 pooled_projections=torch.zeros_like(pooled)

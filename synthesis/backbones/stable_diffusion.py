@@ -10,13 +10,11 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from synthesis.components import NoiseOptions
-from synthesis.control.painting import PLANES
+from synthesis.components import NoiseOptions, controlnet_for_planes
 from synthesis.control.text import Prompts, TextCondition
 from synthesis.latents import NoiseNetwork
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-HINT_CHANNELS = (16, 32, 96, 256)  # of a ControlNet's picture, halved in size between each two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +62,4 @@ class StableDiffusion(NoiseNetwork):
         return answer
 
     def fresh_control(self) -> dict[str, nn.Module]:
-        halvings = self.factor.bit_length() - 1
-        control: nn.Module = ControlNetModel.from_unet(
-            self._trunk,
-            conditioning_channels=PLANES,
-            conditioning_embedding_out_channels=HINT_CHANNELS[: halvings + 1],
-        )
-        return {"controlnet": control}
+        return {"controlnet": controlnet_for_planes(self._trunk, self.factor)}

@@ -183,6 +183,7 @@ def picture_control(name, pipe, **more):
         ("sdxl", {}),
         ("sd3", {"force_zeros_for_pooled_projection": True}),
         ("sd3", {"force_zeros_for_pooled_projection": False}),
+        ("sd3", {"joint_attention_dim": None, "use_pos_embed": False}),  # as published for SD 3.5
         ("flux", {}),
         ("flux", {"guidance_embeds": True}),
     ],

@@ -211,6 +211,21 @@ def test_recipes_that_describe_no_network_are_refused(name, settings):
         build_network({"backbone": values})
 
 
+def test_networks_that_take_more_than_latents_are_refused():
+    values = model_of("stable_diffusion").network.recipe()
+    values["components"]["unet"]["in_channels"] = 9
+    with pytest.raises(SynthesisError, match="9 channels where 4"):
+        build_network({"backbone": values})
+
+
+def test_a_controlnet_of_several_modes_is_refused():
+    network = fresh("flux").with_control()
+    values = network.recipe()
+    values["components"]["controlnet"]["num_mode"] = 7
+    with pytest.raises(SynthesisError, match="several modes"):
+        build_network({"backbone": values})
+
+
 def request(count=1, steps=3, name="euler", **more):
     return SynthesisRequest(
         labels=labels()[0],
