@@ -101,7 +101,7 @@ def copy_fitting(source: nn.Module, target: nn.Module) -> None:
 
 
 def controlnet_for_planes(unet: nn.Module, factor: int) -> nn.Module:
-    """A ControlNet with a U-Net's weights that reads planes, `factor` pixels to a latent; at first it adds 0."""
+    """A ControlNet with a U-Net's weights for planes, `factor` pixels to a latent; it adds nothing yet."""
     halvings = factor.bit_length() - 1
     made: nn.Module = ControlNetModel.from_unet(
         unet,
