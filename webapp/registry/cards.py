@@ -1,6 +1,6 @@
 """A model card as safe HTML, and a model's measures as rows of a table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ TAGS = {
 }
 ATTRIBUTES = {"a": {"href", "title"}, "th": {"scope", "align"}, "td": {"align"}, "ol": {"start"}}
 MEASURES_DEPTH = 6
+LATER = ("comparison", "uncertainty")  # parts of measures.json, with tables of their own
 
 
 def render_card(text: str) -> SafeString:
@@ -46,7 +47,35 @@ class Measure:
 
 def measure_rows(measures: Mapping[str, Any]) -> list[Measure]:
     """The figures among a model's measures, in order: {"value", "goal", "reached"} or plain numbers."""
-    return list(_rows(measures, ()))
+    return list(_rows({k: v for k, v in measures.items() if k not in LATER}, ()))
+
+
+@dataclass(frozen=True)
+class Later:
+    """A part of a model's measures.json: a table's rows, and how they were measured; empty if nobody did."""
+
+    about: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    not_measured: Sequence[str] = ()
+
+
+def later_measures(measures: Mapping[str, Any]) -> dict[str, Later]:
+    """What `training.card` measured, by part; a part that was not measured has no rows."""
+    return {name: _later(measures.get(name)) for name in LATER}
+
+
+def _later(part: Any) -> Later:
+    if not isinstance(part, Mapping) or not isinstance(part.get("rows"), list):
+        return Later({}, [])
+    about = part.get("about")
+    rows = [
+        {str(key): _figure(value) if isinstance(value, float) else value for key, value in row.items()}
+        for row in part["rows"]
+        if isinstance(row, Mapping)
+    ]
+    listed = part.get("not_measured")
+    missing = [str(one) for one in listed] if isinstance(listed, list) else []
+    return Later(about if isinstance(about, Mapping) else {}, rows, missing)
 
 
 def _rows(value: Any, path: tuple[str, ...]) -> Iterator[Measure]:

@@ -9,11 +9,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import can, require
-from webapp.registry.cards import measure_rows, render_card
-from webapp.registry.forms import ModelUploadForm
+from webapp.registry.cards import later_measures, measure_rows, render_card
+from webapp.registry.forms import ModelFolderForm, ModelUploadForm
 from webapp.registry.models import GenerativeModel
 from webapp.registry.selectors import adapter_list_for, model_get_for, model_list_for, model_versions_for
-from webapp.registry.services import model_offer, model_upload_submit
+from webapp.registry.services import model_folder_submit, model_offer, model_upload_submit
 
 
 @login_required
@@ -37,6 +37,7 @@ def model_detail(request: HttpRequest, name: str) -> HttpResponse:
         "model": model,
         "card": render_card(model.card),
         "measures": measure_rows(model.measures),
+        "later": later_measures(model.measures),
         "versions": model_versions_for(user=request.user, name=name),
         "adapters": adapter_list_for(user=request.user, model=model),
         "may_manage": can(request.user, "manage", model),

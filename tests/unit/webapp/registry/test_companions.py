@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core.files.storage import default_storage
+from django.test import Client
 
 from synthesis.metrics.features import Features, FeatureSource
 from synthesis.metrics.nearest import NearestIndex
+from tests import factories
 from tests.unit.webapp.registry.test_install import write
 from webapp.registry.companions import companion_name
 from webapp.registry.selectors import model_companion
@@ -85,6 +87,27 @@ def test_measures_taken_later_join_those_of_the_recipe(folder: Path) -> None:
     model = model_install(path=folder)
     assert model.measures["MFID"] == {"value": 12.5}
     assert "organ_error_hu" in model.measures
+
+
+def test_the_page_shows_what_was_measured_and_what_was_not(folder: Path) -> None:
+    part = {
+        "about": {"setting": "rft-4-whole", "cases": 512, "seed": 0, "network": "Judge",
+                  "network_sha256": "c" * 64, "command": "python -m training.card tiny"},
+        "rows": [{"name": "MFID", "value": 12.3456, "real": 7.0, "n": 512},
+                 {"name": "SSIM, CT", "value": 0.5, "real": None, "n": 256}],
+        "not_measured": ["LPIPS: the package is not installed."],
+    }  # fmt: skip
+    client = Client()
+    client.force_login(factories.person("clinician"))
+    text = client.get(model_install(path=folder).get_absolute_url()).content.decode()
+    assert "Not measured: distances between sets" in text
+    assert "Not measured: read its uncertainty maps" in text
+    measures(folder, measures={"comparison": part, "uncertainty": "nonsense"})
+    text = client.get(model_install(path=folder).get_absolute_url()).content.decode()
+    for shown in ("12.35", "rft-4-whole", "c" * 64, "training.card tiny", "LPIPS: the package", "–"):
+        assert shown in text
+    assert "Not measured: distances between sets" not in text
+    assert "Not measured: read its uncertainty maps" in text
 
 
 def test_measures_of_other_weights_are_refused(folder: Path) -> None:
