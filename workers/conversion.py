@@ -75,14 +75,21 @@ def stage_seconds(size: int) -> float:
 
 
 def _path(payload: Mapping[str, Any]) -> Path:
-    return local_copy(str(payload["staged"])) if payload.get("staged") else Path(str(payload["path"]))
+    if payload.get("staged"):
+        return local_copy(str(payload["staged"]))
+    path = Path(str(payload["path"]))
+    within = payload.get("within")
+    if within and not path.resolve().is_relative_to(Path(str(within)).resolve()):
+        raise SynthesisError(f"{path.name} leads out of the folder for incoming models. It was not read.")
+    return path
 
 
 def _about(path: Path, payload: Mapping[str, Any]) -> About:
     values = payload.get("about")
+    within = Path(str(payload["within"])) if payload.get("within") else None
     if values:
         folder = Path(str(payload.get("about_folder") or (path if path.is_dir() else path.parent)))
-        return about_of(values, folder)
+        return about_of(values, folder, within=within)
     found = find_about(path)
     if found is None:
         raise SynthesisError(
@@ -90,7 +97,7 @@ def _about(path: Path, payload: Mapping[str, Any]) -> About:
             "Say so in an about-file: semblance.yaml beside the model, or --about FILE. docs/backbones.md "
             "tells what it holds."
         )
-    return read_about(found.read_text(encoding="utf-8", errors="replace"), found.parent)
+    return read_about(found.read_text(encoding="utf-8", errors="replace"), found.parent, within=within)
 
 
 def _check_size(path: Path, size: int) -> None:

@@ -51,11 +51,15 @@ COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 
 @dataclass(frozen=True)
 class About:
-    """The file's values, checked; `folder` is where the folders that it names are looked for."""
+    """The file's values, checked; `folder` is where the folders that it names are looked for.
+
+    within: where given, no other folder may be named than those below it.
+    """
 
     values: Mapping[str, Any]
     folder: Path
     normalisation: Mapping[str, Any] = field(default_factory=dict)
+    within: Path | None = None
 
     def get(self, key: str, default: Any = None) -> Any:
         """A value that may be left out."""
@@ -63,7 +67,12 @@ class About:
 
     def place(self, name: str) -> Path:
         """A folder or file that the values name, from the folder of the file on."""
-        return (self.folder / Path(name).expanduser()).resolve()
+        found = (self.folder / Path(name).expanduser()).resolve()
+        if self.within is not None and not found.is_relative_to(self.within.resolve()):
+            raise SynthesisError(
+                f"The about-file names {name[:120]!r}, which lies outside of the folder for incoming models."
+            )
+        return found
 
     def recipe(self) -> dict[str, Any]:
         """The part of a recipe that these values fill."""
@@ -81,7 +90,7 @@ class About:
         }
 
 
-def read_about(text: str, folder: Path) -> About:
+def read_about(text: str, folder: Path, *, within: Path | None = None) -> About:
     """The about-file's text, whose relative folders start at `folder`.
 
     Raises SynthesisError, in one sentence, for what is missing, unknown or makes no sense.
@@ -94,10 +103,10 @@ def read_about(text: str, folder: Path) -> About:
         raise SynthesisError("The about-file is not YAML that can be read.") from problem
     if not isinstance(values, dict):
         raise SynthesisError("The about-file must be a list of settings such as “name: sd15-liver”.")
-    return about_of(values, folder)
+    return about_of(values, folder, within=within)
 
 
-def about_of(values: Mapping[str, Any], folder: Path) -> About:
+def about_of(values: Mapping[str, Any], folder: Path, *, within: Path | None = None) -> About:
     """The same from values that were read already."""
     unknown = sorted(str(key) for key in set(values) - KNOWN)
     if unknown:
@@ -120,7 +129,7 @@ def about_of(values: Mapping[str, Any], folder: Path) -> About:
     for key in ("spacing_mm", "fov_mm"):
         if key in values and not _rising(values[key]):
             raise SynthesisError(f"The about-file's {key} must be two lengths in mm, smallest and largest.")
-    return About(values, folder, _normalisation(values["modalities"]))
+    return About(values, folder, _normalisation(values["modalities"]), within)
 
 
 def find_about(model: Path) -> Path | None:

@@ -1,7 +1,9 @@
 """The forms that install a model, or an adapter of one, from files."""
 
+import json
 from typing import Any
 
+import yaml
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
@@ -31,6 +33,40 @@ class ModelUploadForm(forms.Form):
     def clean_card(self) -> Any:
         """Refuse a card that is no card."""
         return _short_enough(self.cleaned_data["card"])
+
+
+class ModelFolderForm(forms.Form):
+    """A folder or file that was laid where the workers can read it, and what its files do not say."""
+
+    folder = forms.CharField(
+        label=_("Folder or file"),
+        max_length=500,
+        help_text=_(
+            "Its name below the folder for incoming models: a folder of this project or of diffusers, or a "
+            ".safetensors file in the layout of Stable Diffusion 1.x, SDXL, SD3, PixArt or Flux."
+        ),
+    )
+    about = forms.CharField(
+        label=_("About"),
+        required=False,
+        max_length=20_000,
+        help_text=_(
+            "For models from elsewhere, what their files do not say, as YAML: name, version, title, licence, "
+            "rows, columns, spacing_mm, modalities. Left empty, semblance.yaml in the folder is read."
+        ),
+        widget=forms.Textarea(attrs={"rows": 10, "spellcheck": "false"}),
+    )
+
+    def clean_about(self) -> dict[str, Any]:
+        """The text as names and values."""
+        try:
+            found = yaml.safe_load(self.cleaned_data["about"] or "{}")
+        except (yaml.YAMLError, RecursionError) as error:
+            raise forms.ValidationError(_("This is not YAML that can be read.")) from error
+        if not isinstance(found, dict):
+            raise forms.ValidationError(_("Write names and values, such as “licence: CC0-1.0”."))
+        plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+        return plain
 
 
 class AdapterUploadForm(forms.Form):

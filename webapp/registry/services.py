@@ -68,6 +68,23 @@ def model_install_submit(
     return work.submit(kind="install_model", owner=user, payload=payload)
 
 
+def model_folder_submit(*, user: Any, folder: str, about: Mapping[str, Any] | None = None) -> Any:
+    """Have a worker install what lies under that name in the folder for incoming models; the job is returned.
+
+    Nothing outside of that folder is read, whatever the name or the files say.
+    """
+    require(user, "install", GenerativeModel)
+    name = Path(folder.strip())
+    if not folder.strip() or name.is_absolute() or ".." in name.parts:
+        raise NotAModel(
+            f"Name a folder or file below {settings.MODEL_INBOX}, without “..” and without a leading “/”.",
+            field="folder",
+        )
+    inbox = Path(settings.MODEL_INBOX)
+    payload = {"path": str(inbox / name), "within": str(inbox), "about": dict(about or {})}
+    return work.submit(kind="install_model", owner=user, payload=payload)
+
+
 def model_upload_submit(*, user: Any, weights: UploadedFile, card: UploadedFile | None = None) -> Any:
     """Keep an uploaded checkpoint (and its card) aside and have a worker install it; the job is returned."""
     require(user, "install", GenerativeModel)

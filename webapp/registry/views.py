@@ -1,5 +1,8 @@
 """The pages of the models: which there are, what each can do, and how another is installed."""
 
+from typing import Any
+
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -49,20 +52,23 @@ def model_detail(request: HttpRequest, name: str) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def model_install(request: HttpRequest) -> HttpResponse:
-    """Upload a model; a worker checks and installs it."""
+    """Upload a model, or name a folder that a worker can read; a worker checks and installs it."""
     require(request.user, "install", GenerativeModel)
-    form = ModelUploadForm(request.POST or None, request.FILES or None)
+    named = request.method == "POST" and "folder" in request.POST
+    upload = ModelUploadForm() if named else ModelUploadForm(request.POST or None, request.FILES or None)
+    folder = ModelFolderForm(request.POST if named else None)
+    form: Any = folder if named else upload
     if request.method == "POST" and form.is_valid():
+        submit: Any = model_folder_submit if named else model_upload_submit
         try:
-            job = model_upload_submit(
-                user=request.user, weights=form.cleaned_data["weights"], card=form.cleaned_data["card"]
-            )
+            job = submit(user=request.user, **form.cleaned_data)
         except ApplicationError as error:
             form.add_error(error.field if error.field in form.fields else None, error.message)
         else:
             messages.info(request, _("The model is being checked. It is offered once it is installed."))
             return redirect("jobs:job-detail", job.pk)
-    return render(request, "registry/model_install.html", {"form": form}, status=400 if form.errors else 200)
+    context = {"form": upload, "folder_form": folder, "inbox": settings.MODEL_INBOX}
+    return render(request, "registry/model_install.html", context, status=400 if form.errors else 200)
 
 
 @login_required

@@ -123,6 +123,7 @@ FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True)
 DATA_UPLOAD_MAX_NUMBER_FILES = 20_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 MODEL_MAX_BYTES = env.number("MODEL_MAX_MIB", 20_480) * 1024 * 1024  # of one uploaded checkpoint
+MODEL_INBOX = env.folder("MODEL_INBOX", SEMBLANCE_HOME / "inbox")  # where pages may name models
 MODEL_PATH_MAX_BYTES = env.number("MODEL_PATH_MAX_MIB", 65_536) * 1024 * 1024  # of one from a folder
 
 # Where services to the left of `jobs` hand in work (webapp.core.work).

@@ -156,3 +156,40 @@ def test_measures_become_rows() -> None:
         ("seconds", 12, "", None),
         ("note", "one seed", "", None),
     ]
+
+
+def test_a_folder_on_the_server_becomes_a_job(
+    people: dict[str, Any], client_of: ClientOf, settings: Any, tmp_path: Any
+) -> None:
+    settings.MODEL_INBOX = tmp_path
+    client = client_of(people["data_manager"])
+    address = reverse("registry:model-install")
+    assert str(tmp_path) in client.get(address).content.decode()
+    for name in ("../secret", "/etc/passwd", "a/../../b", "  "):
+        refused = client.post(address, {"folder": name})
+        assert refused.status_code == 400
+    garbled = client.post(address, {"folder": "sd15", "about": "name: ["})
+    assert garbled.status_code == 400
+    assert "not YAML" in garbled.content.decode()
+    assert not Job.objects.exists()
+    taken = client.post(address, {"folder": "sd15", "about": "name: x\nmodalities: {CT: [-1000, 1000]}"})
+    assert taken.status_code == 302
+    job = Job.objects.get(kind="install_model")
+    assert job.payload == {
+        "path": str(tmp_path / "sd15"),
+        "within": str(tmp_path),
+        "about": {"name": "x", "modalities": {"CT": [-1000, 1000]}},
+    }
+    assert client_of(people["clinician"]).post(address, {"folder": "sd15"}).status_code == 403
+
+
+def test_a_path_from_a_page_cannot_leave_its_folder_by_a_link(tmp_path: Any) -> None:
+    from synthesis.errors import SynthesisError
+    from workers.conversion import payload_size
+
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "inbox" / "model").symlink_to(tmp_path / "secret")
+    payload = {"path": str(tmp_path / "inbox" / "model"), "within": str(tmp_path / "inbox")}
+    with pytest.raises(SynthesisError, match="leads out of the folder for incoming models"):
+        payload_size(payload)
