@@ -52,6 +52,12 @@ SECTIONS = (
                 prefixes=("/cases/", "/imports/"),
             ),
             Place(label=_("Synthesise"), icon="wand-sparkles", url_name="jobs:synthesise", roles=_ASKS),
+            Place(
+                label=_("Counterfactual"),
+                icon="git-compare-arrows",
+                url_name="jobs:counterfactual-list",
+                roles=_ASKS,
+            ),
             Place(label=_("Jobs"), icon="activity", url_name="jobs:job-list", roles=_WORKS),
             Place(label=_("Results"), icon="images", url_name="jobs:result-list", roles=_IMAGES),
             Place(

@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 
 from webapp.core.permissions import can
 from webapp.jobs.descriptions import asked_rows
+from webapp.jobs.edit_words import change_title
 from webapp.jobs.estimates import in_words, job_eta
 from webapp.jobs.exports import export_is_ready, export_kept_until
 from webapp.jobs.forms import MODALITY_WORDS
@@ -36,7 +37,9 @@ TONES = {
 
 
 def condition_title(item: SynthesisRequest) -> str:
-    """The condition in a few words: "Severe cirrhosis, CT"."""
+    """The condition in a few words: "Severe cirrhosis, CT", and what lies on the model; or the change."""
+    if "edit" in item.parameters:
+        return change_title(item)
     condition = item.parameters.get("condition", {})
     modality = MODALITY_WORDS.get(condition.get("modality", ""), condition.get("modality", ""))
     return f"{severity_words(condition)}, {modality}"

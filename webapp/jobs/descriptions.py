@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from webapp.jobs.edit_words import edit_asked_rows
 from webapp.jobs.forms import MODALITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.sampling import option_rows, sampler_words
@@ -129,6 +130,8 @@ def _overlap(name: str, share: float) -> QualityRow:
 
 def asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
     """What a request asks for, before anything came of it."""
+    if "edit" in item.parameters:
+        return edit_asked_rows(item)
     condition, sampler = item.parameters.get("condition", {}), item.parameters.get("sampler", {})
     age = condition.get("age")
     rows = [

@@ -35,6 +35,8 @@ def calls_of(parameters: Mapping[str, Any], count: int) -> int:
 
     An uncertainty map adds what its probes cost.
     """
+    if "edit" in parameters:
+        return edit_calls(parameters["edit"], count)
     sampler = parameters.get("sampler", {})
     calls = count * int(sampler.get("steps", 1))
     by_heun = sampler.get("name") == "heun" or (sampler.get("name") == "rft" and sampler.get("heun"))
@@ -43,12 +45,23 @@ def calls_of(parameters: Mapping[str, Any], count: int) -> int:
     return calls + (count * Options().calls if parameters.get("uncertainty") else 0)
 
 
-def pace_of(model_id: Any, adapter_id: Any = None) -> Pace | None:
+def edit_calls(options: Mapping[str, Any], count: int) -> int:
+    """What a counterfactual costs, in units that all edits by its method share: images x steps x ways."""
+    steps = int(options.get("steps", 1)) if options.get("method") != "guided" else 1
+    return count * steps * (2 if options.get("undo") else 1)
+
+
+def pace_of(model_id: Any, adapter_id: Any = None, *, method: str = "") -> Pace | None:
     """How fast this model runs, by the last jobs done on the devices that are at work now.
 
-    With an adapter by that adapter's jobs, where there are any. None until the model has run here at all.
+    With an adapter by that adapter's jobs, where there are any; with a method by the counterfactuals that
+    were made by it. None until the model has run here at all.
     """
-    done = Job.objects.filter(kind="synthesise", state=Job.State.SUCCEEDED, request__model_id=model_id)
+    done = Job.objects.filter(state=Job.State.SUCCEEDED, request__model_id=model_id)
+    if method:
+        done = done.filter(kind="counterfactual", request__parameters__edit__method=method)
+    else:
+        done = done.filter(kind="synthesise")
     alike = done.filter(request__adapter_id=adapter_id)
     done = alike if alike.exists() else done
     here = {f"{row.host} {row.device}".strip() for row in workers_alive(Job.Queue.COMPUTE)}
@@ -78,9 +91,10 @@ def job_seconds(job: Job, paces: dict[Any, Pace | None] | None = None) -> float 
     if job.request is None:
         return None
     paces = {} if paces is None else paces
-    key = (job.request.model_id, job.request.adapter_id)
+    method = str(job.request.parameters.get("edit", {}).get("method", ""))
+    key = (job.request.model_id, job.request.adapter_id, method)
     if key not in paces:
-        paces[key] = pace_of(*key)
+        paces[key] = pace_of(job.request.model_id, job.request.adapter_id, method=method)
     pace = paces[key]
     return None if pace is None else pace.seconds(calls_of(job.request.parameters, job.request.count))
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from synthesis.request import SEVERITIES
-from webapp.core.errors import NotAllowed
+from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can
 from webapp.core.services import audit_record
 from webapp.jobs.models import Job, Result, SeverityGrid, SynthesisRequest
@@ -60,6 +60,11 @@ def grid_submit(
 def grid_submit_like(*, user: Any, result: Result) -> SeverityGrid:
     """A grid from a result: its request's settings and mask, and its own seed."""
     item = result.request
+    if "edit" in item.parameters:
+        raise ApplicationError(
+            _("A counterfactual has a strip of its own over the severities. Nothing was handed in."),
+            code="not_a_synthesis",
+        )
     return grid_submit(
         user=user,
         model=item.model,

@@ -15,6 +15,8 @@ from synthesis.phantoms import WINDOWS
 
 SIDE = 320
 MARK = "SYNTHETIC"
+NEAR = Image.Resampling.NEAREST
+TINT, TINTED = (255, 176, 64), 90  # orange, and how solid of 255
 
 
 def labels_picture(
@@ -35,6 +37,14 @@ def grey_picture(image: npt.NDArray[np.float32], modality: str, *, side: int = S
         low, high = (float(value) for value in np.percentile(image, (1.0, 99.5)))
     shade = np.clip((image - low) * (255.0 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
     return _larger(Image.fromarray(shade, "L"), side, Image.Resampling.BICUBIC)
+
+
+def region_picture(picture: Image.Image, region: npt.NDArray[np.bool_]) -> Image.Image:
+    """A grey picture with a region of it [rows, columns] tinted."""
+    shape = _larger(
+        Image.fromarray(np.where(region, np.uint8(TINTED), np.uint8(0)), "L"), max(picture.size), NEAR
+    )
+    return Image.composite(Image.new("RGB", picture.size, TINT), picture.convert("RGB"), shape)
 
 
 def preview_png(picture: npt.NDArray[np.uint8], *, side: int = SIDE) -> bytes:

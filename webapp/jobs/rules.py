@@ -6,7 +6,7 @@ from typing import Any
 
 from webapp.accounts.models import Role, User
 from webapp.core.permissions import register
-from webapp.jobs.models import Job, Result, SeverityGrid, SynthesisRequest
+from webapp.jobs.models import EditStrip, Job, Result, SeverityGrid, SynthesisRequest
 
 REQUESTERS = (Role.CLINICIAN, Role.RESEARCHER)
 """The roles that may ask for synthesis."""
@@ -57,5 +57,6 @@ register(
     },
 )
 register(SeverityGrid, {"view": _request_view})
+register(EditStrip, {"view": _request_view})
 register(Job, {"view": _job_view, "cancel": _job_view, "retry": _job_retry})
 register(Result, {"view": _result_view, "decide": _result_view, "request": _result_view})

@@ -12,7 +12,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from webapp.core.permissions import require
-from webapp.jobs.models import Job, QueueShare, Result, SeverityGrid, SynthesisRequest
+from webapp.jobs.models import EditStrip, Job, QueueShare, Result, SeverityGrid, SynthesisRequest
 from webapp.jobs.rules import may_request, oversees_jobs
 
 
@@ -75,6 +75,15 @@ def grid_get_for(*, user: Any, id: UUID) -> SeverityGrid:
         raise Http404("This grid does not exist, or it is not yours.")
     require(user, "view", grid)
     return grid
+
+
+def strip_get_for(*, user: Any, id: UUID) -> EditStrip:
+    """The strip of counterfactuals, if the person may see it; Http404 otherwise."""
+    strip = EditStrip.objects.filter(pk=id).first()
+    if strip is None:
+        raise Http404("This strip does not exist, or it is not yours.")
+    require(user, "view", strip)
+    return strip
 
 
 def result_list_for(*, user: Any) -> QuerySet[Result]:

@@ -2,7 +2,15 @@
 
 from django.urls import URLPattern, path
 
-from webapp.jobs import views_exports, views_grids, views_jobs, views_requests, views_results
+from webapp.jobs import (
+    views_edits,
+    views_exports,
+    views_grids,
+    views_jobs,
+    views_requests,
+    views_results,
+    views_workspace,
+)
 
 app_name = "jobs"
 urlpatterns: list[URLPattern] = [
@@ -13,6 +21,43 @@ urlpatterns: list[URLPattern] = [
     path("synthesise/severities/", views_grids.grid_create, name="grid-create"),
     path("severities/<uuid:id>/", views_grids.grid_detail, name="grid-detail"),
     path("severities/<uuid:id>/fragment/", views_grids.grid_fragment, name="grid-fragment"),
+    path("counterfactuals/", views_edits.counterfactual_list, name="counterfactual-list"),
+    path("counterfactuals/new/", views_edits.counterfactual_new, name="counterfactual-new"),
+    path("counterfactuals/check/", views_edits.counterfactual_check, name="counterfactual-check"),
+    path("counterfactuals/apply/", views_edits.counterfactual_apply, name="counterfactual-apply"),
+    path("counterfactuals/strip/", views_edits.strip_create, name="strip-create"),
+    path("counterfactuals/strips/<uuid:id>/", views_workspace.strip_detail, name="strip-detail"),
+    path("counterfactuals/strips/<uuid:id>/fragment/", views_workspace.strip_fragment, name="strip-fragment"),
+    path("counterfactuals/<uuid:id>/", views_workspace.counterfactual_detail, name="counterfactual-detail"),
+    path(
+        "counterfactuals/<uuid:id>/fragment/",
+        views_workspace.counterfactual_fragment,
+        name="counterfactual-fragment",
+    ),
+    path(
+        "counterfactuals/<uuid:id>/strip/", views_workspace.counterfactual_strip, name="counterfactual-strip"
+    ),
+    path("counterfactuals/<uuid:id>/spread/", views_workspace.spread_values, name="counterfactual-spread"),
+    path(
+        "counterfactuals/<uuid:id>/<int:index>/difference/",
+        views_workspace.difference_values,
+        name="counterfactual-difference",
+    ),
+    path(
+        "counterfactuals/<uuid:id>/<int:index>/images/<str:name>/",
+        views_workspace.picture_header,
+        name="counterfactual-picture",
+    ),
+    path(
+        "counterfactuals/<uuid:id>/<int:index>/images/<str:name>/metadata",
+        views_workspace.picture_header,
+        name="counterfactual-metadata",
+    ),
+    path(
+        "counterfactuals/<uuid:id>/<int:index>/images/<str:name>/instances/<str:sop>/frames/1",
+        views_workspace.picture_frame,
+        name="counterfactual-frame",
+    ),
     path("jobs/", views_jobs.job_list, name="job-list"),
     path("jobs/drawer/", views_jobs.drawer, name="drawer"),
     path("jobs/<uuid:id>/", views_jobs.job_detail, name="job-detail"),

@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -27,6 +28,7 @@ from webapp.jobs.descriptions import (
     severity_read,
 )
 from webapp.jobs.downloads import result_download
+from webapp.jobs.edits import is_edit
 from webapp.jobs.forms import DecisionForm, GalleryFilter
 from webapp.jobs.models import Result
 from webapp.jobs.nearest import nearest_of, nearest_picture
@@ -112,6 +114,9 @@ def _narrowed(results: Any, wanted: dict[str, str]) -> Any:
 def result_detail(request: HttpRequest, id: UUID) -> HttpResponse:
     """Image, mask and source side by side, numbers, settings, and what can be done with it."""
     result = result_get_for(user=request.user, id=id)
+    if is_edit(result.request):
+        address = reverse("jobs:counterfactual-detail", args=[result.request_id])
+        return redirect(f"{address}?image={result.index + 1}")
     siblings = list(result.request.results.order_by("index").values_list("pk", "index"))
     context = {
         "result": result,

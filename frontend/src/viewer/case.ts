@@ -249,14 +249,15 @@ export class CaseViewer {
   }
 
   private linkSynthesis(): void {
-    const link = this.scope.querySelector<HTMLAnchorElement>('[data-synthesise]');
-    if (!link) return;
-    const address = new URL(this.config.synthesise_url, location.origin);
-    address.searchParams.set('case', this.config.case.id);
-    const mask = this.mask?.reference;
-    if (mask) address.searchParams.set('mask', mask.id);
-    address.searchParams.set('slice', String(this.view?.index ?? this.config.slice));
-    link.href = `${address.pathname}${address.search}`;
+    const links = this.scope.querySelectorAll<HTMLAnchorElement>('[data-synthesise], [data-counterfactual]');
+    for (const link of links) {
+      const address = new URL(link.href, location.origin);
+      address.searchParams.set('case', this.config.case.id);
+      const mask = this.mask?.reference;
+      if (mask) address.searchParams.set('mask', mask.id);
+      address.searchParams.set('slice', String(this.view?.index ?? this.config.slice));
+      link.href = `${address.pathname}${address.search}`;
+    }
   }
 
   private loadFailed(index: number, reason: string): void {

@@ -1,5 +1,6 @@
 /** Linked viewports side by side: the source slice, the synthetic image, the image with its mask. */
 import { createEngine, hasWebGL, openSeries, viewerInit } from './core';
+import { DifferenceLayer, differenceLegend } from './difference';
 import { HeatLayer, heatLegend } from './heat';
 import { type Action, bindButtons, bindKeys } from './keyboard';
 import { drawLegend, together } from './legend';
@@ -14,23 +15,25 @@ class Pane {
   view: StackView | null = null;
   mask: MaskLayer | null = null;
   heat: HeatLayer | null = null;
+  difference: DifferenceLayer | null = null;
   readonly overlay: Overlay;
   readonly host: HTMLDivElement;
   private maskShown: boolean;
+  private readonly title: HTMLHeadingElement;
 
   constructor(
     readonly config: PaneConfig,
     private readonly figure: HTMLElement,
   ) {
-    const title = document.createElement('h2');
-    title.className = 'pane__title';
-    title.textContent = config.title;
+    this.title = document.createElement('h2');
+    this.title.className = 'pane__title';
+    this.title.textContent = config.title;
     this.host = document.createElement('div');
     this.host.className = 'viewport';
     this.host.tabIndex = 0;
     this.host.setAttribute('role', 'group');
     this.host.setAttribute('aria-label', `${config.title}: ${config.case.name}`);
-    figure.append(title, this.host);
+    figure.append(this.title, this.host);
     this.overlay = new Overlay(this.host, config.case, () => this.view);
     this.maskShown = config.show_mask ?? true;
   }
@@ -53,6 +56,45 @@ class Pane {
     this.overlay.alsoRead((column, row) => layer.reading(column, row));
     this.figure.insertBefore(heatLegend(heat, (opacity) => layer.setOpacity(opacity)), this.host);
     layer.place();
+  }
+
+  /** Loads the difference over the image, where there is one, with its legend under the title. */
+  async loadDifference(): Promise<void> {
+    const { difference } = this.config;
+    if (!difference || !this.view) return;
+    const layer = new DifferenceLayer(this.view, this.host, difference);
+    await layer.load();
+    this.difference = layer;
+    this.overlay.alsoRead((column, row) => layer.reading(column, row));
+    this.figure.insertBefore(differenceLegend(difference, (opacity) => layer.setOpacity(opacity)), this.host);
+    layer.place();
+  }
+
+  /** The images of the viewport: the case's, and behind them the one that blinks. */
+  async imageIds(): Promise<string[]> {
+    const { blink, case: own } = this.config;
+    const ids = await openSeries(own);
+    return blink ? [...ids.slice(0, 1), ...(await openSeries(blink.case)).slice(0, 1)] : ids;
+  }
+
+  /** Says which of the two images stands in the viewport. */
+  update(): void {
+    const { blink } = this.config;
+    if (blink) {
+      const now = this.isBlinked ? blink : this.config;
+      this.title.textContent = now.title;
+      this.host.dataset['blinked'] = this.isBlinked ? 'yes' : 'no';
+      this.overlay.speakOf(now.case);
+    }
+    this.overlay.update();
+  }
+
+  get isBlinked(): boolean {
+    return Boolean(this.config.blink) && this.view?.index === 1;
+  }
+
+  async blink(): Promise<void> {
+    if (this.config.blink) await this.view?.show(this.isBlinked ? 0 : 1);
   }
 
   async showMask(shown: boolean): Promise<void> {
@@ -102,7 +144,7 @@ export class ResultViewer {
   private async openPane(pane: Pane, index: number, engine: ReturnType<typeof createEngine>): Promise<void> {
     const source = pane.config.case;
     try {
-      const imageIds = await openSeries(source);
+      const imageIds = await pane.imageIds();
       pane.view = new StackView(pane.host, engine, `pane-${index}`, {
         onChange: () => this.changed(pane),
         onLoadError: (slice, reason) => {
@@ -121,7 +163,7 @@ export class ResultViewer {
       pane.overlay.showError(`The images could not be opened. ${reason}`, () => location.reload());
     }
     pane.overlay.ready();
-    pane.overlay.update();
+    pane.update();
   }
 
   private async loadMasks(): Promise<void> {
@@ -140,6 +182,7 @@ export class ResultViewer {
     for (const pane of this.panes) {
       try {
         await pane.loadHeat();
+        await pane.loadDifference();
       } catch (error) {
         this.say(`The map could not be shown. ${error instanceof Error ? error.message : String(error)}`);
       }
@@ -151,6 +194,24 @@ export class ResultViewer {
     const shown = this.panes.some((pane) => pane.heat?.isShown);
     this.panes.forEach((pane) => pane.heat?.setShown(!shown));
     this.showHeatState();
+  }
+
+  private toggleDifferences(): void {
+    const shown = this.panes.some((pane) => pane.difference?.isShown);
+    this.panes.forEach((pane) => pane.difference?.setShown(!shown));
+    this.press('difference.toggle', !shown);
+  }
+
+  private async blink(): Promise<void> {
+    await Promise.all(this.panes.map((pane) => pane.blink()));
+    const blinked = this.panes.find((pane) => pane.isBlinked);
+    this.press('view.blink', Boolean(blinked));
+    const pane = this.panes.find((one) => one.config.blink);
+    this.say(`Shown: ${blinked?.config.blink?.title ?? pane?.config.title ?? ''}`);
+  }
+
+  private press(action: string, pressed: boolean): void {
+    this.root.querySelector(`[data-action="${action}"]`)?.setAttribute('aria-pressed', String(pressed));
   }
 
   private showHeatState(): void {
@@ -183,8 +244,9 @@ export class ResultViewer {
 
   /** Carries zoom and pan, and the window among panes of the same modality, to the others. */
   private changed(from: Pane): void {
-    from.overlay.update();
+    from.update();
     from.heat?.place();
+    from.difference?.place();
     const view = from.view;
     if (this.following || !this.linked || !view?.hasImage()) return;
     this.following = true;
@@ -199,8 +261,9 @@ export class ResultViewer {
         const same = pane.config.case.modality === from.config.case.modality && from.config.case.units === 'HU';
         if (window && same) pane.view.setWindow(window);
         pane.view.viewport.render();
-        pane.overlay.update();
+        pane.update();
         pane.heat?.place();
+        pane.difference?.place();
       }
     } finally {
       this.following = false;
@@ -230,6 +293,14 @@ export class ResultViewer {
     if (this.config.panes.some((pane) => pane.heat)) {
       const label = 'Show or hide the uncertainty map';
       actions.push({ id: 'heat.toggle', label, group: 'Mask', keys: ['u'], run: () => this.toggleHeats() });
+    }
+    if (this.config.panes.some((pane) => pane.difference)) {
+      const label = 'Show or hide the difference';
+      actions.push({ id: 'difference.toggle', label, group: 'Image', keys: ['d'], run: () => this.toggleDifferences() });
+    }
+    if (this.config.panes.some((pane) => pane.blink)) {
+      const label = 'Blink to the original and back';
+      actions.push({ id: 'view.blink', label, group: 'Image', keys: ['b'], run: () => void this.blink() });
     }
     bindKeys(this.root, actions);
     bindButtons(this.root, actions);

@@ -19,7 +19,8 @@ export interface HeatConfig {
 const LEGEND_WIDTH = 128;
 const FIRST_OPACITY = 85; // percent
 
-function painted(canvas: HTMLCanvasElement, colours: (index: number) => Rgba): void {
+/** Colours a canvas, pixel by pixel in row order. */
+export function painted(canvas: HTMLCanvasElement, colours: (index: number) => Rgba): void {
   const context = canvas.getContext('2d');
   if (!context) return;
   const image = context.createImageData(canvas.width, canvas.height);
@@ -27,6 +28,37 @@ function painted(canvas: HTMLCanvasElement, colours: (index: number) => Rgba): v
     image.data.set(colours(index), 4 * index);
   }
   context.putImageData(image, 0, 0);
+}
+
+/** Puts a canvas of one colour per pixel exactly on the pixels of a viewport's image. */
+export function layOver(canvas: HTMLCanvasElement, view: StackView, [, rows, columns]: Shape): void {
+  const { viewport } = view;
+  const data = view.hasImage() ? viewport.getImageData()?.imageData : undefined;
+  if (!data) return;
+  const at = (column: number, row: number): readonly [number, number] =>
+    viewport.worldToCanvas(utilities.transformIndexToWorld(data, [column, row, 0])) as [number, number];
+  const [left, top] = at(-0.5, -0.5);
+  const [right, bottom] = at(columns - 0.5, rows - 0.5);
+  canvas.style.left = `${left}px`;
+  canvas.style.top = `${top}px`;
+  canvas.style.width = `${right - left}px`;
+  canvas.style.height = `${bottom - top}px`;
+}
+
+/** A slider for how solid a map is; `onOpacity` gets 0..1. */
+export function opacitySlider(first: number, onOpacity: (opacity: number) => void): HTMLElement {
+  const label = document.createElement('label');
+  label.className = 'heat-legend__opacity';
+  const words = document.createElement('span');
+  words.textContent = 'Opacity';
+  const slider = document.createElement('input');
+  slider.type = 'range';
+  slider.min = '0';
+  slider.max = '100';
+  slider.value = String(first);
+  slider.addEventListener('input', () => onOpacity(Number(slider.value) / 100));
+  label.append(words, slider);
+  return label;
 }
 
 /** One map on one viewport; it stays on the image's pixels under zoom and pan. */
@@ -60,18 +92,7 @@ export class HeatLayer {
 
   /** Lays the map on the image's pixels; called whenever zoom or pan changed. */
   place(): void {
-    const { viewport } = this.view;
-    const data = this.view.hasImage() ? viewport.getImageData()?.imageData : undefined;
-    if (!data) return;
-    const [, rows, columns] = this.config.shape;
-    const at = (column: number, row: number): readonly [number, number] =>
-      viewport.worldToCanvas(utilities.transformIndexToWorld(data, [column, row, 0])) as [number, number];
-    const [left, top] = at(-0.5, -0.5);
-    const [right, bottom] = at(columns - 0.5, rows - 0.5);
-    this.canvas.style.left = `${left}px`;
-    this.canvas.style.top = `${top}px`;
-    this.canvas.style.width = `${right - left}px`;
-    this.canvas.style.height = `${bottom - top}px`;
+    layOver(this.canvas, this.view, this.config.shape);
   }
 
   setOpacity(opacity: number): void {
@@ -113,20 +134,9 @@ export function heatLegend(config: HeatConfig, onOpacity: (opacity: number) => v
     tick.textContent = text;
     ticks.append(tick);
   }
-  const label = document.createElement('label');
-  label.className = 'heat-legend__opacity';
-  const words = document.createElement('span');
-  words.textContent = 'Opacity';
-  const slider = document.createElement('input');
-  slider.type = 'range';
-  slider.min = '0';
-  slider.max = '100';
-  slider.value = String(FIRST_OPACITY);
-  slider.addEventListener('input', () => onOpacity(Number(slider.value) / 100));
-  label.append(words, slider);
   const scale = document.createElement('span');
   scale.className = 'heat-legend__scale';
   scale.append(bar, ticks);
-  legend.append(scale, label);
+  legend.append(scale, opacitySlider(FIRST_OPACITY, onOpacity));
   return legend;
 }

@@ -36,7 +36,7 @@ export class Overlay {
 
   constructor(
     private readonly host: HTMLElement,
-    private readonly config: CaseConfig,
+    private config: CaseConfig,
     private readonly view: () => StackView | null,
   ) {
     this.layer = make('div', 'overlay', host);
@@ -53,15 +53,26 @@ export class Overlay {
     this.barLabel = make('span', 'overlay__scale-label', scale);
     this.bar = make('span', 'overlay__scale-bar', scale);
     this.readout = make('div', 'overlay__readout', this.layer);
-    if (config.is_synthetic) {
-      make('strong', 'overlay__synthetic', this.layer).textContent = 'SYNTHETIC';
-    }
+    if (config.is_synthetic) this.markSynthetic();
     this.skeleton = make('div', 'overlay__skeleton', host);
     make('span', 'overlay__skeleton-text', this.skeleton).textContent = 'Loading the images…';
     this.notice = make('div', 'overlay__notice', host);
     this.notice.hidden = true;
     this.notice.setAttribute('role', 'alert');
     this.followPointer();
+  }
+
+  /** Speaks of another case from now on: its image stands in the viewport. */
+  speakOf(config: CaseConfig): void {
+    if (config === this.config) return;
+    this.config = config;
+    this.layer.querySelector('.overlay__synthetic')?.remove();
+    if (config.is_synthetic) this.markSynthetic();
+    this.update();
+  }
+
+  private markSynthetic(): void {
+    make('strong', 'overlay__synthetic', this.layer).textContent = 'SYNTHETIC';
   }
 
   /** Writes more about the pixel under the pointer, after its value. */
@@ -125,10 +136,11 @@ export class Overlay {
 
   private writeCorners(view: StackView): void {
     const { config } = this;
-    const frame = config.frames[view.index];
+    const index = Math.min(view.index, config.frames.length - 1);
+    const frame = config.frames[index];
     const position = frame?.position_mm;
     const window = view.window;
-    const slice = [`Slice ${view.index + 1}/${view.count}`];
+    const slice = [`Slice ${index + 1}/${config.frames.length}`];
     if (typeof position === 'number') slice.push(`${position.toFixed(1).replace('-', '−')} mm`);
     this.write('top-left', [config.name, [config.modality, config.description].filter(Boolean).join(' · ')]);
     this.write('top-right', [slice.join(' · ')]);

@@ -1,4 +1,5 @@
 /** What the server tells a viewer in its `json_script` (made by webapp/cases/viewer.py). */
+import type { DifferenceConfig } from './difference';
 import type { HeatConfig } from './heat';
 import type { Window } from './presets';
 import type { Label, Shape } from './maskcodec';
@@ -65,6 +66,10 @@ export interface PaneConfig {
   show_mask?: boolean;
   /** A map of values over the image, in the image's own unit. */
   heat?: HeatConfig | null;
+  /** How far the image is from another, drawn over it. */
+  difference?: DifferenceConfig | null;
+  /** Another image of the same grid that takes this one's place while somebody blinks. */
+  blink?: { title: string; case: CaseConfig } | null;
 }
 
 export interface ResultViewerConfig {

@@ -1,0 +1,352 @@
+"""The form of "Change one thing": what the image shows now, what it shall show, and how to get there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+from synthesis.catalog import COUNTERFACTUALS
+from synthesis.edit_request import EditOptions
+from synthesis.request import SEVERITIES
+from webapp.jobs.edit_preparation import STEPS_MOST
+from webapp.jobs.edit_words import level_word
+from webapp.jobs.edits import COUNT_LIMIT
+from webapp.jobs.forms import MODALITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
+from webapp.jobs.requests import LARGEST_SEED
+
+DEFAULTS = EditOptions()
+LEVELS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+SAME = _("As it is")
+METHOD_FIELDS = {
+    "flow_inversion": ("strength", "steps", "blend", "drift", "variety", "count"),
+    "guided": ("weight", "reach"),
+}
+"""The options that a method has; all others stay at their defaults."""
+
+
+def _yes_no(label: Any, yes: Any, no: Any, help_text: Any, *, initial: bool) -> forms.TypedChoiceField:
+    """A choice of two, each in words."""
+    return forms.TypedChoiceField(
+        label=label,
+        choices=[("yes", yes), ("", no)],
+        coerce=lambda word: word == "yes",
+        empty_value=False,
+        initial="yes" if initial else "",
+        required=False,
+        help_text=help_text,
+    )
+
+
+class EditForm(forms.Form):
+    """One slice, what it shows, what it shall show. Few fields first; `more` is under "More settings"."""
+
+    NOW = ("was_severity", "was_steatosis", "was_age", "was_sex")
+    THEN = ("to_severity", "to_steatosis", "to_age", "to_sex")
+
+    case = forms.UUIDField(widget=forms.HiddenInput)
+    mask = forms.CharField(
+        label=_("Mask"), required=False, help_text=_("Tells the model where the liver and the others lie.")
+    )
+    slice_number = forms.IntegerField(label=_("Slice"), required=False, help_text=_("Counted from 1."))
+    modality = forms.ChoiceField(
+        label=_("Kind of image"), help_text=_("What the slice is; the change is made in the same kind.")
+    )
+    was_severity = forms.ChoiceField(label=_("Cirrhosis"), help_text=_("How nodular the liver's texture is."))
+    was_steatosis = forms.TypedChoiceField(
+        label=_("Steatosis"),
+        choices=list(STEATOSIS_WORDS.items()),
+        coerce=int,
+        initial=0,
+        help_text=_("How much fat lies in the liver."),
+    )
+    was_age = forms.FloatField(
+        label=_("Age"), required=False, help_text=_("18 to 90; may stay open unless age changes.")
+    )
+    was_sex = forms.ChoiceField(
+        label=_("Sex"),
+        choices=list(SEX_WORDS.items()),
+        required=False,
+        help_text=_("May stay open unless sex changes."),
+    )
+    to_severity = forms.ChoiceField(
+        label=_("Cirrhosis"),
+        required=False,
+        help_text=_("Also between the grades, which the shipped models never saw: look closely."),
+    )
+    to_steatosis = forms.TypedChoiceField(
+        label=_("Steatosis"),
+        choices=[("", SAME), *STEATOSIS_WORDS.items()],
+        coerce=int,
+        empty_value=None,
+        required=False,
+        help_text=_("Darkens the liver in CT, brightens it in T1."),
+    )
+    to_age = forms.FloatField(
+        label=_("Age"), required=False, help_text=_("Left open, it stays. Changes the whole image.")
+    )
+    to_sex = forms.ChoiceField(
+        label=_("Sex"),
+        choices=[("", SAME), ("F", SEX_WORDS["F"]), ("M", SEX_WORDS["M"])],
+        required=False,
+        help_text=_("Changes the whole image."),
+    )
+    mask_after = forms.CharField(
+        label=_("A lesion added or taken away"),
+        required=False,
+        help_text=_(
+            "Another mask of this case: paint the lesion in the viewer, or erase it, and save a mask."
+        ),
+    )
+    model = forms.ChoiceField(label=_("Model"), help_text=_("Which network makes the change."))
+    method = forms.ChoiceField(
+        label=_("Method"),
+        choices=[(entry.name, entry.label) for entry in COUNTERFACTUALS.values()],
+        initial=DEFAULTS.method,
+        help_text=_(
+            "The first keeps the image's own details; the second seeks the least change a reader sees."
+        ),
+    )
+    strength = forms.FloatField(
+        label=_("Strength"),
+        initial=DEFAULTS.strength,
+        help_text=_("0 leaves the image, 1 draws the changed part from nothing; more changes more."),
+    )
+    steps = forms.IntegerField(
+        label=_("Steps"),
+        initial=DEFAULTS.steps,
+        help_text=_("Of the way back and of the way forth; more is exacter and slower."),
+    )
+    confined = _yes_no(
+        _("Where"),
+        _("Only where the change belongs"),
+        _("Everywhere"),
+        _("Severity belongs to the liver, a lesion to its place, age and sex to the whole image."),
+        initial=DEFAULTS.confined,
+    )
+    blend = _yes_no(
+        _("Outside of it"),
+        _("Put the image itself back"),
+        _("Leave it to the model"),
+        _("Put back, nothing outside can differ, but an edge may show."),
+        initial=DEFAULTS.blend,
+    )
+    drift = forms.FloatField(
+        label=_("Drift"),
+        initial=DEFAULTS.drift,
+        help_text=_(
+            "Latent drifting of the way forth, −5 to 5; 0 is none, and right for the shipped models."
+        ),
+    )
+    count = forms.IntegerField(
+        label=_("Number of images"),
+        initial=1,
+        help_text=_("More than one shows what the image leaves open: a map of their spread."),
+    )
+    variety = forms.FloatField(
+        label=_("Variety"),
+        initial=0.5,
+        help_text=_("0 to 1: how much differs between several images; not used for one."),
+    )
+    weight = forms.FloatField(
+        label=_("Weight of the outcome"),
+        initial=DEFAULTS.weight,
+        help_text=_("How much the reader's verdict counts against likeness; 0 leaves the image."),
+    )
+    reach = forms.FloatField(
+        label=_("How sure"),
+        initial=DEFAULTS.reach,
+        help_text=_("The weight is doubled until the reader is that sure, 0 to 1."),
+    )
+    undo = _yes_no(
+        _("Undo the change"),
+        _("Yes: shows what was lost"),
+        _("No"),
+        _("Takes the change back again, at twice the time: what does not return was lost."),
+        initial=True,
+    )
+    seed = forms.IntegerField(
+        label=_("Seed"),
+        required=False,
+        help_text=_("A whole number from 0; the same seed makes the same image. Left open, one is drawn."),
+    )
+    note = forms.CharField(
+        label=_("Note"), required=False, max_length=500, help_text=_("For yourself; shown with the result.")
+    )
+
+    def __init__(self, *args: Any, models: Any, case: Any, masks: Any, **kwargs: Any) -> None:
+        """Offer these models, and these masks of the case."""
+        super().__init__(*args, **kwargs)
+        self.models = {str(model.pk): model for model in models}
+        self.case_object = case
+        self.masks = {str(mask.pk): mask for mask in masks}
+        fields: dict[str, Any] = self.fields
+        fields["model"].choices = [(key, str(model)) for key, model in self.models.items()]
+        kinds = ["CT"] if case.modality == "CT" else ["T1", "T2"]
+        fields["modality"].choices = [(name, MODALITY_WORDS[name]) for name in kinds]
+        grades = [(f"{level:g}", level_word(level)) for level in LEVELS]
+        fields["was_severity"].choices = grades
+        fields["to_severity"].choices = [("", SAME), *grades]
+        fields["mask"].widget = forms.Select(choices=[(key, str(mask)) for key, mask in self.masks.items()])
+        others = [("", _("The same mask")), *((key, str(mask)) for key, mask in self.masks.items())]
+        fields["mask_after"].widget = forms.Select(choices=others)
+        fields["slice_number"].help_text = _("1 to %(count)d.") % {"count": case.slice_count}
+        fields["method"].widget.attrs.update(_redraw())
+        for name, (low, high, step) in _RANGES.items():
+            fields[name].widget.attrs.update({"min": low, "max": high, "step": step})
+            fields[name].validators += [MinValueValidator(low), MaxValueValidator(high)]
+            fields[name].required = fields[name].required and name in self.method_fields
+        fields["slice_number"].widget.attrs.update({"min": 1, "max": case.slice_count})
+        fields["was_age"].unit = fields["to_age"].unit = _("years")
+        fields["seed"].widget.attrs["placeholder"] = _("drawn at random")
+
+    @property
+    def method_name(self) -> str:
+        """The method that is chosen."""
+        return str(self["method"].value() or DEFAULTS.method)
+
+    @property
+    def method_fields(self) -> tuple[str, ...]:
+        """The options of the chosen method."""
+        return METHOD_FIELDS.get(self.method_name, ())
+
+    @property
+    def now(self) -> list[Any]:
+        """What the image shows."""
+        return [self[name] for name in self.NOW]
+
+    @property
+    def then(self) -> list[Any]:
+        """What it shall show."""
+        return [self[name] for name in self.THEN]
+
+    @property
+    def more(self) -> list[Any]:
+        """The fields under "More settings"."""
+        return [self[name] for name in ("confined", *self.method_fields[1:], "undo", "seed", "note")]
+
+    @property
+    def first_option(self) -> Any:
+        """The option that a method is mostly steered by."""
+        return self[self.method_fields[0]] if self.method_fields else None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether one of the fields under "More settings" is wrong."""
+        return any(field.errors for field in self.more)
+
+    def clean_mask(self) -> str:
+        """One of the case's masks."""
+        return self._mask("mask")
+
+    def clean_mask_after(self) -> str:
+        """One of the case's masks, or nothing."""
+        return self._mask("mask_after")
+
+    def _mask(self, name: str) -> str:
+        value = str(self.cleaned_data.get(name) or "")
+        if value and value not in self.masks:
+            raise forms.ValidationError(_("This mask is not there any more. Choose another one."))
+        return value
+
+    def wish(self) -> dict[str, Any]:
+        """The cleaned values as `edit_submit` and `edit_prepare` take them."""
+        values = self.cleaned_data
+        before = condition_of(
+            values["modality"],
+            level=float(values["was_severity"]),
+            steatosis=values["was_steatosis"],
+            age=values.get("was_age"),
+            sex=values.get("was_sex") or None,
+        )
+        after = dict(before)
+        if values.get("to_severity"):
+            after = condition_of(values["modality"], level=float(values["to_severity"])) | {
+                key: before[key] for key in ("steatosis", "age", "sex")
+            }
+        for key in ("steatosis", "age", "sex"):
+            if values.get(f"to_{key}") not in (None, ""):
+                after[key] = values[f"to_{key}"]
+        number = values.get("slice_number")
+        return {
+            "model": self.models[values["model"]],
+            "case": self.case_object,
+            "mask": self.masks.get(values["mask"]),
+            "mask_after": self.masks.get(values["mask_after"]),
+            "slice_index": number - 1 if number else None,
+            "parameters": {"before": before, "condition": after, "edit": self._options()},
+            "count": (values.get("count") or 1) if "count" in self.method_fields else 1,
+        }
+
+    def _options(self) -> dict[str, Any]:
+        values = self.cleaned_data
+        own = [name for name in self.method_fields if name != "count" and values.get(name) is not None]
+        options = {name: values[name] for name in (*own, "confined", "undo")} | {"method": values["method"]}
+        if (values.get("count") or 1) == 1 or "variety" not in own:
+            options.pop("variety", None)
+        return options
+
+
+_RANGES: dict[str, tuple[Any, Any, Any]] = {
+    "was_age": (18, 90, "any"),
+    "to_age": (18, 90, "any"),
+    "strength": (0, 1, 0.05),
+    "steps": (1, STEPS_MOST, 1),
+    "drift": (-5, 5, "any"),
+    "variety": (0, 1, 0.1),
+    "count": (1, COUNT_LIMIT, 1),
+    "weight": (0, 1000, "any"),
+    "reach": (0.5, 0.99, 0.01),
+    "seed": (0, LARGEST_SEED, 1),
+}
+
+
+def condition_of(modality: str, *, level: float, **others: Any) -> dict[str, Any]:
+    """A condition with its severity as a grade, or between two of them."""
+    severity = {"severity": SEVERITIES[int(level)]} if level == int(level) else {"severity_level": level}
+    return {"modality": modality, **severity, **others}
+
+
+def _redraw() -> dict[str, Any]:
+    """Another method has options of its own: the form comes back with them."""
+    return {
+        "hx-post": reverse_lazy("jobs:counterfactual-apply"),
+        "hx-vals": '{"apply": "method:"}',
+        "hx-trigger": "change",
+        "hx-target": "#request-form",
+        "hx-swap": "outerHTML",
+        "hx-sync": "this:replace",
+    }
+
+
+def initial_of(case: Any, mask: Any, index: int) -> dict[str, Any]:
+    """What the form opens with: what is known of the case, and nothing changed."""
+    known: Mapping[str, Any] = case.attributes or {}
+    level = _level(known)
+    age, sex = known.get("age"), known.get("sex")
+    steatosis = known.get("steatosis")
+    return {
+        "case": case.pk,
+        "mask": str(mask.pk) if mask else "",
+        "slice_number": index + 1,
+        "modality": "CT"
+        if case.modality == "CT"
+        else known.get("weighting") or known.get("modality") or "T1",
+        "was_severity": f"{level:g}",
+        "was_steatosis": steatosis if steatosis in STEATOSIS_WORDS else 0,
+        "was_age": age if isinstance(age, int | float) else None,
+        "was_sex": sex if sex in ("F", "M") else "",
+        "to_severity": "3" if level < 2 else "0",
+    }
+
+
+def _level(known: Mapping[str, Any]) -> float:
+    """The severity that a case's attributes tell, to the nearest half grade."""
+    level, word = known.get("severity_level"), known.get("severity")
+    if isinstance(level, int | float) and 0 <= level <= LEVELS[-1]:
+        return round(float(level) * 2) / 2
+    return float(SEVERITIES.index(word)) if word in SEVERITIES else 0.0
