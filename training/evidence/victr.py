@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from synthesis.checkpoints import LoadedModel
+from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.metrics.judges import Judges, load_judges
 from training.calibrate import generate
 from training.evidence.victr_measures import (
@@ -43,6 +43,7 @@ from training.recipe import STATE, load_recipe
 FOLDER = STATE / "victr"
 PHANTOMS = STATE / "abdomen-2d" / "phantoms"
 DOC = Path("docs/evidence/victr.md")
+SHIPPED = Path("weights/abdomen-2d")
 RESULTS = "results.json"
 OURS = Setting(sampler="rft", calls=4)
 VANILLA = tuple(Setting(sampler="ddim", calls=n) for n in (30, 50, 4))
@@ -89,6 +90,7 @@ def evidence(
         if run.name == f"vanilla-{seeds[-1]}":
             bench.climb(runs[1], results, ladder, lambda: _write(results, folder / RESULTS, doc))
     bench.forget(runs, results)
+    bench.grade_shipped(results)
     _write(results, folder / RESULTS, doc)
     return results
 
@@ -191,6 +193,14 @@ class Bench:
                 continue
             model = opened(named[name], self.folder)
             results["forgetting"][name] = ct_row(model, asked, cases, self.judges)
+
+    def grade_shipped(self, results: Results) -> None:
+        """Severity at fixed masks of the model that ships, which learned longer and in one stage."""
+        if SHIPPED.name in results["severity"] or not SHIPPED.is_dir():
+            return
+        model = load_model(SHIPPED)
+        model.network.to(memory_format=torch.channels_last)
+        results["severity"][SHIPPED.name] = severity_sweep(model, OURS, self.masks, self.judges)
 
     def features(self, name: str) -> Path:
         """Where the features of a row lie."""

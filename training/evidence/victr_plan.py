@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.recipe import ConsistencySettings, EwcSettings, FlowSettings, Recipe, load_recipe
+from training.recipe import ConsistencySettings, EpsilonSettings, EwcSettings, FlowSettings, Recipe, load_recipe
 
 MINUTES = 60.0  # of training that the recipes' steps take, all runs together, on one core
 SEEDS = (1, 2, 3)
@@ -85,6 +85,8 @@ def plan(recipes: Recipes, seeds: Sequence[int] = SEEDS) -> list[Run]:
     others["whole-network"] = whole
     others["ewc"] = replace(whole, objective=_ewc(recipes.anatomy))
     runs += [Run(name, others[name], "mr", stage_1) for name in ORDER]
+    latent = EpsilonSettings(region_weights={})  # Stable Diffusion's schedule
+    runs.append(Run("vanilla-sd", replace(recipes.vanilla, seed=seeds[0], objective=latent), "mr"))
     short = replace(scratch, steps=second.steps, optimiser=second.optimiser)
     runs.append(Run("flow-no-stage-1-short", short, "mr"))
     return runs

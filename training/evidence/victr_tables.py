@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,8 +51,8 @@ def setup(results: Results) -> str:
     source = real["source"]
     return (
         f"Measured with `--minutes {about['minutes']:g}`, seeds {', '.join(map(str, about['seeds']))}. "
-        f"Every row: the first {sizes['cases']} test phantoms in T1 and T2 (half each), whole masks, the same "
-        f"start noise. MFID is FID on {source['net']} (SHA-256 {source['weights_sha256'][:12]}, "
+        f"Every row: the first {sizes['cases']} test phantoms in T1 and T2 (half each), whole masks, one "
+        f"start noise. MFID: FID on {source['net']} (SHA-256 {source['weights_sha256'][:12]}, "
         f"{source['dimensions']} features, more than images: the values are biased upwards alike, and "
         f"MFID-infinity is only indicative). K_ref = {real['k_ref']:.5f} is the KID of the phantoms against "
         f"themselves blurred by a pixel; brackets are 95 %: over seeds by Student's t, for one seed by a "
@@ -59,10 +60,22 @@ def setup(results: Results) -> str:
     )
 
 
+FIGURES = {
+    "kid": "KID / K_ref",
+    "mfid": "MFID",
+    "radiomics": "ln radiomics",
+    "precision": "precision",
+    "recall": "recall",
+    "coverage": "coverage",
+    "dice_share": "Dice share",
+    "severity_accuracy": "severity read right",
+    "severity_error": "severity error",
+    "seconds_per_image": "s / image",
+}
 HEADINGS = (
     "KID / K_ref",
     "MFID (inf)",
-    "radiomics T1 / T2",
+    "ln radiomics T1 / T2",
     "precision",
     "recall",
     "coverage",
@@ -80,7 +93,7 @@ def cells(row: Mapping[str, Any], k_ref: float) -> list[str]:
     return [
         kid_text(row["kid"], k_ref),
         f"{row['mfid']:.3f} ({row['mfid_infinity']:.3f})",
-        " / ".join(f"{row['radiomics'][m]:.1f}" for m in ("T1", "T2")),
+        " / ".join(f"{math.log(row['radiomics'][m]):.2f}" for m in ("T1", "T2")),
         *(f"{row[name]:.2f}" for name in ("precision", "recall", "coverage")),
         f"{row['dice_share']:.3f}",
         f"{row['severity_accuracy']:.2f}",
@@ -104,69 +117,46 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def headline(results: Results) -> str:
     """Ours against plain diffusion: means over seeds, then the ratios."""
     real = results["rows"].get("real")
-    kinds = [("ours, rft at 4 calls", "ours", OURS)]
-    kinds += [(f"plain diffusion, DDIM-{row.split('-')[1]}", "vanilla", row) for row in VANILLA]
-    figures = (
-        "kid",
-        "mfid",
-        "radiomics",
-        "precision",
-        "recall",
-        "coverage",
-        "dice_share",
-        "severity_accuracy",
-        "severity_error",
-        "seconds_per_image",
-    )
     if not real:
         return ""
-    k, lines = real["k_ref"], []
+    kinds = [("ours, rft at 4 calls", "ours", OURS)]
+    kinds += [(f"plain diffusion, DDIM-{row.split('-')[1]}", "vanilla", row) for row in VANILLA]
+    lines = []
     for title, kind, row in kinds:
         found = seeds_of(results, kind, row)
         if found:
-            texts = [title, str(len(found))]
-            for figure in figures:
-                mean, low, high = interval(
-                    [value_of(one, figure) / (k if figure == "kid" else 1) for one in found]
-                )
-                texts.append(f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(found) > 1 else ""))
-            lines.append(texts)
-    names = (
-        "KID / K_ref",
-        "MFID",
-        "radiomics",
-        "precision",
-        "recall",
-        "coverage",
-        "Dice share",
-        "severity read right",
-        "severity error",
-        "s / image",
-    )
-    perfect = [
-        f"{value_of(real, figure) / (k if figure == 'kid' else 1):.3f}" if figure in real else "-"
-        for figure in figures
-    ]
+            means = [over_seeds([scaled(one, figure, real["k_ref"]) for one in found]) for figure in FIGURES]
+            lines.append([title, str(len(found)), *means])
+    perfect = [f"{scaled(real, one, real['k_ref']):.3f}" if one in real else "-" for one in FIGURES]
     lines.append(["other real phantoms", "-", *perfect])
+    compared = {one: FIGURES[one] for one in ("kid", "mfid", "severity_error", "seconds_per_image")}
     ratio_lines = []
     for row in VANILLA:
         texts = [f"DDIM-{row.split('-')[1]} / ours"]
-        for figure in ("kid", "mfid", "radiomics", "severity_error", "seconds_per_image"):
-            found_ratio = ratios(results, row, figure)
-            texts.append(
-                "-"
-                if found_ratio is None
-                else f"{found_ratio[0]:.2f} [{found_ratio[1]:.2f}, {found_ratio[2]:.2f}]"
-            )
+        for figure in compared:
+            ratio = ratios(results, row, figure)
+            texts.append("-" if ratio is None else f"{ratio[0]:.2f} [{ratio[1]:.2f}, {ratio[2]:.2f}]")
         ratio_lines.append(texts)
     return "\n\n".join(
         [
             "## Ours against plain diffusion",
-            table(["", "seeds", *names], lines),
+            table(["", "seeds", *FIGURES.values()], lines),
             "Ratios, seed by seed in one run, geometric means (above 1 ours is better; seconds: faster):",
-            table(["", "KID", "MFID", "radiomics", "severity error", "seconds"], ratio_lines),
+            table(["", *compared.values()], ratio_lines),
         ]
-    )  # fmt: skip
+    )
+
+
+def scaled(row: Mapping[str, Any], figure: str, k_ref: float) -> float:
+    """A figure as the tables give it: KID in units of K_ref, of the radiomics distance the logarithm."""
+    value = value_of(row, figure)
+    return value / k_ref if figure == "kid" else math.log(value) if figure == "radiomics" else value
+
+
+def over_seeds(values: Sequence[float]) -> str:
+    """Mean with its interval, where there is more than one."""
+    mean, low, high = interval(values)
+    return f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(values) > 1 else "")
 
 
 def ablations(results: Results) -> str:
@@ -256,8 +246,8 @@ def ladder(results: Results) -> str:
         [
             f"## Samplers by number of calls (one seed, n = {n})",
             "On the first seed's model of ours, even grids. rft's kappa is calibrated on validation phantoms "
-            "at 2, 4, 8 and 30 calls; DDIM without noise is Euler's step exactly, and at one call rft, Euler, "
-            "DDIM and one_step are one. Heun takes two calls a step but for the last. KID / K_ref:",
+            "at 2, 4, 8 and 30 calls; DDIM without noise is Euler's step exactly, and at one call rft, "
+            "Euler, DDIM and one_step are one. Heun takes two calls a step, the last but one. KID / K_ref:",
             tabled(lambda one: f"{one['kid']['value'] / k:.3f}"),
             "Noise: power against real in the highest band, mean of T1 and T2:",
             tabled(lambda one: f"{np.mean([v[-1] for v in one['spectrum'].values()]):.2f}"),
