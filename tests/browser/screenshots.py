@@ -138,6 +138,7 @@ def _fill(site: Launched) -> list[Shot]:
         Shot("jobs", "clinician", "/jobs/"),
         Shot("results", "clinician", "/results/", full=True),
         Shot("result", "clinician", f"/results/{made[-1]}/", full=True),
+        *_figures(clinician, model),
         Shot("compare", "clinician", f"/results/{made[0]}/compare/{made[-1]}/", RESULT),
         Shot("dataset-export", "data_manager", f"/datasets/{dataset['id']}/export/"),
         Shot("case-edit", "data_manager", f"/cases/{healthy['id']}/edit/", full=True),
@@ -148,6 +149,23 @@ def _fill(site: Launched) -> list[Shot]:
         Shot("api", "researcher", "/api/docs/"),
         Shot("people", "administrator", "/people/"),
         Shot("audit", "administrator", "/audit/"),
+    ]
+
+
+def _figures(api: Api, model: Any) -> list[Shot]:
+    """An image with its uncertainty map, and one anatomy under every severity."""
+    wish = {"condition": {"modality": "CT", "severity": "severe"}, "phantom_seed": 2}
+    body = {"model": model["id"], "parameters": wish | {"uncertainty": True}, "seed": 3}
+    status, answer = api.ask("POST", "/api/v1/requests/", body)
+    last = api.wait(str(json.loads(answer)["jobs"][0])) if status == 202 else {}
+    mapped = api.get(last["results"][0])["id"]
+    status, answer = api.ask("POST", f"/api/v1/results/{mapped}/severities/", {})
+    grid = json.loads(answer)
+    for cell in grid["cells"]:
+        api.wait(cell["job"])
+    return [
+        Shot("uncertainty", "clinician", f"/results/{mapped}/", f"{RESULT}[data-heat=shown]"),
+        Shot("severities", "clinician", f"/severities/{grid['id']}/", RESULT),
     ]
 
 
