@@ -217,13 +217,12 @@ class LatentNetwork(Network):
         )
 
     def read(self, prompts: Sequence[str]) -> Prompts:
-        """Encoded prompts, from memory where they are."""
-        wanted = [one for one in dict.fromkeys(prompts) if one not in self._encoded]
+        """Encoded prompts, from memory where they are; each is encoded alone: none moves another by a bit."""
         fresh: dict[str, Prompts] = {}
-        if wanted:
-            with torch.inference_mode(False), torch.no_grad():  # what is kept may be trained with
-                found = self.encode_prompts(wanted)
-            fresh = {one: Prompts(*(part[i : i + 1] for part in found)) for i, one in enumerate(wanted)}
+        with torch.inference_mode(False), torch.no_grad():  # what is kept may be trained with
+            for one in dict.fromkeys(prompts):
+                if one not in self._encoded:
+                    fresh[one] = self.encode_prompts([one])
         known = self._encoded | fresh
         if not self._text_adapted():
             self._encoded = dict(list(known.items())[-KEPT_PROMPTS:])
@@ -282,6 +281,8 @@ class LatentNetwork(Network):
         options = replace(self.options, components={**self.options.components, **configs}, control="planes")
         with torch.device("meta"):
             made = type(self)(options)
+        for part in fresh.values():
+            part.to(self.device, self.dtype)
         for name, part in [*self._modules.items(), *fresh.items()]:
             made.add_module(name, part)
         made._texts, made._encoded = dict(self._texts), dict(self._encoded)

@@ -275,6 +275,18 @@ def test_a_prompt_is_read_once_whatever_the_number_of_steps(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", LATENT)
+def test_a_prompt_is_read_the_same_to_the_bit_in_any_company(name):
+    network = fresh(name)
+    conditions = [replace(CONDITION, severity=one) for one in ("none", "low", "mild", "severe")]
+    together = network.condition(labels(4), conditions)
+    for i in (2, 0):
+        network.load_state_dict(network.state_dict())  # nothing is remembered
+        alone = network.condition(labels(), [conditions[i]])
+        assert torch.equal(alone.tokens[0], together.tokens[i])
+        assert torch.equal(alone.pooled[0], together.pooled[i])
+
+
+@pytest.mark.parametrize("name", LATENT)
 def test_a_prompt_that_was_read_while_drawing_can_be_trained_with(name):
     network = fresh(name)
     with torch.inference_mode():
