@@ -276,13 +276,11 @@ class LatentNetwork(Network):
         """
         if self.options.control:
             raise ValueError(f"control: the network already takes the mask as {self.options.control}.")
-        fresh = self.fresh_control()
+        fresh = {name: part.to(self.device, self.dtype) for name, part in self.fresh_control().items()}
         configs = {name: config_of(part) for name, part in fresh.items() if name in self.classes}
         options = replace(self.options, components={**self.options.components, **configs}, control="planes")
         with torch.device("meta"):
             made = type(self)(options)
-        for part in fresh.values():
-            part.to(self.device, self.dtype)
         for name, part in [*self._modules.items(), *fresh.items()]:
             made.add_module(name, part)
         made._texts, made._encoded = dict(self._texts), dict(self._encoded)
