@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from synthesis.adapters import chosen, load_adapter, remove
 from synthesis.checkpoints import LoadedModel, file_sha256
 from synthesis.errors import SynthesisError
 from synthesis.imaging.intensity import normalisations
@@ -55,6 +54,13 @@ class LaidAdapters:
         with self._lock:
             laid = self._laid.setdefault(model.network, _Laid())
         with laid.lock:
+            if adapter is None and not laid.names:
+                yield model
+                return
+            from synthesis.adapters import (
+                chosen,
+            )  # brings peft, which jobs without an adapter need not wait for
+
             if adapter is None:
                 with chosen(model, None):
                     yield model
@@ -71,6 +77,8 @@ class LaidAdapters:
         return list(laid.names) if laid is not None else []
 
     def _lay(self, model: LoadedModel, laid: _Laid, adapter: Adapter) -> str:
+        from synthesis.adapters import load_adapter, remove
+
         name = f"sha{adapter.weights_sha256[:24]}"
         if name not in laid.names:
             _check(adapter)

@@ -42,7 +42,8 @@ def condition_title(item: SynthesisRequest) -> str:
         return change_title(item)
     condition = item.parameters.get("condition", {})
     modality = MODALITY_WORDS.get(condition.get("modality", ""), condition.get("modality", ""))
-    return f"{severity_words(condition)}, {modality}"
+    words = f"{severity_words(condition)}, {modality}"
+    return words if item.adapter is None else f"{words}, {item.adapter.title}"
 
 
 def request_title(item: SynthesisRequest) -> str:

@@ -215,6 +215,7 @@ def test_asking_with_an_adapter(browser: Client, clinician: Any, model: Any) -> 
     request = SynthesisRequest.objects.get()
     assert request.adapter == adapter
     assert dict(asked_rows(request))["Adapter"] == "Bright 1"
+    assert condition_title(request) == "Severe cirrhosis, CT, Bright"
     assert AuditEvent.objects.get(action="synthesis.requested").detail["adapter"] == "Bright 1"
     assert page(browser, again=request.pk).context["form"]["adapter"].value() == str(adapter.pk)
     assert request_again(user=clinician, request=request).adapter == adapter
