@@ -22,8 +22,9 @@ from synthesis.edit_request import (
     CounterfactualResult,
     EditOptions,
     edited_region,
+    level_of,
     softened,
-    takes_away,
+    strength_and_contrast,
 )
 from synthesis.editing import Edit
 from synthesis.errors import SynthesisError
@@ -37,8 +38,6 @@ from synthesis.phantoms.contrast import WINDOWS
 from synthesis.reproduction import numerics, versions
 from synthesis.request import Condition, Image, Labels, OnStep, Step
 from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity
-
-CONTRAST_AWAY = 1.5  # where cirrhosis is taken away; chosen on validation phantoms, see docs/evidence
 
 
 def edit(
@@ -67,7 +66,8 @@ def edit(
         judges=judges,
         seeds=request.seeds,
     )
-    chosen = method_options(options, request.before, request.after)
+    old, new = request.labels, request.target_labels
+    chosen = method_options(options, old, new, request.before, request.after)
     method = COUNTERFACTUALS[options.method].load()
     ways = 2 if options.undo else 1
     changed = method(work, options=chosen, on_step=_reporter(model, request, 0, ways, on_step))
@@ -78,7 +78,8 @@ def edit(
     ]
     undone = None
     if options.undo:
-        backward = method_options(replace(options, variety=0.0), request.after, request.before)
+        steady = replace(options, variety=0.0)
+        backward = method_options(steady, new, old, request.after, request.before)
         again = _back(model, work, images, request, judges)
         found = method(again, options=backward, on_step=_reporter(model, request, 1, ways, on_step))
         undone = np.stack([_stored_units(model, x, modality) for x in torch.split(found, 1)])
@@ -120,8 +121,8 @@ def prepare(
     region = F.adaptive_avg_pool2d(torch.from_numpy(soft)[:, None].to(device), (x.shape[2], x.shape[3]))
     old, new = np.stack(labels), np.stack(labels_after)
     outcome = None
-    if judges is not None and any(a.level != b.level for a, b in zip(before, after, strict=True)):
-        levels = [one.level for one in after]
+    levels = [one for one in map(level_of, after) if one is not None]
+    if judges is not None and len(levels) == len(after) and levels != [level_of(one) for one in before]:
         outcome = SeverityOutcome(judges.severity, new, modality, levels, network.decode)
     return Edit(
         x=x,
@@ -148,11 +149,14 @@ def velocity_under(model: LoadedModel, condition: ConditionBatch) -> Velocity:
     return velocity
 
 
-def method_options(options: EditOptions, before: Condition, after: Condition) -> Any:
+def method_options(
+    options: EditOptions, labels: Labels, labels_after: Labels, before: Condition, after: Condition
+) -> Any:
     """The method's own options from a request's, with what was left open decided by the change."""
     values = options.to_json() | {"drift": Drift(delta=options.drift, scheme=options.drift_scheme)}
-    if options.contrast is None:
-        values["contrast"] = CONTRAST_AWAY if takes_away(before, after) else 1.0
+    strength, contrast = strength_and_contrast(labels, labels_after, before, after)
+    values["strength"] = strength if options.strength is None else options.strength
+    values["contrast"] = contrast if options.contrast is None else options.contrast
     kind = COUNTERFACTUALS[options.method].load_options()
     return kind(**{one.name: values[one.name] for one in fields(kind) if one.name in values})
 

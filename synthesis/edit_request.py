@@ -15,6 +15,10 @@ from synthesis.request import SEED_LIMIT, Condition, Image, Labels, _Json
 Mask = npt.NDArray[np.bool_]
 Soft = npt.NDArray[np.float32]
 
+# Chosen on phantoms of the validation split: docs/evidence/counterfactuals.md.
+STRENGTH_TEXTURE = 0.5
+CONTRAST_NONE = 2.0  # no cirrhosis any more: the least error to the truth
+CONTRAST_MORE = 1.25  # more of it: as much texture as a reader expects
 EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softened
 
 
@@ -23,11 +27,12 @@ class EditOptions(_Json):
     """How to make the change.
 
     method: a name in COUNTERFACTUALS.
-    strength: 0 returns the image as it is; 1 makes the change from the very noise on.
+    strength: 0 returns the image as it is; 1 makes the change from the very noise on; None leaves it to
+        the change: texture is decided late, everything else early.
     steps: of the way back to the noise and of the way forth again (`flow_inversion`).
     contrast: weight of what the new condition says against the old one; 1 asks for an image as the
-        model draws them, up to 2 for the best guess where something is taken away; None leaves it to
-        the direction of the change.
+        model draws them, 2 for the best guess where something is taken away; None leaves it to the
+        direction of the change.
     confined: the change acts only where the two conditions or masks differ.
     blend: outside that region the image itself is put back after every step.
     variety: share of the noise inside the region that is drawn anew, 0 to 1; what differs between
@@ -39,7 +44,7 @@ class EditOptions(_Json):
     """
 
     method: str = "flow_inversion"
-    strength: float = 0.5
+    strength: float | None = None
     steps: int = 8
     contrast: float | None = None
     confined: bool = True
@@ -53,7 +58,6 @@ class EditOptions(_Json):
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("strength", 0, 1),
             ("steps", 1, 200),
             ("variety", 0, 1),
             ("drift", -5, 5),
@@ -62,6 +66,8 @@ class EditOptions(_Json):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name}: expected {low} to {high:g}, got {value}.")
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise ValueError(f"strength: expected 0 to 1, got {self.strength}.")
         if self.contrast is not None and not 0 <= self.contrast <= 10:
             raise ValueError(f"contrast: expected 0 to 10, got {self.contrast}.")
         if self.reach is not None and not 0 < self.reach < 1:
@@ -146,7 +152,7 @@ def edited_region(labels: Labels, labels_after: Labels, before: Condition, after
     if (before.age, before.sex) != (after.age, after.sex):
         return np.ones(labels.shape, bool)
     region = ndimage.binary_dilation(labels != labels_after)
-    if before.level != after.level:
+    if level_of(before) != level_of(after):
         region |= (labels == LIVER) | (labels_after == LIVER)
     if before.steatosis != after.steatosis:
         region |= np.isin(labels, (LIVER, LESION)) | np.isin(labels_after, (LIVER, LESION))
@@ -160,6 +166,26 @@ def softened(region: Mask) -> Soft:
     return ndimage.gaussian_filter(region.astype(np.float32), EDGE_PIXELS)
 
 
-def takes_away(before: Condition, after: Condition) -> bool:
-    """Whether the cirrhosis becomes less: the change then lies in the image and has only to be removed."""
-    return after.level < before.level
+def strength_and_contrast(
+    labels: Labels, labels_after: Labels, before: Condition, after: Condition
+) -> tuple[float, float]:
+    """What is used where neither is asked for.
+
+    Severity alone is texture, which is decided late: half the way back will do, and the contrast follows
+    what becomes of it. Whatever moves mean values is decided early, and a contrast would move them too far.
+    """
+    was, will_be = level_of(before), level_of(after)
+    rest = ("steatosis", "age", "sex")
+    same = all(getattr(before, name) == getattr(after, name) for name in rest)
+    if not same or was == will_be or not np.array_equal(labels, labels_after):
+        return 1.0, 1.0
+    if was is None or will_be is None:
+        return STRENGTH_TEXTURE, 1.0
+    if will_be > was:
+        return STRENGTH_TEXTURE, CONTRAST_MORE
+    return STRENGTH_TEXTURE, CONTRAST_NONE if will_be == 0 else 1.0
+
+
+def level_of(condition: Condition) -> float | None:
+    """The cirrhosis from 0 to 3; None where it is not stated."""
+    return None if condition.severity is None else condition.level

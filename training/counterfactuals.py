@@ -4,7 +4,7 @@
 
 For every change the phantom is drawn twice from one seed, before and after: same person, same mask, same
 noise. The image before is edited and compared with the image after, inside the region that truly differs
-and outside it. Each row also gives the null edit (nothing changed), the first one there and back, and what
+and outside it. The first row also gives the null edit (nothing changed) and there and back; each row what
 two readers of severity say: the shipped judge, which `guided` follows, and a small one on texture
 statistics that no method has seen. Edits are cached under var/counterfactuals, so a run that was stopped
 goes on.
@@ -39,7 +39,7 @@ from synthesis.phantoms import GRADES, WINDOWS, Attributes, Phantom, abdomen, ph
 from synthesis.phantoms.labels import LESION, LIVER
 from synthesis.request import MODALITIES, Condition
 from training.held_out import content_key
-from training.texture_reader import TextureReader, fit_texture_reader
+from training.texture_reader import TextureReader, kept_texture_reader
 
 Images = npt.NDArray[np.float32]
 LARGE_LIVER = 150  # pixels of eroded liver below which a phantom is passed over
@@ -139,7 +139,7 @@ def edited_images(
     judges: Judges,
     folder: Path,
 ) -> dict[str, dict[str, Images]]:
-    """Row -> "edited", "null" and (first row alone) "back": images [n, H, W], kept in `folder`."""
+    """Row -> "edited" and, for the first row alone, "null" and "back": images [n, H, W], kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for start in range(0, len(pairs), BATCH):
@@ -151,7 +151,7 @@ def edited_images(
             path = folder / (hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:20] + ".npz")
             if not path.is_file():
                 began = time.monotonic()
-                found = batch.run(ROWS[row], back=row == rows[0])
+                found = batch.run(ROWS[row], thorough=row == rows[0])
                 found["seconds"] = np.array((time.monotonic() - began) / len(batch.pairs))
                 part = path.with_suffix(".part.npz")
                 np.savez(part, allow_pickle=False, **found)
@@ -175,19 +175,22 @@ class _Batch:
         self.modality = pairs[0][0].modality
         self._paths: dict[tuple[float, int], list[torch.Tensor]] = {}
 
-    def run(self, options: EditOptions, *, back: bool) -> dict[str, Images]:
-        """The images of one row."""
-        source = [b.image for b, _ in self.pairs]
-        there = self._prepared(source, self.pairs)
-        same = self._prepared(source, [(b, b) for b, _ in self.pairs])
-        chosen = method_options(options, *(condition_of(one) for one in self.pairs[0]))
-        found = {"edited": self._edited(there, chosen), "null": self._edited(same, chosen)}
-        if back:
+    def run(self, options: EditOptions, *, thorough: bool) -> dict[str, Images]:
+        """The images of one row: edited, and where `thorough` with nothing changed and back again."""
+        there = self._prepared([b.image for b, _ in self.pairs], self.pairs)
+        chosen = self._chosen(options, self.pairs[0])
+        found = {"edited": self._edited(there, chosen)}
+        if thorough:
+            found["null"] = self._edited(replace(there, after=there.before), chosen)
             turned = [(a, b) for b, a in self.pairs]
             again = self._prepared(list(found["edited"]), turned)
-            opposite = method_options(options, *(condition_of(one) for one in turned[0]))
+            opposite = self._chosen(options, turned[0])
             found["back"] = self._edited(again, opposite, shared=False)
         return found
+
+    def _chosen(self, options: EditOptions, pair: tuple[Phantom, Phantom]) -> Any:
+        one, other = pair
+        return method_options(options, one.labels, other.labels, condition_of(one), condition_of(other))
 
     def _prepared(self, images: Sequence[Images], pairs: Sequence[tuple[Phantom, Phantom]]) -> Edit:
         return prepare(
@@ -232,7 +235,7 @@ def figures(
     truth = np.stack([a.image for _, a in pairs])
     masks = np.stack([a.labels for _, a in pairs])
     changed = source != truth
-    edited, null = found["edited"], found["null"]
+    edited = found["edited"]
     core = changed & np.stack([inner_liver(m) for m in masks])
 
     def error(images: Images, where: npt.NDArray[np.bool_]) -> float | None:
@@ -245,14 +248,17 @@ def figures(
         "core": error(edited, core),
         "core_unedited": error(source, core),
         "outside": error(edited, ~changed),
-        "null_outside": root_mean_square((null - source)[~changed].astype(np.float64)),
-        "null_psnr": _mean_psnr(null, source, high - low),
+        "null_outside": None,
+        "null_psnr": None,
         "back_psnr": _mean_psnr(found["back"], source, high - low) if "back" in found else None,
         "l1": float(np.abs(edited - source).mean()),
         "ssim": float(np.mean([ssim(e, s, data_range=high - low) for e, s in zip(edited, source)])),
         "psnr": _mean_psnr(edited, source, high - low),
         "seconds": float(np.mean(found["seconds"])),
     }
+    if "null" in found:
+        row["null_outside"] = root_mean_square((found["null"] - source)[~changed].astype(np.float64))
+        row["null_psnr"] = _mean_psnr(found["null"], source, high - low)
     if change.reads is not None:
         scaled = torch.from_numpy(np.stack([model.normalise(one, modality) for one in edited]))[:, None]
         kinds = torch.full((len(edited),), MODALITIES.index(modality))
@@ -294,6 +300,9 @@ ROWS: dict[str, EditOptions] = {
 }
 
 
+UNEDITED = "unedited: the row to beat"
+
+
 def evaluate_counterfactuals(
     model: LoadedModel,
     judges: Judges,
@@ -308,7 +317,7 @@ def evaluate_counterfactuals(
 ) -> dict[str, Any]:
     """Every figure, by change and row."""
     shape = (int(model.recipe["image"]["rows"]), int(model.recipe["image"]["columns"]))
-    reader = fit_texture_reader(modality, shape)
+    reader = kept_texture_reader(modality, shape, folder)
     report: dict[str, Any] = {
         "model": model.recipe.get("name"),
         "weights_sha256": model.weights_sha256,
@@ -324,9 +333,17 @@ def evaluate_counterfactuals(
         pairs = pairs_of(change, split, cases, modality, shape, first)
         asked = [row for row in rows if ROWS[row].method != "guided" or change.reads is not None]
         found = edited_images(model, change, pairs, asked, judges, folder)
-        for row in asked:
-            report["rows"][f"{name} | {row}"] = figures(found[row], pairs, change, model, judges, reader)
-            print(line(f"{name} | {row}", report["rows"][f"{name} | {row}"]), flush=True)
+        source = np.stack([before.image for before, _ in pairs])
+        found[UNEDITED] = {
+            "edited": source,
+            "null": source,
+            "back": source,
+            "seconds": np.zeros(1, np.float32),
+        }
+        for row in (UNEDITED, *asked):
+            key = f"{name} | {row}"
+            report["rows"][key] = figures(found[row], pairs, change, model, judges, reader)
+            print(line(key, report["rows"][key]), flush=True)
     return report
 
 

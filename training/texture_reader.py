@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,19 @@ def _within(image: Matrix, mask: npt.NDArray[np.bool_], scale: float) -> Matrix:
         return image
     weight = ndimage.gaussian_filter(mask.astype(np.float64), scale)
     return ndimage.gaussian_filter(image, scale) / np.maximum(weight, 1e-3) * mask
+
+
+def kept_texture_reader(modality: str, shape: tuple[int, int], folder: Path) -> TextureReader:
+    """`fit_texture_reader`, kept in `folder` from one run to the next."""
+    path = folder / f"texture-reader-{modality}-{shape[0]}x{shape[1]}-{FIT}-{CHECK}.npz"
+    names = ("means", "inverses", "determinants", "accuracy")
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        reader = fit_texture_reader(modality, shape)
+        np.savez(path, **{name: getattr(reader, name) for name in names}, allow_pickle=False)
+    with np.load(path) as kept:
+        means, inverses, determinants = (kept[name] for name in names[:3])
+        return TextureReader(means, inverses, determinants, float(kept["accuracy"]))
 
 
 def fit_texture_reader(modality: str, shape: tuple[int, int]) -> TextureReader:

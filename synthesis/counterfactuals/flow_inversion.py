@@ -110,7 +110,7 @@ def _pulled(edit: Edit, options: Options) -> Velocity:
         v = edit.before(x, t)
         return v + weight * (edit.after(x, t) - v)
 
-    return edit.after if bool((weight == 1).all()) else velocity
+    return edit.after if edit.after is edit.before or bool((weight == 1).all()) else velocity
 
 
 def _renewed(edit: Edit, x: Tensor, t: float, options: Options) -> Tensor:

@@ -10,8 +10,14 @@ import pytest
 import torch
 
 from synthesis.catalog import COUNTERFACTUALS
-from synthesis.edit import CONTRAST_AWAY, edit, method_options
-from synthesis.edit_request import CounterfactualRequest, EditOptions
+from synthesis.edit import edit, method_options
+from synthesis.edit_request import (
+    CONTRAST_MORE,
+    CONTRAST_NONE,
+    STRENGTH_TEXTURE,
+    CounterfactualRequest,
+    EditOptions,
+)
 from synthesis.errors import Cancelled, SynthesisError
 from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
 from synthesis.phantoms import labels as L
@@ -62,7 +68,7 @@ def test_an_edit_brings_image_difference_and_numbers(model, judges):
     assert result.spread is None
     assert result.undone is None
     json.dumps([result.numbers, result.recipe], allow_nan=False)
-    assert result.recipe["options"]["contrast"] == CONTRAST_AWAY
+    assert result.recipe["options"]["contrast"] == CONTRAST_NONE
     assert result.recipe["unit"] == "HU"
 
 
@@ -166,8 +172,21 @@ def test_a_reader_of_severity_cannot_guide_another_change(model, judges):
         edit(model, replace(asked, after=replace(asked.before, age=70)), judges=judges)
 
 
-def test_the_contrast_follows_the_direction_of_the_change():
-    severe, none = request().before, request().after
-    assert method_options(EditOptions(), severe, none).contrast == CONTRAST_AWAY
-    assert method_options(EditOptions(), none, severe).contrast == 1.0
-    assert method_options(EditOptions(contrast=0.7), severe, none).contrast == 0.7
+def test_strength_and_contrast_follow_the_change_where_they_are_left_open():
+    labels, severe, none = request().labels, request().before, request().after
+    low = replace(none, severity="low")
+
+    def chosen(before, after, after_labels=labels, **options):
+        found = method_options(EditOptions(**options), labels, after_labels, before, after)
+        return found.strength, found.contrast
+
+    assert chosen(severe, none) == (STRENGTH_TEXTURE, CONTRAST_NONE)
+    assert chosen(none, severe) == (STRENGTH_TEXTURE, CONTRAST_MORE)
+    assert chosen(severe, low) == (STRENGTH_TEXTURE, 1.0)
+    assert chosen(none, replace(none, steatosis=3)) == (1.0, 1.0)
+    assert chosen(severe, replace(none, age=70)) == (1.0, 1.0)
+    assert chosen(replace(none, severity=None), severe) == (STRENGTH_TEXTURE, 1.0)
+    lesion = labels.copy()
+    lesion[10, 10] = L.LESION
+    assert chosen(none, none, lesion) == (1.0, 1.0)
+    assert chosen(severe, none, contrast=0.7, strength=0.9) == (0.9, 0.7)

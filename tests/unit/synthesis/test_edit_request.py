@@ -8,7 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from synthesis.edit_request import CounterfactualRequest, EditOptions, edited_region, softened, takes_away
+from synthesis.edit_request import (
+    CounterfactualRequest,
+    EditOptions,
+    edited_region,
+    softened,
+)
 from synthesis.phantoms import labels as L
 from synthesis.request import Condition
 
@@ -87,11 +92,10 @@ def test_a_softened_edge_stays_near_the_region():
     assert np.array_equal(softened(np.ones((4, 4), bool)), np.ones((4, 4), np.float32))
 
 
-def test_what_counts_as_taking_away():
-    severe = Condition(modality="CT", severity="severe")
-    assert takes_away(severe, CT)
-    assert not takes_away(CT, severe)
-    assert not takes_away(CT, CT)
+def test_a_severity_that_nobody_stated_is_neither_more_nor_less():
+    unknown = Condition(modality="CT", age=50, sex="F", severity=None)
+    assert np.array_equal(edited_region(a_mask(), a_mask(), unknown, CT), a_mask() == L.LIVER)
+    assert not edited_region(a_mask(), a_mask(), unknown, unknown).any()
 
 
 def test_seeds_run_on_from_the_first():

@@ -12,6 +12,7 @@ from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityRead
 from synthesis.phantoms import abdomen, phantom_seed
 from tests.unit.synthesis.tiny_model import SIDE, tiny_model
 from training import counterfactuals as c
+from training import texture_reader
 from training.counterfactual_bounds import bound, noise_spectrum, pattern_spectra
 from training.texture_reader import TextureReader, features
 
@@ -45,7 +46,7 @@ def test_the_truth_itself_scores_perfectly_and_the_unedited_image_scores_one(pai
     source, truth = (np.stack([p[i].image for p in pairs]) for i in (0, 1))
     time = {"seconds": np.array([1.0])}
     perfect = {"edited": truth, "null": source, "back": source} | time
-    idle = {"edited": source, "null": source} | time
+    idle = {"edited": source} | time
     model = tiny_model()
     best = c.figures(perfect, pairs, CHANGE, model, judges, no_reader())
     assert best["inside"] == 0
@@ -57,7 +58,8 @@ def test_the_truth_itself_scores_perfectly_and_the_unedited_image_scores_one(pai
     assert none["outside"] == 0
     assert none["l1"] == 0
     assert none["back_psnr"] is None
-    assert c.line("x", none).count("|") == ("| " + c.HEADINGS + " |").count("|") - 1 + 0 * len(best)
+    assert none["null_psnr"] is None
+    assert c.line("x", none).count("|") == ("| " + c.HEADINGS + " |").count("|") - 1
 
 
 def test_an_error_of_known_size_is_found_where_it_is(pairs, judges):
@@ -135,3 +137,13 @@ def test_the_command_line_of_evaluate_leads_here(monkeypatch):
     monkeypatch.setattr(evaluate.counterfactuals, "main", seen.append)
     evaluate.main()
     assert seen == [["--cases", "2"]]
+
+
+def test_the_reader_is_fitted_once_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(texture_reader, "FIT", 8)
+    monkeypatch.setattr(texture_reader, "CHECK", 4)
+    first = texture_reader.kept_texture_reader("CT", (96, 96), tmp_path)
+    monkeypatch.setattr(texture_reader, "fit_texture_reader", None)
+    again = texture_reader.kept_texture_reader("CT", (96, 96), tmp_path)
+    assert np.array_equal(first.means, again.means)
+    assert first.accuracy == again.accuracy > 0.7
