@@ -126,6 +126,15 @@ def test_the_page_fills_and_then_compares(grid: Any, clinician: Any, client: Cli
     assert text.count('"title": ') == 4
 
 
+def test_job_and_result_lead_back_to_their_grid(grid: Any, clinician: Any, client: Client) -> None:
+    client.force_login(clinician)
+    measured(grid, 0.1)
+    cell = grid_cells(grid)[0]
+    there = f'href="{reverse("jobs:grid-detail", args=[grid.pk])}"'
+    assert there in client.get(reverse("jobs:job-detail", args=[cell.job.pk])).content.decode()
+    assert there in client.get(reverse("jobs:result-detail", args=[cell.result.pk])).content.decode()
+
+
 def test_the_form_hands_a_grid_in(clinician: Any, client: Client) -> None:
     client.force_login(clinician)
     model = factories.generative_model()
