@@ -18,7 +18,7 @@ from synthesis.errors import SynthesisError
 from synthesis.foreign_models.about import About
 from synthesis.foreign_models.files import Weights, component_weights, metadata_of, open_weights, read_json
 from synthesis.foreign_models.layouts import Tensors, family_of, part_of, rearranged
-from synthesis.foreign_models.published import published_config
+from synthesis.foreign_models.published import edition_of, published_config
 from synthesis.foreign_models.settings import (
     REQUIRED,
     check_class,
@@ -144,7 +144,8 @@ def _of_part(place: Path, name: str, family: str, about: About) -> Component:
 def _of_file(weights: Weights, name: str, family: str, folder: Path | None) -> Component:
     """A component inside the single file; its settings from the parts' folder, else as published."""
     own = folder is not None and (folder / name / CONFIG_FILE).is_file()
-    values = read_json(folder, f"{name}/{CONFIG_FILE}") if folder and own else published_config(family, name)
+    edition = edition_of(family, weights.shapes)
+    values = read_json(folder, f"{name}/{CONFIG_FILE}") if folder and own else published_config(edition, name)
     config = clean_config(network_of(family).classes[name], values, name)
     return _laid_out(weights, config, family, name, lambda tensors: part_of(family, name, tensors))
 

@@ -18,7 +18,7 @@ from tests.integration.jobs.conftest import ROOT, Probes, Workers
 from tests.unit.synthesis.foreign_models.folders import ABOUT, FAMILIES, own_pipeline
 from tests.unit.synthesis.foreign_models.original import original
 from tests.unit.synthesis.foreign_models.test_single_files import LEFT, parts, written
-from webapp.jobs.models import Result
+from webapp.jobs.models import Result, WorkerHeartbeat
 from webapp.jobs.requests import request_submit
 from webapp.registry.models import GenerativeModel
 from webapp.registry.selectors import model_folder
@@ -94,6 +94,7 @@ def test_all_five_families_from_their_folders(workers: Workers, probes: Probes, 
         own_pipeline(family).save_pretrained(tmp_path / family)
         (tmp_path / f"{family}.yaml").write_text(about_of(family))
     workers.start()
+    assert (WorkerHeartbeat.objects.get(queue="compute").memory or 0) > 10**9
     said = command(tmp_path / "flux", about=tmp_path / "flux.yaml")
     assert "Reading part" in said or "Drawing one image" in said
     assert "It is installed" in said

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors import safe_open
@@ -107,3 +109,25 @@ def test_what_carries_no_recipe_is_refused(tmp_path: Path) -> None:
     packing.save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
     with pytest.raises(SynthesisError, match="carries no recipe"):
         read_packed(tmp_path / "a.safetensors")
+
+
+def test_mapped_weights_go_to_the_file_without_lying_in_memory(tmp_path: Path) -> None:
+    """192 MB from one file into another: the process's own memory grows by a fraction of that."""
+    write_packed(tmp_path / "a", {f"w{n}": torch.rand(4, 2**20) for n in range(12)}, {})
+    tensors = read_packed(tmp_path / "a" / "model.safetensors").tensors
+    own, done, most = psutil.Process(), threading.Event(), [0]
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            memory = own.memory_info()
+            most[0] = max(most[0], memory.rss - memory.shared)
+
+    memory = own.memory_info()
+    before = memory.rss - memory.shared
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    write_packed(tmp_path / "b", {f"part.{name}": tensor for name, tensor in tensors.items()}, {})
+    done.set()
+    watcher.join()
+    print(f"own memory grew by {(most[0] - before) / 2**20:.1f} MB")
+    assert most[0] - before < 40 * 2**20

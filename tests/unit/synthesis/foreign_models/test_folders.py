@@ -192,3 +192,13 @@ def test_what_a_model_without_schedule_needs_is_the_family_s_own(tmp_path: Path)
     _, network = brought_in(tmp_path / "pipe")
     assert network.options.schedule["beta_end"] == 0.02
     assert same(network, network_of("pixart", pipe))
+
+
+def test_eight_bits_are_taken_and_stay_eight_bits(tmp_path: Path) -> None:
+    own_pipeline("flux").save_pretrained(tmp_path / "pipe")
+    file = tmp_path / "pipe" / "text_encoder_2" / "model.safetensors"
+    rewrite(file, lambda tensors: {n: t.to(torch.float8_e4m3fn) for n, t in tensors.items()})
+    made, network = brought_in(tmp_path / "pipe")
+    kept = read_packed(made.folder / "model.safetensors").tensors["text_encoder_2.shared.weight"]
+    assert kept.dtype == torch.float8_e4m3fn
+    assert torch.equal(network.get_parameter("text_encoder_2.shared.weight"), kept.float())
