@@ -11,6 +11,7 @@ from synthesis.stepping import OnSamplerStep, SamplerStep, Times, Velocity, eval
 
 ITERATIONS = 40
 TOLERANCE = 1e-5
+HALVINGS = 3  # how often a step that cannot be undone is halved before it is given up
 MEMORY = 2  # earlier rounds that Anderson's acceleration looks back upon
 RIDGE = 1e-6  # share of their mean square that keeps its small system solvable
 
@@ -45,15 +46,56 @@ def invert(
     that is still off after `iterations` raises SynthesisError, which names the remedy (more steps).
     `on_step` hears one report per step.
     """
+    path = inverted_path(
+        velocity, x_1, times, iterations=iterations, tolerance=tolerance, halvings=0, on_step=on_step
+    )
+    return path[0][1]
+
+
+def inverted_path(
+    velocity: Velocity,
+    x_1: Tensor,
+    times: Times,
+    *,
+    iterations: int = ITERATIONS,
+    tolerance: float = TOLERANCE,
+    halvings: int = HALVINGS,
+    on_step: OnSamplerStep | None = None,
+) -> list[tuple[float, Tensor]]:
+    """`invert` with every state on the way: [(t, x_t), ...] from times[0] up to (1, x_1).
+
+    A step that cannot be undone is halved, its halves again, up to `halvings` times; the times in between
+    then stand in the path too, and the way forth has to take them. One report per step of `times`.
+    """
     if iterations < 1:
         raise ValueError(f"iterations: expected at least 1, got {iterations}.")
     steps = intervals(times)[::-1]
-    x, v = x_1, None
+    path: list[tuple[float, Tensor]] = [(1.0, x_1)]
+    v: Tensor | None = None
+
+    def back_over(a: float, b: float, left: int) -> Tensor:
+        """Go back from b to a, in halves where need be; the velocity at a."""
+        try:
+            x, found = _undone(velocity, path[-1][1], v, a, b, iterations, tolerance)
+        except SynthesisError:
+            if left == 0:
+                raise
+            return back_over_halves(a, b, left - 1)
+        path.append((a, x))
+        return found
+
+    def back_over_halves(a: float, b: float, left: int) -> Tensor:
+        nonlocal v
+        middle = (a + b) / 2
+        v = back_over(middle, b, left)
+        return back_over(a, middle, left)
+
     for index, (a, b) in enumerate(steps, start=1):
-        x, v = _undone(velocity, x, v, a, b, iterations, tolerance)
+        v = back_over(a, b, halvings)
         if on_step is not None:
+            x = path[-1][1]
             on_step(SamplerStep(index, len(steps), a, x, posterior_mean(x, v, a)))
-    return x
+    return path[::-1]
 
 
 def _undone(

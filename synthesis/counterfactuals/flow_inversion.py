@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from synthesis.drift import Drift, drifted_velocity, spread
 from synthesis.editing import Edit, counted
-from synthesis.inversion import heun_step, invert
+from synthesis.inversion import heun_step, inverted_path
 from synthesis.paths import noise_mean, posterior_mean
-from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity, evaluate, intervals, noise_like
+from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity, evaluate, noise_like
 
 TOLERANCE = 2e-3  # of each step back, root mean square on the state's scale (0.2 HU for the shipped model)
 SHIFT = 0.25  # of the time grid: short steps near the image, where its own noise makes the flow stiff
@@ -58,38 +59,35 @@ def flow_inversion(
     return way_forth(edit, path, options, on_step=counted(on_step, done=options.steps, total=total))
 
 
-def way_back(edit: Edit, options: Options, *, on_step: OnSamplerStep | None = None) -> list[Tensor]:
-    """The image's own states at `edit_times`, under what it shows; it may serve several ways forth."""
-    path = [edit.x]
+Path = list[tuple[float, Tensor]]
 
-    def remember(progress: SamplerStep) -> None:
-        path.append(progress.x)
-        if on_step is not None:
-            on_step(progress)
 
+def way_back(edit: Edit, options: Options, *, on_step: OnSamplerStep | None = None) -> Path:
+    """The image's own states [(t, x_t), ...] up to (1, x), under what it shows.
+
+    Their times are `edit_times`, and halves of its steps where the flow is too stiff for a whole one. One
+    way back may serve several ways forth.
+    """
     times = edit_times(options.steps, max(edit.start, 1 - options.strength))
-    invert(edit.before, edit.x, times, tolerance=options.tolerance, on_step=remember)
-    return path[::-1]
+    return inverted_path(edit.before, edit.x, times, tolerance=options.tolerance, on_step=on_step)
 
 
-def way_forth(
-    edit: Edit, path: list[Tensor], options: Options, *, on_step: OnSamplerStep | None = None
-) -> Tensor:
+def way_forth(edit: Edit, path: Path, options: Options, *, on_step: OnSamplerStep | None = None) -> Tensor:
     """From the first state of a way back to the changed image, under what it shall show."""
-    begin = max(edit.start, 1 - options.strength)
-    x = _started(_renewed(edit, path[0], begin, options), begin, options)
+    begin, x = path[0]
+    x = _started(_renewed(edit, x, begin, options), begin, options)
     velocity = drifted_velocity(
-        _pulled(edit, options), options.drift, is_trained_with_drift=edit.trained_drift, steps=options.steps
+        _pulled(edit, options), options.drift, is_trained_with_drift=edit.trained_drift, steps=len(path) - 1
     )
-    steps = intervals(edit_times(options.steps, begin))
-    for index, ((a, b), kept) in enumerate(zip(steps, path[1:], strict=True), start=1):
+    asked = edit_times(options.steps, begin)
+    for (a, _), (b, kept) in pairwise(path):
         v = evaluate(velocity, x, a)
         estimate = posterior_mean(x, v, a)
         x = heun_step(velocity, x, a, b, v)
         if options.blend:
             x = kept + edit.region * (x - kept)
-        if on_step is not None:
-            on_step(SamplerStep(index, len(steps), b, x, estimate))
+        if on_step is not None and b in asked:
+            on_step(SamplerStep(asked.index(b), options.steps, b, x, estimate))
     return x
 
 

@@ -8,6 +8,8 @@ import torch
 from synthesis.counterfactuals.flow_inversion import Options, edit_times, flow_inversion, way_back, way_forth
 from synthesis.drift import Drift
 from synthesis.editing import Edit
+from synthesis.errors import SynthesisError
+from synthesis.inversion import invert
 
 
 def gaussian(mean, std):
@@ -111,8 +113,8 @@ def test_one_way_back_serves_several_ways_forth():
     edit = an_edit(x, (0.0, 0.5), (1.0, 0.5))
     options = Options(steps=6)
     path = way_back(edit, options)
-    assert len(path) == 7
-    assert path[-1] is x
+    assert [t for t, _ in path] == edit_times(6, 0.5)
+    assert path[-1][1] is x
     assert torch.equal(way_forth(edit, path, options), flow_inversion(edit, options=options))
 
 
@@ -149,3 +151,21 @@ def test_a_network_that_starts_later_is_not_taken_before_its_start():
     assert min(seen) == 0.25
     with pytest.raises(ValueError, match="0 <= begin < 1"):
         edit_times(4, 1.0)
+
+
+def test_a_flow_too_stiff_for_its_steps_is_followed_in_halves_and_comes_back():
+    spreads = torch.logspace(-1.7, 0, 64, dtype=torch.float64).reshape(8, 8)
+    x = draws(0.2, spreads, 2, 1, 8, 8)
+    edit = an_edit(x, (0.2, spreads), (0.2, spreads))
+    with pytest.raises(SynthesisError, match="More steps"):
+        invert(edit.before, x, edit_times(2, 0.0), tolerance=1e-8)
+    options = Options(strength=1.0, steps=2, tolerance=1e-8)
+    path = way_back(edit, options)
+    times = [t for t, _ in path]
+    assert len(times) > 3
+    assert set(edit_times(2, 0.0)) < set(times)
+    assert times == sorted(times)
+    seen = []
+    found = flow_inversion(edit, options=options, on_step=lambda s: seen.append(s.step))
+    assert seen == [1, 2, 3, 4]
+    torch.testing.assert_close(found, x, rtol=0, atol=1e-5)
