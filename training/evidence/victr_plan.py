@@ -7,13 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.recipe import ConsistencySettings, EpsilonSettings, EwcSettings, FlowSettings, Recipe, load_recipe
+from training.recipe import (
+    ConsistencySettings,
+    EpsilonSettings,
+    EwcSettings,
+    FlowSettings,
+    Recipe,
+    load_recipe,
+)
 
 MINUTES = 60.0  # of training that the recipes' steps take, all runs together, on one core
 SEEDS = (1, 2, 3)
 FIRST = SEEDS[0]  # of the rows that have one seed
 RANKS = (4, 8, 16, 32)  # beside the recipe's 64
 EWC_STRENGTH = 100.0
+LINEAR: dict[str, Any] = {"kind": "linear", "beta_start": 1e-4, "beta_end": 0.02}  # Ho et al. 2020
 LOSSES: dict[str, dict[str, float]] = {  # name of the row -> what it leaves out of stage 2's loss
     "flow": {"weight_consistency": 0.0, "weight_temporal": 0.0, "weight_spatial": 0.0},
     "flow-spatial": {"weight_consistency": 0.0, "weight_temporal": 0.0},
@@ -85,8 +93,8 @@ def plan(recipes: Recipes, seeds: Sequence[int] = SEEDS) -> list[Run]:
     others["whole-network"] = whole
     others["ewc"] = replace(whole, objective=_ewc(recipes.anatomy))
     runs += [Run(name, others[name], "mr", stage_1) for name in ORDER]
-    latent = EpsilonSettings(region_weights={})  # Stable Diffusion's schedule
-    runs.append(Run("vanilla-sd", replace(recipes.vanilla, seed=seeds[0], objective=latent), "mr"))
+    linear = EpsilonSettings(region_weights={}, **LINEAR)
+    runs.append(Run("vanilla-linear", replace(recipes.vanilla, seed=seeds[0], objective=linear), "mr"))
     short = replace(scratch, steps=second.steps, optimiser=second.optimiser)
     runs.append(Run("flow-no-stage-1-short", short, "mr"))
     return runs

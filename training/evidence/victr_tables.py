@@ -171,6 +171,8 @@ def ablations(results: Results) -> str:
         f"ours-{first}/rft-4-whole-k1": "kappa 1, not calibrated",
         f"ours-{first}/victr_literal-4-whole": "ViCTr's formula as printed, 4 calls",
         f"ours-{first}/rft-30-whole": "ours at 30 calls",
+        f"vanilla-{first}/{VANILLA[0]}": "plain diffusion, DDIM-30, as above",
+        f"vanilla-linear/{VANILLA[0]}": "plain diffusion on Ho et al.'s schedule, DDIM-30",
         f"flow-no-stage-1/{OURS}": "no stage 1: flow on the target, equal samples in all",
         f"flow-no-stage-1-short/{OURS}": "no stage 1: flow on the target, stage 2's samples alone",
         f"whole-network/{OURS}": "stage 2 on all weights, no adapter, L_diff",

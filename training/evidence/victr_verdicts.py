@@ -116,7 +116,7 @@ def ratios(results: Results, row: str, figure: str) -> tuple[float, float, float
     if not pairs or min(min(pair) for pair in pairs) <= 0:
         return None
     mean, low, high = interval([math.log(a / b) for a, b in pairs])
-    return math.exp(mean), math.exp(low), math.exp(min(high, 700.0))
+    return math.exp(mean), math.exp(low), math.exp(high) if high < math.inf else math.inf
 
 
 def value_of(row: Mapping[str, Any], figure: str) -> float:
