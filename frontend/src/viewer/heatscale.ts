@@ -11,7 +11,7 @@ export function heatColour(share: number): Rgba {
   const at = Math.min(1, Math.max(0, share));
   const mix = (index: number): number =>
     Math.round((DARK[index] as number) + at * ((BRIGHT[index] as number) - (DARK[index] as number)));
-  return [mix(0), mix(1), mix(2), Math.round(255 * Math.min(1, 0.15 + 0.85 * at) * (at > 0 ? 1 : 0))];
+  return [mix(0), mix(1), mix(2), Math.round(255 * at)];
 }
 
 /** The figures under the legend: nothing, the middle, and the top. */
