@@ -3,7 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import generics, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +17,10 @@ from webapp.jobs.grids import grid_cells, rises
 from webapp.jobs.models import SeverityGrid, SynthesisRequest
 from webapp.jobs.selectors import grid_get_for, result_get_for
 from webapp.jobs.services import grid_submit, grid_submit_like
+
+FOLLOW = OpenApiParameter(
+    "Location", OpenApiTypes.URI, OpenApiParameter.HEADER, response=[202], description="The grid to follow."
+)
 
 
 class SeverityCellSerializer(serializers.Serializer):
@@ -76,6 +81,7 @@ class SeverityGridList(APIView):
     @extend_schema(
         request=RequestCreateSerializer,
         responses={202: OpenApiResponse(SeverityGridSerializer), **problems(400, 403, 429)},
+        parameters=[FOLLOW],
     )
     def post(self, request: Request) -> Response:
         """Ask for one image under each severity; that of the condition shapes a phantom's anatomy."""
@@ -97,7 +103,9 @@ class ResultSeverities(APIView):
     """A grid from a result."""
 
     @extend_schema(
-        request=None, responses={202: OpenApiResponse(SeverityGridSerializer), **problems(400, 403, 429)}
+        request=None,
+        responses={202: OpenApiResponse(SeverityGridSerializer), **problems(400, 403, 429)},
+        parameters=[FOLLOW],
     )
     def post(self, request: Request, id: UUID) -> Response:
         """Ask for the same mask, seed and settings under every severity."""
