@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,19 @@ from webapp.cases.models import Case
 from webapp.jobs.edit_words import change_terms
 from webapp.jobs.edits import edit_wish
 from webapp.jobs.making import making_of
-from webapp.jobs.models import Job, SynthesisRequest
+from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.selectors import job_for_worker
 from webapp.jobs.services import Made, results_store
 from workers.lease import Work, handler_outcome
 from workers.models import device_choose, judges_for, warm
-from workers.synthesise import LOADING_SECONDS, SAVING_SECONDS, Previews, plain_memory_errors
+from workers.synthesise import (
+    LOADING_SECONDS,
+    SAVING_SECONDS,
+    Previews,
+    plain_memory_errors,
+    same_pixels,
+    threads_like,
+)
 
 
 def counterfactual(work: Work) -> None:
@@ -47,6 +55,23 @@ def counterfactual(work: Work) -> None:
             work.finished = True
     finally:
         previews.clear()
+
+
+def edited_again(work: Work, result: Result) -> dict[str, Any]:
+    """Make a counterfactual's image again as it was recorded; whether its pixels are the same."""
+    wish = edit_wish(result.request)
+    numerics = result.recipe.get("numerics", {})
+    once = replace(wish, options=replace(wish.options, undo=False))
+    work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
+    model = warm.get(result.request.model, device=device_choose())
+    previews = Previews(work)
+    try:
+        with plain_memory_errors(), threads_like(numerics):
+            again = edit(model, once, on_step=_reporter(previews, once), judges=judges_for(model))
+    finally:
+        previews.clear()
+    work.stage("comparing", seconds=SAVING_SECONDS, message="Comparing the pixels")
+    return same_pixels(result, again, result.index, model)
 
 
 def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:

@@ -12,6 +12,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from synthesis.checkpoints import LoadedModel
+from synthesis.edit_request import CounterfactualResult
 from synthesis.errors import SynthesisError
 from synthesis.generate import generate
 from synthesis.imaging.dicom_write import invented_subject, synthetic_series, to_bytes
@@ -23,6 +24,7 @@ from synthesis.request import Condition, OnStep, SamplerOptions, Step, Synthesis
 from synthesis.request import SynthesisRequest as Wish
 from synthesis.uncertainty import uncertainty_map
 from webapp.cases.selectors import case_slice
+from webapp.jobs.edits import is_edit
 from webapp.jobs.estimates import DRAWING
 from webapp.jobs.making import condition_terms, making_of
 from webapp.jobs.models import Job, Result, SynthesisRequest
@@ -221,6 +223,8 @@ def reproduce(work: Work) -> dict[str, Any]:
     """Make a result's image again, as nearly as this worker can under the recorded circumstances."""
     job = job_for_worker(work.job_id)
     result = result_for_worker(job.payload["result_id"])
+    if is_edit(result.request):
+        return _edited_again(work, result)
     request, recipe = result.request, result.recipe
     numerics = recipe.get("numerics", {})
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
@@ -244,7 +248,15 @@ def reproduce(work: Work) -> dict[str, Any]:
     return same_pixels(result, again, index, model)
 
 
-def same_pixels(result: Result, again: SynthesisResult, index: int, model: LoadedModel) -> dict[str, Any]:
+def _edited_again(work: Work, result: Result) -> dict[str, Any]:
+    from workers.counterfactuals import edited_again  # it stands on this module
+
+    return edited_again(work, result)
+
+
+def same_pixels(
+    result: Result, again: SynthesisResult | CounterfactualResult, index: int, model: LoadedModel
+) -> dict[str, Any]:
     """Whether the pixels are the same; where not, by how much, and what is different from then."""
     modality = result.request.parameters["condition"]["modality"]
     then = case_slice(result.case, 0).array

@@ -15,7 +15,7 @@ from webapp.core import permissions
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
-APPS = ("accounts", "cases", "registry", "jobs", "readings", "reports", "api")
+APPS = ("accounts", "cases", "registry", "jobs", "counterfactuals", "readings", "reports", "api")
 # A module per app, and one for reports: each holds OBJECTS (name -> (model label, builder)) and ROWS.
 MODULES = [import_module(f"tests.integration.permissions.{name}") for name in APPS]
 OBJECTS = {name: entry for module in MODULES for name, entry in module.OBJECTS.items()}

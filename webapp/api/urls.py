@@ -5,7 +5,18 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.permissions import AllowAny
 
 from webapp.api.docs import documentation
-from webapp.api.v1 import adapters, cases, datasets, jobs, masks, models, requests, results, severities
+from webapp.api.v1 import (
+    adapters,
+    cases,
+    counterfactuals,
+    datasets,
+    jobs,
+    masks,
+    models,
+    requests,
+    results,
+    severities,
+)
 
 app_name = "api"
 urlpatterns = [
@@ -27,6 +38,14 @@ urlpatterns = [
     path("v1/requests/<uuid:id>/again/", requests.RequestAgain.as_view(), name="request-again"),
     path("v1/severities/", severities.SeverityGridList.as_view(), name="severity-list"),
     path("v1/severities/<uuid:id>/", severities.SeverityGridDetail.as_view(), name="severity-grid"),
+    path("v1/counterfactuals/", counterfactuals.CounterfactualList.as_view(), name="counterfactual-list"),
+    path(
+        "v1/counterfactuals/<uuid:id>/",
+        counterfactuals.CounterfactualDetail.as_view(),
+        name="counterfactual-detail",
+    ),
+    path("v1/counterfactuals/strips/", counterfactuals.StripList.as_view(), name="strip-list"),
+    path("v1/counterfactuals/strips/<uuid:id>/", counterfactuals.StripDetail.as_view(), name="strip-detail"),
     path("v1/jobs/", jobs.JobList.as_view(), name="job-list"),
     path("v1/jobs/<uuid:id>/", jobs.JobDetail.as_view(), name="job-detail"),
     path("v1/jobs/<uuid:id>/cancel/", jobs.JobCancel.as_view(), name="job-cancel"),

@@ -86,7 +86,7 @@ def edit_prepare(
     after_labels = None if other is None or np.array_equal(other, fitted.labels) else other
     rows, columns = fitted.labels.shape
     spacing = (float(fitted.spacing_mm[0]), float(fitted.spacing_mm[1]))
-    known = {"labels": fitted.labels, "spacing_mm": spacing, "seed": seed, "count": count}
+    known: dict[str, Any] = {"labels": fitted.labels, "spacing_mm": spacing, "seed": seed, "count": count}
     sampler = SamplerOptions()
     problems = _named("was_", preflight(Draft(**known, condition=before, sampler=sampler), recipe))
     then = known | {"labels": fitted.labels if after_labels is None else after_labels}

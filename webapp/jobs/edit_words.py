@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from synthesis.catalog import COUNTERFACTUALS
 from synthesis.request import SEVERITIES
 from webapp.jobs.models import SynthesisRequest
 from webapp.jobs.severities import GRADE_WORDS, severity_terms, severity_words
+
+Words = Callable[[Mapping[str, Any]], Any]
 
 NEAR_LEVELS = 0.5  # a severity is read as asked for when it is no farther away than that
 LEAKING = 0.5  # share of the change inside the region from which on that outside is flagged
@@ -31,23 +33,25 @@ class NumberRow:
 def changes(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What differs between the two conditions: (name, before, after), in words."""
     before, after = parameters.get("before", {}), parameters.get("condition", {})
-    rows = []
-    if _level(before) != _level(after):
-        rows.append((_("Cirrhosis"), severity_words(before), severity_words(after)))
-    if before.get("steatosis", 0) != after.get("steatosis", 0):
-        grade = _("grade %(number)d")
-        told = [grade % {"number": one.get("steatosis", 0)} for one in (before, after)]
-        rows.append((_("Steatosis"), *told))
-    if before.get("age") != after.get("age"):
-        years = [
-            _("%(age)g years") % {"age": one["age"]} if one.get("age") is not None else "–"
-            for one in (before, after)
-        ]
-        rows.append((_("Age"), *years))
-    if before.get("sex") != after.get("sex"):
-        sexes = {"F": _("female"), "M": _("male")}
-        rows.append((_("Sex"), *(sexes.get(one.get("sex") or "", "–") for one in (before, after))))
-    return rows
+    sexes = {"F": _("female"), "M": _("male")}
+    told: list[tuple[str, Words, Words]] = [
+        (_("Cirrhosis"), _level, severity_words),
+        (_("Steatosis"), lambda one: one.get("steatosis", 0), _steatosis_words),
+        (_("Age"), lambda one: one.get("age"), _age_words),
+        (_("Sex"), lambda one: one.get("sex"), lambda one: sexes.get(one.get("sex") or "", "–")),
+    ]
+    return [
+        (name, words(before), words(after)) for name, value, words in told if value(before) != value(after)
+    ]
+
+
+def _steatosis_words(condition: Mapping[str, Any]) -> str:
+    return _("grade %(number)d") % {"number": condition.get("steatosis", 0)}
+
+
+def _age_words(condition: Mapping[str, Any]) -> str:
+    age = condition.get("age")
+    return "–" if age is None else _("%(age)g years") % {"age": age}
 
 
 def change_title(item: SynthesisRequest) -> str:
@@ -72,12 +76,13 @@ def change_terms(item: SynthesisRequest) -> str:
     return ", ".join(words)
 
 
-def method_terms(item: SynthesisRequest) -> str:
+def method_terms(options: Mapping[str, Any]) -> str:
     """The method in English, for headers."""
-    options = item.parameters["edit"]
     if options.get("method") == "guided":
-        return f"guided by a severity reader, weight {options.get('weight'):g}"
-    words = f"{str(options.get('method')).replace('_', ' ')}, strength {options.get('strength'):g}"
+        return f"guided by a severity reader, weight {options.get('weight', 0):g}"
+    words = str(options.get("method")).replace("_", " ")
+    if options.get("strength") is not None:
+        words += f", strength {options['strength']:g}"
     return f"{words}, drift {options['drift']:g}" if options.get("drift") else words
 
 
@@ -97,17 +102,22 @@ def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
         *((name, f"{before} → {after}") for name, before, after in changes(item.parameters)),
         (_("Mask"), _("another one afterwards") if notes.get("mask_after") else ""),
         (_("Method"), str(entry.label) if entry else options.get("method", "")),
-        (_("Strength"), f"{options.get('strength'):g}" if flow else ""),
+        (_("Strength"), _strength_words(options) if flow else ""),
         (_("Steps"), str(options.get("steps")) if flow else ""),
         (_("Where"), _("only where the change belongs") if options.get("confined") else _("everywhere")),
         (_("Outside"), _("the image itself is put back") if flow and options.get("blend") else ""),
         (_("Variety"), f"{options.get('variety'):g}" if options.get("variety") else ""),
         (_("Drift"), f"{options.get('drift'):g}" if options.get("drift") else ""),
-        (_("Weight of the outcome"), f"{options.get('weight'):g}" if not flow else ""),
+        (_("Weight of the outcome"), f"{options.get('weight', 0):g}" if not flow else ""),
         (_("First seed"), str(item.seed)),
         (_("Note"), item.note),
     ]
     return [(label, str(value)) for label, value in rows if str(value).strip()]
+
+
+def _strength_words(options: Mapping[str, Any]) -> str:
+    strength = options.get("strength")
+    return _("as the change demands") if strength is None else f"{strength:g}"
 
 
 def number_rows(numbers: Mapping[str, Any], asked: Mapping[str, Any]) -> list[NumberRow]:

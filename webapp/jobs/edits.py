@@ -18,6 +18,7 @@ from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can, require
 from webapp.core.services import audit_record
 from webapp.jobs.edit_preparation import PreparedEdit, edit_prepare
+from webapp.jobs.memory import refuse_too_large
 from webapp.jobs.models import Edit, EditStrip, SynthesisRequest
 from webapp.jobs.requests import LARGEST_SEED, labels_of, labels_packed
 from webapp.jobs.submission import job_submit
@@ -75,11 +76,14 @@ def edit_submit(
             field=prepared.problems[0].field,
             code="preflight",
         )
-    kept = {"model": model, "case": case, "mask": mask, "count": count, "seed": seed, "note": note[:500]}
-    return _store(user=user, prepared=prepared, strip=strip, **kept)
+    refuse_too_large(model)
+    kept = {"model": model, "mask": mask, "count": count, "seed": seed, "note": note[:500]}
+    return _store(user=user, case=case, prepared=prepared, strip=strip, **kept)
 
 
-def _store(*, user: Any, prepared: PreparedEdit, strip: EditStrip | None, **fields: Any) -> SynthesisRequest:
+def _store(
+    *, user: Any, case: Any, prepared: PreparedEdit, strip: EditStrip | None, **fields: Any
+) -> SynthesisRequest:
     with transaction.atomic():
         item = SynthesisRequest.objects.create(
             owner=user,
@@ -88,11 +92,12 @@ def _store(*, user: Any, prepared: PreparedEdit, strip: EditStrip | None, **fiel
             grid=prepared.grid,
             prepared=prepared.notes,
             slice_index=prepared.notes["slice_index"],
+            case=case,
             **fields,
         )
         Edit.objects.create(
             request=item,
-            source=item.case,
+            source=case,
             image=pixels_packed(prepared.image),
             labels_after=labels_packed(prepared.labels_after) if prepared.labels_after is not None else b"",
             strip=strip,

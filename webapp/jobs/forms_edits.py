@@ -113,8 +113,11 @@ class EditForm(forms.Form):
     )
     strength = forms.FloatField(
         label=_("Strength"),
+        required=False,
         initial=DEFAULTS.strength,
-        help_text=_("0 leaves the image, 1 draws the changed part from nothing; more changes more."),
+        help_text=_(
+            "0 leaves the image, 1 draws the changed part from nothing. Left open, it fits the change."
+        ),
     )
     steps = forms.IntegerField(
         label=_("Steps"),
@@ -202,6 +205,7 @@ class EditForm(forms.Form):
             fields[name].required = fields[name].required and name in self.method_fields
         fields["slice_number"].widget.attrs.update({"min": 1, "max": case.slice_count})
         fields["was_age"].unit = fields["to_age"].unit = _("years")
+        fields["strength"].widget.attrs["placeholder"] = _("as the change demands")
         fields["seed"].widget.attrs["placeholder"] = _("drawn at random")
 
     @property

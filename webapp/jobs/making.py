@@ -25,17 +25,18 @@ def making_of(job: Job, request: SynthesisRequest, recipe: Mapping[str, Any]) ->
         weights_sha256=str(model.get("weights_sha256") or request.model.weights_sha256),
         adapter=f"{adapter['name']} version {adapter['version']}" if adapter else "",
         adapter_sha256=str(adapter.get("weights_sha256", "")),
-        description=_description(request),
+        description=_description(request, recipe),
         software_version=str(recipe.get("versions", {}).get("semblance", "")) or "1",
     )
 
 
-def _description(request: SynthesisRequest) -> str:
+def _description(request: SynthesisRequest, recipe: Mapping[str, Any]) -> str:
     """What was done to get the pixels, for DerivationDescription."""
     if "edit" in request.parameters:
+        how = method_terms(recipe.get("options") or request.parameters["edit"])
         return (
             f"Counterfactual of the source image, {change_terms(request)}: synthetic pixels, changed by a "
-            f"generative model ({method_terms(request)}). Not evidence about the patient."
+            f"generative model ({how}). Not evidence about the patient."
         )
     return f"Synthetic {condition_terms(request)}, drawn by a generative model from a label map."
 

@@ -25,7 +25,7 @@ from webapp.jobs.downloads import result_download
 from webapp.jobs.edits import edit_wish, original_pixels
 from webapp.jobs.models import Edit, Job, Result, SynthesisRequest
 from webapp.jobs.requests import request_job
-from webapp.jobs.services import job_cancel, request_again
+from webapp.jobs.services import job_cancel, request_again, result_reproduce
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -54,7 +54,7 @@ def test_a_change_becomes_dicom_that_names_its_source(
     workers: Workers, probes: Probes, model: Any, clinician: Any, case: Any, tmp_path: Path
 ) -> None:
     workers.start("compute")
-    options = {"strength": 0.5, "steps": 2, "undo": True, "variety": 0.5}
+    options = {"steps": 2, "undo": True, "variety": 0.5}
     request = edit_request(clinician, case=case, model=model, count=2, parameters=CHANGE | {"edit": options})
     job = probes.wait(request_job(request), "succeeded", "failed", seconds=240)
     assert job.state == "succeeded", job.error_message + job.error_detail + workers.logs()
@@ -68,6 +68,9 @@ def test_a_change_becomes_dicom_that_names_its_source(
     assert first.edited.numbers["undone"]["psnr"] is not None
     assert first.edited.undone
     assert stored_files(f"previews/{job.pk}") == []
+
+    repeated = probes.wait(result_reproduce(user=clinician, result=second), "succeeded", seconds=120)
+    assert repeated.outcome["match"] is True, repeated.outcome
 
     answer = result_download(user=clinician, result=first, form="dicom")
     files = zipfile.ZipFile(io.BytesIO(answer.content))

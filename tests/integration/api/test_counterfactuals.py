@@ -1,0 +1,94 @@
+"""Counterfactuals by API: asked for, listed, read, over strips; refusals as problem documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from tests import factories
+from tests.factories_edits import CHANGE, edited_result, phantom_case
+from webapp.jobs.models import Job, SynthesisRequest
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
+ApiOf = Callable[[Any], APIClient]
+
+
+def at(view: str, *arguments: Any) -> str:
+    return reverse(f"api:{view}", args=arguments)
+
+
+def body(case: Any, **changed: Any) -> dict[str, Any]:
+    return {
+        "model": str(factories.generative_model().pk),
+        "case": str(case.pk),
+        "mask": str(case.masks.get().pk),
+        "slice_index": 1,
+        "parameters": CHANGE,
+        "seed": 5,
+    } | changed
+
+
+def test_a_counterfactual_is_asked_for_followed_and_read(api_of: ApiOf) -> None:
+    person = factories.person("researcher")
+    client = api_of(person)
+    case = phantom_case(person)
+    answer = client.post(at("counterfactual-list"), body(case), format="json")
+    assert answer.status_code == 202, answer.content
+    item = SynthesisRequest.objects.get()
+    assert answer["Location"].endswith(at("job-detail", item.jobs.get().pk))
+    assert answer.json()["images"] == []
+    assert answer.json()["parameters"]["before"]["severity"] == "none"
+    result = edited_result(person, request=item)
+    (listed,) = client.get(at("counterfactual-list")).json()["results"]
+    (image,) = listed["images"]
+    assert image["numbers"]["inside"] == pytest.approx(25.0)
+    assert image["pixel_sha256"] == result.pixel_sha256
+    read = client.get(at("counterfactual-detail", item.pk)).json()
+    assert read == listed
+    assert client.get(image["result"]).json()["case"] == image["case"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"parameters": {**CHANGE, "condition": CHANGE["before"]}},
+        {"parameters": {**CHANGE, "edit": {"strength": 2}}},
+        {"count": 3},
+        {"slice_index": 40},
+    ],
+)
+def test_what_cannot_be_done_is_a_problem_document(api_of: ApiOf, changed: dict[str, Any]) -> None:
+    person = factories.person("researcher")
+    answer = api_of(person).post(
+        at("counterfactual-list"), body(phantom_case(person), **changed), format="json"
+    )
+    assert answer.status_code == 400
+    assert answer["Content-Type"] == "application/problem+json"
+    assert not Job.objects.exists()
+
+
+def test_a_case_of_others_does_not_exist(api_of: ApiOf) -> None:
+    case = phantom_case(factories.person("clinician"))
+    answer = api_of(factories.person("clinician")).post(at("counterfactual-list"), body(case), format="json")
+    assert answer.status_code == 404
+
+
+def test_a_strip_is_handed_in_and_read(api_of: ApiOf) -> None:
+    person = factories.person("clinician")
+    client = api_of(person)
+    answer = client.post(at("strip-list"), body(phantom_case(person), along="strength"), format="json")
+    assert answer.status_code == 202, answer.content
+    assert [cell["place"] for cell in answer.json()["cells"]] == [0.25, 0.5, 0.75, 1.0]
+    assert client.get(answer["Location"]).json() == answer.json()
+
+
+def test_a_plain_request_is_no_counterfactual(api_of: ApiOf) -> None:
+    person = factories.person("clinician")
+    item = factories.synthesis_request(person)
+    client = api_of(person)
+    assert client.get(at("counterfactual-detail", item.pk)).status_code == 404
+    assert client.get(at("counterfactual-list")).json()["results"] == []

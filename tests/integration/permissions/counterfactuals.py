@@ -1,0 +1,108 @@
+"""Rows about counterfactuals: their pages, their pictures, their strips, and the same by API."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests import factories
+from tests.factories_edits import CHANGE, edit_request, edited_result
+from tests.integration.permissions.rows import Row
+from webapp.jobs.models import SynthesisRequest
+
+ASKS = "clinician researcher"
+JSON = "application/json"
+REFUSED = (400, 422)  # they may, but what the row sends asks for nothing
+
+
+def requester(person: Any) -> Any:
+    """The person where they may ask for images, else a clinician."""
+    may = person is not None and person.has_role("clinician", "researcher")
+    return person if may else factories.person("clinician")
+
+
+def own(person: Any) -> Any:
+    """A counterfactual of the person's own, made."""
+    return edited_result(requester(person)).request
+
+
+def another(_person: Any) -> Any:
+    """Somebody else's."""
+    return edited_result(factories.person("clinician")).request
+
+
+def strip_of(who: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A strip over the severities of that person."""
+
+    def build(person: Any) -> Any:
+        from tests.factories_edits import phantom_case
+        from webapp.jobs.services import strip_submit
+
+        user = who(person)
+        case = phantom_case(user)
+        source = {"case": case, "mask": case.masks.get(), "slice_index": 1}
+        model = factories.generative_model()
+        return strip_submit(user=user, along="severity", model=model, parameters=CHANGE, **source)
+
+    return build
+
+
+def picture(item: Any) -> tuple[Any, ...]:
+    """The original's address."""
+    return (item.pk, 0, "original")
+
+
+def frame(item: Any) -> tuple[Any, ...]:
+    """The undone image's pixels."""
+    return (item.pk, 0, "undone", "1.2.3")
+
+
+def image(item: Any) -> tuple[Any, ...]:
+    """The first image's."""
+    return (item.pk, 0)
+
+
+OBJECTS = {
+    "counterfactuals": ("jobs.SynthesisRequest", lambda _: SynthesisRequest),
+    "own counterfactual": ("jobs.SynthesisRequest", own),
+    "another's counterfactual": ("jobs.SynthesisRequest", another),
+    "own strip": ("jobs.EditStrip", strip_of(requester)),
+    "another's strip": ("jobs.EditStrip", strip_of(lambda _: factories.person("clinician"))),
+    "source of one's own counterfactual": ("jobs.SynthesisRequest", lambda p: edit_request(requester(p))),
+}
+
+ROWS = [
+    Row(obj="counterfactuals", action="create", may=ASKS, asks="GET jobs:counterfactual-list"),
+    Row(obj="counterfactuals", action="create", may=ASKS, asks="GET jobs:counterfactual-new"),
+    Row(obj="counterfactuals", action="create", may=ASKS, asks="POST jobs:counterfactual-check"),
+    Row(obj="counterfactuals", action="create", may=ASKS, asks="POST jobs:counterfactual-apply"),
+    Row(obj="counterfactuals", action="create", may=ASKS, asks="POST jobs:strip-create"),
+    Row(obj="own counterfactual", action="view", may=ASKS, asks="GET jobs:counterfactual-detail"),
+    Row(obj="own counterfactual", asks="GET jobs:counterfactual-fragment", may=ASKS),
+    Row(obj="own counterfactual", asks="GET jobs:counterfactual-difference", may=ASKS, args=image),
+    Row(obj="own counterfactual", asks="GET jobs:counterfactual-metadata", may=ASKS, args=picture),
+    Row(obj="own counterfactual", asks="GET jobs:counterfactual-frame", may=ASKS, args=frame),
+    Row(obj="source of one's own counterfactual", asks="POST jobs:counterfactual-strip", may=ASKS),
+    Row(obj="another's counterfactual", asks="GET jobs:counterfactual-detail"),
+    Row(obj="another's counterfactual", asks="GET jobs:counterfactual-fragment"),
+    Row(obj="another's counterfactual", asks="GET jobs:counterfactual-difference", args=image),
+    Row(obj="another's counterfactual", asks="GET jobs:counterfactual-metadata", args=picture),
+    Row(obj="another's counterfactual", asks="GET jobs:counterfactual-frame", args=frame),
+    Row(obj="another's counterfactual", asks="GET jobs:counterfactual-spread"),
+    Row(obj="another's counterfactual", asks="POST jobs:counterfactual-strip"),
+    Row(obj="own strip", action="view", may=ASKS, asks="GET jobs:strip-detail"),
+    Row(obj="own strip", asks="GET jobs:strip-fragment", may=ASKS),
+    Row(obj="another's strip", action="view", asks="GET jobs:strip-detail"),
+    Row(obj="another's strip", asks="GET jobs:strip-fragment"),
+    Row(obj="counterfactuals", may=ASKS, asks="GET api:counterfactual-list"),
+    Row(
+        obj="counterfactuals",
+        may=ASKS,
+        asks="POST api:counterfactual-list",
+        content_type=JSON,
+        accepts=REFUSED,
+    ),
+    Row(obj="counterfactuals", may=ASKS, asks="POST api:strip-list", content_type=JSON, accepts=REFUSED),
+    Row(obj="own counterfactual", may=ASKS, asks="GET api:counterfactual-detail"),
+    Row(obj="another's counterfactual", asks="GET api:counterfactual-detail"),
+    Row(obj="own strip", may=ASKS, asks="GET api:strip-detail"),
+    Row(obj="another's strip", asks="GET api:strip-detail"),
+]

@@ -1,0 +1,275 @@
+"""Counterfactuals: ask for the same slice with one thing changed, list and read what came of it, strips."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import generics, serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from synthesis.catalog import COUNTERFACTUALS
+from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES
+from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
+from webapp.cases.selectors import case_get_for, mask_get_for
+from webapp.core.errors import NotVisible
+from webapp.core.permissions import require
+from webapp.jobs.edit_preparation import STEPS_MOST
+from webapp.jobs.edits import COUNT_LIMIT, is_edit
+from webapp.jobs.models import EditStrip, Result, SynthesisRequest
+from webapp.jobs.selectors import job_get_for, request_get_for, request_list_for, strip_get_for
+from webapp.jobs.services import edit_submit, strip_submit
+from webapp.jobs.strips import strip_cells
+from webapp.registry.selectors import model_by_id_for
+
+
+class EditConditionSerializer(serializers.Serializer):
+    """What an image shows; the kind of image is the case's."""
+
+    modality = serializers.ChoiceField(choices=MODALITIES)
+    severity = serializers.ChoiceField(choices=SEVERITIES, required=False, help_text="Of the cirrhosis.")
+    severity_level = serializers.FloatField(
+        required=False, min_value=0, max_value=SEVEREST, help_text="The same from 0 to 3, also between."
+    )
+    steatosis = serializers.ChoiceField(choices=STEATOSIS_GRADES, required=False)
+    age = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=120)
+    sex = serializers.ChoiceField(choices=SEXES, required=False, allow_null=True)
+
+
+class EditOptionsSerializer(serializers.Serializer):
+    """How the change is made; what is left out has its default."""
+
+    method = serializers.ChoiceField(choices=list(COUNTERFACTUALS), required=False)
+    strength = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=1,
+        help_text="0 leaves the image, 1 starts from the noise; null: as the change demands.",
+    )
+    steps = serializers.IntegerField(required=False, min_value=1, max_value=STEPS_MOST)
+    contrast = serializers.FloatField(
+        required=False, allow_null=True, min_value=0, max_value=10, help_text="Null: as the change demands."
+    )
+    confined = serializers.BooleanField(required=False, help_text="Only where the change belongs.")
+    blend = serializers.BooleanField(required=False, help_text="Put the image itself back outside of it.")
+    variety = serializers.FloatField(
+        required=False, min_value=0, max_value=1, help_text="What several images differ by."
+    )
+    drift = serializers.FloatField(required=False, min_value=-5, max_value=5)
+    weight = serializers.FloatField(
+        required=False, min_value=0, max_value=1e6, help_text="guided: of the outcome against likeness."
+    )
+    reach = serializers.FloatField(
+        required=False, allow_null=True, min_value=0.01, max_value=0.99, help_text="guided: how sure."
+    )
+    undo = serializers.BooleanField(required=False, help_text="Take the change back as well.")
+
+
+class EditParametersSerializer(serializers.Serializer):
+    """What the image shows, what it shall show instead, and how."""
+
+    before = EditConditionSerializer()
+    condition = EditConditionSerializer(help_text="Say all of it; what is alike in both stays.")
+    edit = EditOptionsSerializer(required=False)
+
+
+class CounterfactualCreateSerializer(serializers.Serializer):
+    """What is asked for."""
+
+    model = serializers.UUIDField(help_text="The id of a model that is offered.")
+    case = serializers.UUIDField(help_text="Whose slice is changed.")
+    mask = serializers.UUIDField(help_text="A mask of that case.")
+    mask_after = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Another mask of it, with a lesion more or less."
+    )
+    slice_index = serializers.IntegerField(required=False, min_value=0, help_text="From 0, in stack order.")
+    parameters = EditParametersSerializer()
+    count = serializers.IntegerField(default=1, min_value=1, max_value=COUNT_LIMIT)
+    seed = serializers.IntegerField(required=False, min_value=0, help_text="Drawn where it is left out.")
+    note = serializers.CharField(required=False, max_length=500, allow_blank=True)
+
+
+class StripCreateSerializer(CounterfactualCreateSerializer):
+    """What is asked for, over all strengths or severities."""
+
+    along = serializers.ChoiceField(choices=EditStrip.Along.choices)
+
+
+class CounterfactualImageSerializer(serializers.Serializer):
+    """One image of a counterfactual."""
+
+    result = serializers.URLField()
+    case = serializers.UUIDField(help_text="The synthetic case that holds its DICOM.")
+    seed = serializers.IntegerField()
+    pixel_sha256 = serializers.CharField()
+    numbers = serializers.DictField(help_text="How far it is from its source: see docs/counterfactuals.md.")
+
+
+class CounterfactualSerializer(serializers.ModelSerializer):
+    """A counterfactual as it was asked for, and its images once they are there."""
+
+    url = LinkField("counterfactual-detail")
+    jobs = serializers.SerializerMethodField(help_text="The work for it, retries last.")
+    images = serializers.SerializerMethodField()
+
+    class Meta:
+        model = SynthesisRequest
+        fields = (
+            *("id", "url", "model", "case", "mask", "slice_index", "parameters", "grid", "prepared"),
+            *("seed", "count", "note", "jobs", "images", "created_at"),
+        )
+
+    @extend_schema_field(serializers.ListField(child=serializers.URLField()))
+    def get_jobs(self, item: SynthesisRequest) -> list[str]:
+        """The addresses of the jobs."""
+        return [link(self.context["request"], "job-detail", job.pk) for job in item.jobs.all()]
+
+    @extend_schema_field(CounterfactualImageSerializer(many=True))
+    def get_images(self, item: SynthesisRequest) -> list[dict[str, Any]]:
+        """Every image."""
+        made = item.results.select_related("edited").order_by("index")
+        return [self._image(result) for result in made]
+
+    def _image(self, result: Result) -> dict[str, Any]:
+        return {
+            "result": link(self.context["request"], "result-detail", result.pk),
+            "case": result.case_id,
+            "seed": result.seed,
+            "pixel_sha256": result.pixel_sha256,
+            "numbers": result.edited.numbers,
+        }
+
+
+class StripCellSerializer(serializers.Serializer):
+    """One place of a strip."""
+
+    place = serializers.FloatField(help_text="The strength, or the severity from 0 to 3.")
+    counterfactual = serializers.URLField()
+    job = serializers.URLField()
+    result = serializers.URLField(allow_null=True)
+
+
+class StripSerializer(serializers.ModelSerializer):
+    """A strip with its cells in order."""
+
+    url = LinkField("strip-detail")
+    cells = serializers.SerializerMethodField()
+
+    class Meta:
+        model = EditStrip
+        fields = ("id", "url", "along", "cells", "created_at")
+
+    @extend_schema_field(StripCellSerializer(many=True))
+    def get_cells(self, strip: EditStrip) -> list[dict[str, Any]]:
+        """Every place."""
+        request = self.context["request"]
+        return [
+            {
+                "place": cell.place,
+                "counterfactual": link(request, "counterfactual-detail", cell.request.pk),
+                "job": link(request, "job-detail", cell.job.pk),
+                "result": link(request, "result-detail", cell.result.pk) if cell.result else None,
+            }
+            for cell in strip_cells(strip)
+        ]
+
+
+def _wish(user: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The ids of a body as what the person may see, NotVisible otherwise."""
+    after = given.pop("mask_after", None)
+    return {
+        **given,
+        "model": model_by_id_for(user=user, id=given["model"]),
+        "case": case_get_for(user=user, id=given["case"]),
+        "mask": mask_get_for(user=user, id=given["mask"]),
+        "mask_after": mask_get_for(user=user, id=after) if after else None,
+    }
+
+
+EXAMPLE = OpenApiExample(
+    "Severe cirrhosis in a healthy liver",
+    request_only=True,
+    value={
+        "model": "7e6b0c2e-6b0f-4a8c-9d38-0f4d6f9d2c11",
+        "case": "0f0d5a3a-2f4c-4d0e-8f7e-8a7f0f1f2d3c",
+        "mask": "b1c7c9a2-4a8e-4e47-9e2b-0d9c4b8f7a66",
+        "slice_index": 30,
+        "parameters": {
+            "before": {"modality": "CT", "severity": "none", "age": 58, "sex": "M"},
+            "condition": {"modality": "CT", "severity": "severe", "age": 58, "sex": "M"},
+            "edit": {"strength": 0.5, "undo": True},
+        },
+        "seed": 7,
+    },
+)
+
+
+class CounterfactualList(generics.ListAPIView):
+    """Your counterfactuals, newest first."""
+
+    serializer_class = CounterfactualSerializer
+
+    def get_queryset(self) -> Any:
+        """As the person who asks."""
+        require(self.request.user, "view", SynthesisRequest)
+        return request_list_for(user=self.request.user).filter(edit__isnull=False)
+
+    @extend_schema(
+        request=CounterfactualCreateSerializer,
+        responses={202: OpenApiResponse(CounterfactualSerializer), **problems(400, 403, 429)},
+        parameters=[LOCATION],
+        examples=[EXAMPLE],
+    )
+    def post(self, request: Request) -> Response:
+        """Ask for a slice with something changed: 202, and the job to follow in Location."""
+        require(request.user, "create", SynthesisRequest)
+        form = CounterfactualCreateSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        item = edit_submit(user=request.user, **_wish(request.user, dict(form.validated_data)))
+        item = request_get_for(user=request.user, id=item.pk)
+        job = job_get_for(user=request.user, id=item.jobs.earliest("created_at").pk)
+        return accepted(request, job, CounterfactualSerializer(item, context={"request": request}).data)
+
+
+class CounterfactualDetail(generics.RetrieveAPIView):
+    """One counterfactual."""
+
+    serializer_class = CounterfactualSerializer
+
+    def get_object(self) -> SynthesisRequest:
+        """As the person who asks."""
+        item = request_get_for(user=self.request.user, id=self.kwargs["id"])
+        if not is_edit(item):
+            raise NotVisible
+        return item
+
+
+class StripList(APIView):
+    """Asking for a strip."""
+
+    @extend_schema(
+        request=StripCreateSerializer,
+        responses={202: OpenApiResponse(StripSerializer), **problems(400, 403, 429)},
+        parameters=[LOCATION],
+    )
+    def post(self, request: Request) -> Response:
+        """Hand in the change over every strength or severity, all or none: 202, the strip in Location."""
+        require(request.user, "create", SynthesisRequest)
+        form = StripCreateSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        strip = strip_submit(user=request.user, **_wish(request.user, dict(form.validated_data)))
+        data = StripSerializer(strip, context={"request": request}).data
+        headers = {"Location": link(request, "strip-detail", strip.pk)}
+        return Response(data, status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+class StripDetail(APIView):
+    """One strip."""
+
+    @extend_schema(responses={200: StripSerializer})
+    def get(self, request: Request, id: UUID) -> Response:
+        """The strip, as far as it is filled."""
+        strip = strip_get_for(user=request.user, id=id)
+        return Response(StripSerializer(strip, context={"request": request}).data)
