@@ -126,7 +126,7 @@ def load_model(
         raise SynthesisError(
             f"The weights in {path.name} do not fit the recipe they carry ({problem})."
         ) from problem
-    network = network.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    network = network.to(device=device).eval().requires_grad_(False)
     return LoadedModel(network, packed.recipe, digest, normalisations(packed.recipe))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from synthesis.errors import SynthesisError
 WEIGHTS_FILE = "model.safetensors"
 HASH_FILE = "model.sha256"  # the digest of WEIGHTS_FILE, as `sha256sum` writes it
 RECIPE = "recipe"
+# What overflows in float16 and stays float32 there: the last layers of T5's blocks, as in transformers.
+WIDE = re.compile(r"\.DenseReluDense\.wo\.weight$")
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,9 @@ def fill(
 ) -> None:
     """Put the tensors in the network's places, which may be on the meta device.
 
-    dtype: what floating point becomes, in memory of its own; None keeps the tensors themselves, which may
-    be mapped from a file (another place in memory may change the last bits of what is computed with them).
+    dtype: what floating point becomes, in memory of its own (see `WIDE` for float16); None keeps the
+    tensors themselves, which may be mapped from a file (another place in memory may change the last bits
+    of what is computed with them).
     mapped: tensors that have the type already are kept too. Layers that shared a table share it again.
     Raises ValueError that says which names are missing, unknown or of another shape.
     """
@@ -135,11 +139,11 @@ def fill(
     if missing or unknown or other:
         said = (_some("missing", missing), _some("unknown", unknown), _some("of another shape", other))
         raise ValueError("; ".join(filter(None, said)))
-    cast = {
-        name: t.to(dtype, copy=not mapped) if dtype and t.is_floating_point() else t
-        for name, t in full.items()
-    }
+    cast = {name: _cast(name, t, dtype, mapped) for name, t in full.items()}
     network.load_state_dict(cast, assign=True)
+    for buffer in network.buffers():
+        if dtype is not None and buffer.is_floating_point():
+            buffer.data = buffer.data.to(dtype)
     for first, *others in groups:
         for name in others:
             module, _, leaf = name.rpartition(".")
@@ -185,6 +189,13 @@ def _once(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             seen.add(key)
             found[name] = tensor
     return found
+
+
+def _cast(name: str, tensor: Tensor, dtype: torch.dtype | None, mapped: bool) -> Tensor:
+    if dtype is None or not tensor.is_floating_point():
+        return tensor
+    wide = dtype == torch.float16 and WIDE.search(name)
+    return tensor.to(torch.float32 if wide else dtype, copy=not mapped)
 
 
 def _some(what: str, names: list[str]) -> str:

@@ -17,6 +17,7 @@ from synthesis.foreign_models.convert import convert
 from synthesis.foreign_models.sources import is_foreign
 from synthesis.packing import WEIGHTS_FILE
 from webapp.registry.selectors import local_copy
+from webapp.registry.services import model_upload_forget
 from workers.lease import Work
 
 FOLDER = "conversions"
@@ -36,16 +37,16 @@ def brought_in(work: Work, payload: Mapping[str, Any]) -> Iterator[dict[str, Any
     if not is_foreign(path):
         yield dict(payload)
         return
-    about = _about(path, payload)
-    size = weights_size(path)
-    _check_size(path, size)
     home = Path(settings.SEMBLANCE_HOME) / FOLDER
     target = home / str(work.job_id)
     _forget_old(home)
     shutil.rmtree(target, ignore_errors=True)
-    home.mkdir(parents=True, exist_ok=True)
-    _check_room(home, size)
     try:
+        about = _about(path, payload)
+        size = weights_size(path)
+        _check_size(path, size)
+        home.mkdir(parents=True, exist_ok=True)
+        _check_room(home, size)
         work.stage("converting", seconds=stage_seconds(size), message="Reading the model's parts")
 
         def on_part(number: int, count: int, name: str) -> None:
@@ -55,6 +56,7 @@ def brought_in(work: Work, payload: Mapping[str, Any]) -> Iterator[dict[str, Any
         yield {"path": str(target), "move": True}
     finally:
         shutil.rmtree(target, ignore_errors=True)
+        model_upload_forget(payload=payload)
 
 
 def payload_size(payload: Mapping[str, Any]) -> int:

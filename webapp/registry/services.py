@@ -115,8 +115,14 @@ def model_install_execute(*, payload: dict[str, Any], user: Any) -> GenerativeMo
         path = local_copy(str(staged), beside=card)
         return model_install(path=path, user=user, max_bytes=settings.MODEL_MAX_BYTES)
     finally:
-        for name in (str(staged), card):
-            default_storage.delete(name)
+        model_upload_forget(payload=payload)
+
+
+def model_upload_forget(*, payload: Mapping[str, Any]) -> None:
+    """Clear away what was uploaded for an `install_model` job and kept aside for it."""
+    staged = str(payload.get("staged") or "")
+    for name in (staged, str(Path(staged).with_name(CARD_FILE))) if staged else ():
+        default_storage.delete(name)
 
 
 @transaction.atomic

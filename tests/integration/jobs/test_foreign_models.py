@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -22,7 +25,7 @@ from webapp.jobs.models import Result, WorkerHeartbeat
 from webapp.jobs.requests import request_submit
 from webapp.registry.models import GenerativeModel
 from webapp.registry.selectors import model_folder
-from webapp.registry.services import model_install_submit
+from webapp.registry.services import model_install_submit, model_upload_submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -156,6 +159,17 @@ def test_what_cannot_be_brought_in_is_said_and_leaves_nothing(
     assert not GenerativeModel.objects.exists()
     assert not list((Path(settings.SEMBLANCE_HOME) / "conversions").glob("*"))
     assert set(stored.glob("*")) == before
+
+
+def test_an_upload_without_recipe_is_cleared_away(workers: Workers, probes: Probes, tmp_path: Path) -> None:
+    path = written(tmp_path, {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(1)})
+    upload = SimpleUploadedFile("sd15.safetensors", path.read_bytes())
+    job = model_upload_submit(user=factories.person("data_manager"), weights=upload)
+    assert default_storage.exists(job.payload["staged"])
+    workers.start()
+    failed = probes.wait(job, "failed")
+    assert "carries no recipe" in failed.error_message
+    assert not default_storage.exists(job.payload["staged"])
 
 
 def test_a_worker_that_was_killed_leaves_no_half_model(

@@ -16,6 +16,7 @@ from synthesis.control.painting import PLANES
 from synthesis.errors import SynthesisError
 from synthesis.foreign_models.convert import convert
 from synthesis.foreign_models.sources import is_foreign
+from synthesis.latents import LatentNetwork
 from synthesis.packing import read_packed
 from tests.unit.synthesis.foreign_models.folders import FAMILIES, about, brought_in, own_pipeline, same
 from tests.unit.synthesis.tiny_backbones import network_of, stir
@@ -202,3 +203,14 @@ def test_eight_bits_are_taken_and_stay_eight_bits(tmp_path: Path) -> None:
     kept = read_packed(made.folder / "model.safetensors").tensors["text_encoder_2.shared.weight"]
     assert kept.dtype == torch.float8_e4m3fn
     assert torch.equal(network.get_parameter("text_encoder_2.shared.weight"), kept.float())
+
+
+def test_in_float16_t5_keeps_wide_what_would_overflow(tmp_path: Path) -> None:
+    own_pipeline("pixart").save_pretrained(tmp_path / "pipe")
+    made, _ = brought_in(tmp_path / "pipe")
+    network = load_model(made.folder, dtype=torch.float16).network
+    assert isinstance(network, LatentNetwork)
+    wide = {name for name, weight in network.named_parameters() if weight.dtype != torch.float16}
+    assert wide == {f"text_encoder.encoder.block.{n}.layer.1.DenseReluDense.wo.weight" for n in range(2)}
+    assert torch.isfinite(network.read(["Axial CT of the abdomen."]).tokens).all()
+    assert all(buffer.dtype == torch.float16 for buffer in network.buffers() if buffer.is_floating_point())
