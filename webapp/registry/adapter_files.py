@@ -14,12 +14,15 @@ from math import inf, prod
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from webapp.registry.weights import CARD_BYTES, CARD_FILE, NotAModel, file_sha256, tensor_shapes
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 RECIPE_FILE = "recipe.json"
 CONDITIONING_FILE = "conditioning.safetensors"
+ABOUT_FILE = "semblance.yaml"
 PREFIX = "base_model.model."  # peft's, before every name in the file
 JSON_BYTES = 4 * 1024 * 1024
 SIDES = {".lora_A.weight": "A", ".lora_B.weight": "B"}
@@ -41,6 +44,7 @@ class AdapterFiles:
     parameters: int
     recipe: dict[str, Any] | None
     card: str
+    about: dict[str, Any]
     conditioning_sha256: str = ""
 
     @property
@@ -85,8 +89,27 @@ def read_adapter(path: Path | str, *, max_bytes: int) -> AdapterFiles:
         parameters=sum(prod(shape) for shape in shapes.values()),
         recipe=_json(folder / RECIPE_FILE) if (folder / RECIPE_FILE).is_file() else None,
         card=_card(folder),
+        about=read_about(folder / ABOUT_FILE) if (folder / ABOUT_FILE).is_file() else {},
         conditioning_sha256=file_sha256(conditioning) if conditioning.is_file() else "",
     )
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What a YAML file says of files from elsewhere, as plain JSON.
+
+    Raises:
+        NotAModel: where it cannot be read, or holds no names and values.
+    """
+    try:
+        if path.stat().st_size > CARD_BYTES:
+            raise NotAModel(f"{path.name} is larger than 1 MB.")
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plain = json.loads(json.dumps(found, default=str))
+    except (OSError, ValueError, RecursionError, TypeError, yaml.YAMLError) as error:
+        raise NotAModel(f"{path.name} cannot be read as YAML: {error}") from error
+    if not isinstance(plain, dict):
+        raise NotAModel(f"{path.name} must hold names and values, such as “licence: CC0-1.0”.")
+    return plain
 
 
 def config_of(*, rank: int, alpha: float, layers: list[str]) -> dict[str, Any]:

@@ -39,18 +39,18 @@ IMMUTABLE = ("rank", "alpha", "layers", "conditioning_sha256")
 FILES = (WEIGHTS_FILE, CONFIG_FILE, RECIPE_FILE, CONDITIONING_FILE, CARD_FILE)
 NEEDS_ABOUT = (
     "recipe.json is not there, so it is not known to which model this adapter belongs. Say so in a YAML file "
-    "and give it with --about: base (a model's name and version, or the SHA-256 of its weights), name, "
-    "version, title and licence. Nothing was installed."
+    "(semblance.yaml in its folder, or --about FILE): base (a model's name and version, or the SHA-256 of "
+    "its weights), name, version, title and licence. Nothing was installed."
 )
 
 
 def adapter_install(*, path: Path | str, user: Any = None, about: Mapping[str, Any] | None = None) -> Adapter:
     """Install the adapter in the folder `path`, of a model that is installed, and offer it.
 
-    `about` says what an adapter from elsewhere does not: base, name, version, title, licence, and
-    `component` where its layers' names lack the part of the network that they are in (such as unet). The
-    same weights again change nothing but what is said about them. `user` is None where the site
-    installs what it ships with.
+    `about`, or semblance.yaml in the folder, says what an adapter from elsewhere does not: base, name,
+    version, title, licence, and `component` where its layers' names lack the part of the network that they
+    are in (such as unet). The same weights again change nothing but what is said about them. `user` is None
+    where the site installs what it ships with.
 
     Raises:
         NotAModel: in a plain sentence, where the files cannot be installed or the model is not here.
@@ -60,8 +60,9 @@ def adapter_install(*, path: Path | str, user: Any = None, about: Mapping[str, A
     if user is not None:
         require(user, "install", Adapter)
     files = read_adapter(path, max_bytes=settings.MODEL_MAX_BYTES)
-    recipe = {**(about or {}), **(files.recipe or {})}
-    base = _base_of(files.recipe, about or {})
+    told = {**files.about, **(about or {})}
+    recipe = {**told, **(files.recipe or {})}
+    base = _base_of(files.recipe, told)
     recipe["base"] = {"name": base.name, "weights_sha256": base.weights_sha256}
     description = describe_adapter(recipe, files.card, base=base.recipe)
     _refuse_other(files, description, base)

@@ -213,6 +213,13 @@ def test_one_from_elsewhere_needs_to_be_told_its_model(base: GenerativeModel, tm
     for stated in ("tiny", "tiny 1.0", base.weights_sha256, {"name": "tiny", "version": "1.0"}):
         adapter = adapter_install(path=folder, about=ABOUT | {"base": stated})
         assert (adapter.base, adapter.title) == (base, "Sharper")
+    (folder / "semblance.yaml").write_text("a: [" * 9)
+    with pytest.raises(NotAModel, match="cannot be read as YAML"):
+        adapter_install(path=folder)
+    (folder / "semblance.yaml").write_text(
+        "base: tiny 1.0\nname: sharp\nversion: 1.0\ntitle: From its folder\nlicence: MIT\n"
+    )
+    assert adapter_install(path=folder).title == "From its folder"
     with pytest.raises(NotAModel, match=r"belongs to tiny 2.0, which is not installed"):
         adapter_install(path=folder, about=ABOUT | {"base": "tiny 2.0"})
     model_install(path=write(tmp_path / "next", RECIPE | {"version": "1.1"}, fill=0.75))

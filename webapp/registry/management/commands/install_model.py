@@ -1,17 +1,15 @@
 """`manage.py install_model PATH`: check a model or an adapter and offer it to all who may ask for images."""
 
-import json
 import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import yaml
 from django.core.management.base import BaseCommand, CommandError
 
 from webapp.accounts.models import Role, User
 from webapp.core.errors import ApplicationError
-from webapp.registry.adapter_files import is_adapter
+from webapp.registry.adapter_files import is_adapter, read_about
 from webapp.registry.services import model_install, model_install_submit
 from webapp.registry.services_adapters import adapter_install, adapter_install_submit
 
@@ -37,8 +35,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Install, and say what came of it."""
         path = Path(options["path"]).expanduser().resolve()
-        about = _about(options["about"])
         try:
+            about = read_about(options["about"]) if options["about"] else {}
             if options["now"]:
                 user = _person(options["user"]) if options["user"] else None
                 done: Any
@@ -81,20 +79,6 @@ class Command(BaseCommand):
     def _say(self, options: dict[str, Any], text: str) -> None:
         if options["verbosity"]:
             self.stdout.write(text)
-
-
-def _about(path: Path | None) -> dict[str, Any]:
-    """What the YAML file says, as plain JSON; nothing without one."""
-    if path is None:
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CommandError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(found, dict):
-        raise CommandError(f"{path} must hold names and values, such as “licence: CC0-1.0”.")
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
-    return plain
 
 
 def _person(username: str | None) -> User:
