@@ -52,8 +52,7 @@ def uncertainty_map(
         raise SynthesisError(problem)
     options = options or Options()
     modality = condition.modality
-    weight = next(model.network.parameters())
-    scaled = torch.from_numpy(model.normalise(image, modality))[None, None].to(weight.device)
+    scaled = torch.from_numpy(model.normalise(image, modality))[None, None].to(model.network.device)
     generator = torch.Generator().manual_seed((seed + NOISE_STREAM) % SEED_LIMIT)
     with torch.no_grad():
         x_1 = model.network.encode(scaled)[0]  # [1, C, h, w]
@@ -113,13 +112,13 @@ def posterior_variance(
 
 def estimate_at(model: LoadedModel, stated: ConditionBatch, t: float) -> Estimate:
     """x1_hat under the condition, for any number of states."""
-    weight = next(model.network.parameters())
-    tensors = tuple(stated.to(weight.device, weight.dtype))
+    device, dtype = model.network.device, model.network.dtype
+    tensors = tuple(stated.to(device, dtype))
 
     def estimate(x: Tensor) -> Tensor:
         each = tuple(one.expand(len(x), *one.shape[1:]) for one in tensors)
-        with torch.autocast(x.device.type, weight.dtype, enabled=weight.dtype != torch.float32):
-            v: Tensor = model.network(x.to(weight.dtype), torch.full((len(x),), t, device=x.device), *each)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            v: Tensor = model.network(x.to(dtype), torch.full((len(x),), t, device=device), *each)
         return posterior_mean(x, v.float(), t)
 
     return estimate
