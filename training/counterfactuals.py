@@ -16,15 +16,14 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
 
 from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.counterfactuals import flow_inversion, guided
@@ -35,107 +34,22 @@ from synthesis.metrics.judges import Judges, load_judges
 from synthesis.metrics.minimality import root_mean_square
 from synthesis.metrics.psnr import psnr
 from synthesis.metrics.ssim import ssim
-from synthesis.phantoms import GRADES, WINDOWS, Attributes, Phantom, abdomen, phantom_seed
-from synthesis.phantoms.labels import LESION, LIVER
-from synthesis.request import MODALITIES, Condition
+from synthesis.phantoms import WINDOWS, Phantom
+from synthesis.phantoms.labels import LESION
+from synthesis.request import MODALITIES
+from training.counterfactual_changes import CHANGES, Change, condition_of, inner_liver, pairs_of
 from training.held_out import content_key
 from training.texture_reader import TextureReader, kept_texture_reader
 
 Images = npt.NDArray[np.float32]
-LARGE_LIVER = 150  # pixels of eroded liver below which a phantom is passed over
 BATCH = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One row's question: attributes before and after, everything else as the seed has it."""
-
-    name: str
-    before: dict[str, Any]
-    after: dict[str, Any]
-    reads: int | None = None  # the severity grade that a reader should see afterwards
-
-    def pair(self, seed: int, modality: str, shape: tuple[int, int]) -> tuple[Phantom, Phantom]:
-        """The phantom of a seed before and after."""
-        own = abdomen(seed, shape=shape, modality=modality).attributes
-        before, after = (
-            abdomen(seed, shape=shape, modality=modality, attributes=replace(own, **values))
-            for values in (self.before, self.after)
-        )
-        return before, after
-
-
-def severity_change(before: int, after: int) -> Change:
-    """A change of the texture grade at one mask."""
-    return Change(
-        name=f"{GRADES[before]}-{GRADES[after]}",
-        before={"severity_texture": before},
-        after={"severity_texture": after},
-        reads=after,
-    )
-
-
-CHANGES: dict[str, Change] = {
-    change.name: change
-    for change in (
-        severity_change(3, 0),
-        severity_change(0, 3),
-        severity_change(2, 0),
-        severity_change(3, 1),
-        severity_change(1, 3),
-        Change(name="steatosis-0-3", before={"steatosis": 0}, after={"steatosis": 3}),
-        Change(name="steatosis-3-0", before={"steatosis": 3}, after={"steatosis": 0}),
-        Change(name="lesion-removed", before={"lesions": 1}, after={"lesions": 0}),
-        Change(name="lesion-added", before={"lesions": 0}, after={"lesions": 1}),
-        Change(name="age-40-80", before={"age": 40.0}, after={"age": 80.0}),
-        Change(name="shape-0-3", before={"severity_shape": 0}, after={"severity_shape": 3}),
-        Change(
-            name="severe,3-none,0",
-            before={"severity_texture": 3, "steatosis": 3},
-            after={"severity_texture": 0, "steatosis": 0},
-            reads=0,
-        ),
-    )
-}
-
-
-def condition_of(phantom: Phantom) -> Condition:
-    """What a model is told of a phantom."""
-    a: Attributes = phantom.attributes
-    return Condition(
-        modality=phantom.modality,
-        severity=GRADES[a.severity_texture],
-        steatosis=a.steatosis,
-        age=a.age,
-        sex=a.sex,
-    )
-
-
-def pairs_of(
-    change: Change, split: str, count: int, modality: str, shape: tuple[int, int], first: int = 0
-) -> list[tuple[Phantom, Phantom]]:
-    """The first `count` pairs of a split, from number `first` on, that show enough liver and differ."""
-    found: list[tuple[Phantom, Phantom]] = []
-    index = first
-    while len(found) < count:
-        before, after = change.pair(phantom_seed(split, index), modality, shape)
-        index += 1
-        liver = inner_liver(after.labels).sum() >= LARGE_LIVER
-        if liver and (before.image != after.image).any():
-            found.append((before, after))
-    return found
-
-
-def inner_liver(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """The liver without its outermost pixel."""
-    return np.asarray(ndimage.binary_erosion(labels == LIVER, np.ones((3, 3))))
 
 
 def edited_images(
     model: LoadedModel,
     change: Change,
     pairs: Sequence[tuple[Phantom, Phantom]],
-    rows: Sequence[str],
+    rows: Mapping[str, EditOptions],
     judges: Judges,
     folder: Path,
 ) -> dict[str, dict[str, Images]]:
@@ -146,12 +60,12 @@ def edited_images(
         batch = _Batch(model, pairs[start : start + BATCH], judges)
         key = [content_key(model), change.name, batch.modality, [b.seed for b, _ in batch.pairs]]
         made = {}
-        for row in rows:
-            wanted = [*key, ROWS[row].to_json(), row == rows[0]]
+        for number, (row, options) in enumerate(rows.items()):
+            wanted = [*key, options.to_json(), number == 0]
             path = folder / (hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:20] + ".npz")
             if not path.is_file():
                 began = time.monotonic()
-                found = batch.run(ROWS[row], thorough=row == rows[0])
+                found = batch.run(options, thorough=number == 0)
                 found["seconds"] = np.array((time.monotonic() - began) / len(batch.pairs))
                 part = path.with_suffix(".part.npz")
                 np.savez(part, allow_pickle=False, **found)
@@ -173,7 +87,7 @@ class _Batch:
     def __init__(self, model: LoadedModel, pairs: Sequence[tuple[Phantom, Phantom]], judges: Judges) -> None:
         self.model, self.pairs, self.judges = model, pairs, judges
         self.modality = pairs[0][0].modality
-        self._paths: dict[tuple[float, int], list[torch.Tensor]] = {}
+        self._paths: dict[tuple[float, int], flow_inversion.Path] = {}
 
     def run(self, options: EditOptions, *, thorough: bool) -> dict[str, Images]:
         """The images of one row: edited, and where `thorough` with nothing changed and back again."""
@@ -311,7 +225,7 @@ def evaluate_counterfactuals(
     split: str,
     cases: int,
     changes: Sequence[str],
-    rows: Sequence[str],
+    rows: Mapping[str, EditOptions],
     modality: str = "CT",
     first: int = 0,
 ) -> dict[str, Any]:
@@ -331,7 +245,11 @@ def evaluate_counterfactuals(
     for name in changes:
         change = CHANGES[name]
         pairs = pairs_of(change, split, cases, modality, shape, first)
-        asked = [row for row in rows if ROWS[row].method != "guided" or change.reads is not None]
+        asked = {
+            row: options
+            for row, options in rows.items()
+            if options.method != "guided" or change.reads is not None
+        }
         found = edited_images(model, change, pairs, asked, judges, folder)
         source = np.stack([before.image for before, _ in pairs])
         found[UNEDITED] = {
@@ -384,6 +302,13 @@ def line(name: str, row: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _row(text: str) -> tuple[str, EditOptions]:
+    """A row from the command line: "0.4,1.5"."""
+    strength, contrast = (float(one) for one in text.split(","))
+    options = EditOptions(strength=strength, contrast=contrast)
+    return f"strength {strength:g}, contrast {contrast:g}", options
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -397,7 +322,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--modality", choices=MODALITIES, default="CT")
     parser.add_argument("--only", nargs="+", choices=sorted(CHANGES), default=list(CHANGES))
-    parser.add_argument("--rows", nargs="+", choices=sorted(ROWS), default=list(ROWS))
+    parser.add_argument("--rows", nargs="*", choices=sorted(ROWS), default=list(ROWS))
+    parser.add_argument(
+        "--also",
+        nargs="+",
+        type=_row,
+        default=[],
+        metavar="STRENGTH,CONTRAST",
+        help="more rows of flow_inversion, to choose its options by (on the validation split)",
+    )
     parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
     parser.add_argument("--out", type=Path, default=Path("var/counterfactuals"))
     options = parser.parse_args(arguments)
@@ -413,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split=options.split,
         cases=options.cases,
         changes=options.only,
-        rows=options.rows,
+        rows={row: ROWS[row] for row in options.rows} | dict(options.also),
         modality=options.modality,
         first=options.first,
     )

@@ -11,12 +11,13 @@ import torch
 from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
 from synthesis.phantoms import abdomen, phantom_seed
 from tests.unit.synthesis.tiny_model import SIDE, tiny_model
+from training import counterfactual_changes as changes
 from training import counterfactuals as c
 from training import texture_reader
 from training.counterfactual_bounds import bound, noise_spectrum, pattern_spectra
 from training.texture_reader import TextureReader, features
 
-CHANGE = c.severity_change(3, 0)
+CHANGE = changes.severity_change(3, 0)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def judges():
 
 @pytest.fixture(scope="module")
 def pairs():
-    return c.pairs_of(CHANGE, "validation", 2, "CT", (128, 128))
+    return changes.pairs_of(CHANGE, "validation", 2, "CT", (128, 128))
 
 
 def no_reader():
@@ -75,27 +76,27 @@ def test_an_error_of_known_size_is_found_where_it_is(pairs, judges):
 
 
 def test_edits_are_kept_and_rows_share_their_way_back(tmp_path, judges, monkeypatch):
-    monkeypatch.setattr(c, "LARGE_LIVER", 4)
+    monkeypatch.setattr(changes, "LARGE_LIVER", 4)
     model = tiny_model()
-    change = c.severity_change(3, 0)
-    pairs = c.pairs_of(change, "validation", 2, "CT", (SIDE, SIDE))
+    change = changes.severity_change(3, 0)
+    pairs = changes.pairs_of(change, "validation", 2, "CT", (SIDE, SIDE))
     gone = []
     way_back = c.flow_inversion.way_back
     monkeypatch.setattr(c.flow_inversion, "way_back", lambda *a, **k: (gone.append(1), way_back(*a, **k))[1])
     small = c.EditOptions(strength=0.2, steps=3)
-    monkeypatch.setitem(c.ROWS, "one", small)
-    monkeypatch.setitem(c.ROWS, "other", replace(small, confined=False))
-    first = c.edited_images(model, change, pairs, ["one", "other"], judges, tmp_path)
+    rows = {"one": small, "other": replace(small, confined=False)}
+    first = c.edited_images(model, change, pairs, rows, judges, tmp_path)
     assert len(gone) == 2  # the one that is shared, and the one from the edited image
     assert set(first["one"]) == {"edited", "null", "back", "seconds"}
+    assert set(first["other"]) == {"edited", "seconds"}
     assert first["one"]["edited"].shape == (2, SIDE, SIDE)
-    again = c.edited_images(model, change, pairs, ["one", "other"], judges, tmp_path)
+    again = c.edited_images(model, change, pairs, rows, judges, tmp_path)
     assert len(gone) == 2
     assert np.array_equal(again["other"]["edited"], first["other"]["edited"])
 
 
 def test_every_named_change_makes_a_pair_that_differs():
-    for change in c.CHANGES.values():
+    for change in changes.CHANGES.values():
         before, after = change.pair(phantom_seed("validation", 8), "CT", (64, 64))
         assert (before.image != after.image).any(), change.name
 
