@@ -15,8 +15,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("paper", choices=sorted(PAPERS))
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of training in all, on one core")
+    parser.add_argument(
+        "--trained", action="store_true", help="train nothing; measure what is trained already"
+    )
     options = parser.parse_args()
-    PAPERS[options.paper](options.minutes)
+    PAPERS[options.paper](options.minutes, training=not options.trained)
 
 
 if __name__ == "__main__":

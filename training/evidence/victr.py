@@ -65,10 +65,12 @@ def evidence(
     seeds: Sequence[int] = SEEDS,
     sizes: Sizes = SIZES,
     ladder: Sequence[int] = LADDER,
+    training: bool = True,
 ) -> Results:
     """Train and measure what is missing, and write the document after each step; the results are returned.
 
-    Raises ValueError where `folder` holds a run of another length.
+    Without `training` only what is trained already is measured. Raises ValueError where `folder` holds a run
+    of another length.
     """
     torch.set_num_threads(1)
     chosen = (recipes or Recipes.shipped()).scaled(minutes)
@@ -81,6 +83,8 @@ def evidence(
     }
     bench = Bench(folder, load_judges(judges), chosen.anatomy.shape, sizes, seeds[0])
     for run in runs:
+        if run.name not in results["runs"] and not training:
+            continue
         if run.name not in results["runs"]:
             print(f"== {run.name}", flush=True)
             results["runs"][run.name] = finish(run, folder, sets)
@@ -188,7 +192,7 @@ class Bench:
         asked = [replace(c, condition=replace(c.condition, **unstated)) for c in cases]
         named = {run.name: run for run in runs}
         for name in (f"anatomy-{self.first}", f"ours-{self.first}", "whole-network", "ewc"):
-            if name in results["forgetting"] or name not in named:
+            if name in results["forgetting"] or name not in results["runs"]:
                 continue
             model = opened(named[name], self.folder)
             results["forgetting"][name] = ct_row(model, asked, cases, self.judges)
