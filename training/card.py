@@ -4,8 +4,8 @@ Sets of images against sets of held-out phantoms, and the calibration of uncerta
 MODEL/measures.json, which is installed with the weights whose digest it names. Images come from the cache
 of training.evaluate and are made where they are missing. Every figure stands beside what other phantoms of
 the same split reach, real images both. Those have other masks, the images made have the same: figures of good
-images may lie below that floor. The features have more dimensions than there are images, so MFID extrapolated to
-infinitely many images may be negative and is only to be compared with its floor.
+images may lie below that floor. There are more features than images, so that MFID extrapolated to infinitely
+many images may be negative; it compares with its floor alone.
 """
 
 from __future__ import annotations

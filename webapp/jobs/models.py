@@ -361,9 +361,7 @@ class Uncertainty(models.Model):
     scale = models.FloatField()
     rows = models.PositiveIntegerField()
     columns = models.PositiveIntegerField()
-    about = models.JSONField(
-        default=dict, help_text=_("Where and how closely it was measured, in sum.")
-    )
+    about = models.JSONField(default=dict, help_text=_("Where and how closely it was measured, in sum."))
 
     def __str__(self) -> str:
         """The result it belongs to, for logs."""
