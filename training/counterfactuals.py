@@ -52,8 +52,13 @@ def edited_images(
     rows: Mapping[str, EditOptions],
     judges: Judges,
     folder: Path,
+    *,
+    thorough: bool = True,
 ) -> dict[str, dict[str, Images]]:
-    """Row -> "edited" and, for the first row alone, "null" and "back": images [n, H, W], kept in `folder`."""
+    """Row -> "edited" and, where `thorough`, for the first row "null" and "back": images [n, H, W].
+
+    They are kept in `folder`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for start in range(0, len(pairs), BATCH):
@@ -61,11 +66,12 @@ def edited_images(
         key = [content_key(model), change.name, batch.modality, [b.seed for b, _ in batch.pairs]]
         made = {}
         for number, (row, options) in enumerate(rows.items()):
-            wanted = [*key, options.to_json(), number == 0]
+            whole = thorough and number == 0
+            wanted = [*key, options.to_json(), whole]
             path = folder / (hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:20] + ".npz")
             if not path.is_file():
                 began = time.monotonic()
-                found = batch.run(options, thorough=number == 0)
+                found = batch.run(options, thorough=whole)
                 found["seconds"] = np.array((time.monotonic() - began) / len(batch.pairs))
                 part = path.with_suffix(".part.npz")
                 np.savez(part, allow_pickle=False, **found)
@@ -228,6 +234,7 @@ def evaluate_counterfactuals(
     rows: Mapping[str, EditOptions],
     modality: str = "CT",
     first: int = 0,
+    thorough: bool = True,
 ) -> dict[str, Any]:
     """Every figure, by change and row."""
     shape = (int(model.recipe["image"]["rows"]), int(model.recipe["image"]["columns"]))
@@ -250,7 +257,7 @@ def evaluate_counterfactuals(
             for row, options in rows.items()
             if options.method != "guided" or change.reads is not None
         }
-        found = edited_images(model, change, pairs, asked, judges, folder)
+        found = edited_images(model, change, pairs, asked, judges, folder, thorough=thorough)
         source = np.stack([before.image for before, _ in pairs])
         found[UNEDITED] = {
             "edited": source,
@@ -331,6 +338,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="STRENGTH,CONTRAST",
         help="more rows of flow_inversion, to choose its options by (on the validation split)",
     )
+    parser.add_argument("--edits-only", action="store_true", help="no null edit, no way there and back")
     parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
     parser.add_argument("--out", type=Path, default=Path("var/counterfactuals"))
     options = parser.parse_args(arguments)
@@ -349,6 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows={row: ROWS[row] for row in options.rows} | dict(options.also),
         modality=options.modality,
         first=options.first,
+        thorough=not options.edits_only,
     )
     options.out.mkdir(parents=True, exist_ok=True)
     name = f"{options.split}-{options.modality}-{options.cases}-from-{options.first}.json"
