@@ -145,6 +145,7 @@ def _fill(site: Launched) -> list[Shot]:
         Shot("models", "clinician", "/models/"),
         Shot("model", "clinician", f"/models/{model['name']}/", full=True),
         Shot("model-install", "data_manager", "/models/new/"),
+        Shot("adapter-install", "data_manager", "/adapters/new/"),
         Shot("profile", "researcher", "/profile/", full=True),
         Shot("api", "researcher", "/api/docs/"),
         Shot("people", "administrator", "/people/"),

@@ -22,8 +22,12 @@ def world(transactional_db: None, storage: Any) -> dict[str, Any]:
     case = factories.case(dataset=dataset, slices=2, name="SUBJ-0001")
     factories.mask(case, person)
     result = factories.result(person)
+    adapter = factories.adapter(base=result.request.model, measures={"kid": 0.1})
     job = job_submit(kind="import_cases", owner=person, payload={})
-    return {"person": person, "dataset": dataset, "case": case, "result": result, "job": job}
+    return {
+        **{"person": person, "dataset": dataset, "case": case},
+        **{"result": result, "adapter": adapter, "job": job},
+    }
 
 
 def addresses(world: dict[str, Any]) -> list[str]:
@@ -37,6 +41,7 @@ def addresses(world: dict[str, Any]) -> list[str]:
         "cases:dataset-create",
         "registry:model-list",
         "registry:model-install",
+        "registry:adapter-install",
         "api:docs",
         "accounts:profile",
         "accounts:password-change",
@@ -57,6 +62,8 @@ def addresses(world: dict[str, Any]) -> list[str]:
         f"{reverse('jobs:result-list')}?compare={world['result'].pk}",
         reverse("jobs:job-detail", args=[world["job"].pk]),
         reverse("registry:model-detail", args=[model.name]),
+        world["adapter"].get_absolute_url(),
+        f"{reverse('jobs:synthesise')}?adapter={world['adapter'].pk}",
         "/no/such/page/",
     ]
 
