@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import nn
 
 from synthesis.adapters import with_adapter
@@ -44,6 +44,8 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
         mixed_precision=recipe.precision,
         cpu=not torch.cuda.is_available(),
         step_scheduler_with_optimizer=False,
+        # SD3's ControlNet has layers whose answer nobody asks for; several devices must know of that.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=recipe.family != "unet")],
     )
     torch.manual_seed(recipe.seed)
     network = starting_network(recipe)
