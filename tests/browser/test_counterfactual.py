@@ -77,12 +77,12 @@ def test_one_thing_is_changed_looked_at_and_taken_away(
 
     page.get_by_role("link", name="Undo the change").click()
     page.locator(f"{VIEWER}[data-state=ready]").wait_for()
-    assert titles.all_inner_texts() == ["Original", "Undone again", "What was lost"]
+    assert titles.all_inner_texts() == [*("Original", "Counterfactual", "Undone again", "What was lost")]
     page.get_by_role("button", name="Accept").click()
     page.locator(f"{VIEWER}[data-state=ready]").wait_for()
     assert Result.objects.get().decision == "accepted"
     with page.expect_download() as download:
-        page.get_by_role("link", name="DICOM with mask (zip)").click()
+        page.get_by_role("button", name="DICOM with mask (zip)").click()
     content = io.BytesIO(download.value.path().read_bytes())
     files = zipfile.ZipFile(content)
     name = next(one for one in files.namelist() if one.endswith("image-0001.dcm"))

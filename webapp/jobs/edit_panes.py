@@ -74,7 +74,7 @@ def spread(request: SynthesisRequest) -> npt.NDArray[np.float32] | None:
 
 
 def edit_panes(result: Result, *, shows_source: bool, undone: bool) -> list[Config]:
-    """The viewports: original, counterfactual and difference; or original, undone, and what was lost."""
+    """The viewports: original, counterfactual and difference; or with them its undoing and what was lost."""
     changed = pane_config(_("Counterfactual"), result.case, mask=None)
     if not shows_source:
         return [changed]
@@ -83,7 +83,12 @@ def edit_panes(result: Result, *, shows_source: bool, undone: bool) -> list[Conf
         back = _picture(_("Undone again"), result, "undone")
         lost = _picture(_("What was lost"), result, "undone")
         blink = {"title": original["title"], "case": original["case"]}
-        return [original, back | {"blink": blink}, lost | {"difference": _difference(result, undone=True)}]
+        return [
+            original,
+            changed,
+            back | {"blink": blink},
+            lost | {"difference": _difference(result, undone=True)},
+        ]
     blink = {"title": original["title"], "case": original["case"]}
     apart = pane_config(_("Difference"), result.case, mask=None) | {
         "difference": _difference(result),

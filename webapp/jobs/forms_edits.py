@@ -205,7 +205,7 @@ class EditForm(forms.Form):
             fields[name].required = fields[name].required and name in self.method_fields
         fields["slice_number"].widget.attrs.update({"min": 1, "max": case.slice_count})
         fields["was_age"].unit = fields["to_age"].unit = _("years")
-        fields["strength"].widget.attrs["placeholder"] = _("as the change demands")
+        fields["strength"].widget.attrs["placeholder"] = _("automatic")
         fields["seed"].widget.attrs["placeholder"] = _("drawn at random")
 
     @property

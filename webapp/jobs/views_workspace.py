@@ -55,6 +55,7 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
     shows_source = sees_source(request.user, item)
     undone = request.GET.get("show") == "undone" and bool(result.edited.undone) and shows_source
     asked = item.parameters["condition"]
+    lost = undone_rows(result.edited.numbers, asked)
     context = {
         "item": item,
         "result": result,
@@ -64,8 +65,8 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
         "shows_source": shows_source,
         "undone": undone,
         "has_undone": bool(result.edited.undone),
-        "numbers": number_rows(result.edited.numbers, asked),
-        "lost": undone_rows(result.edited.numbers, asked),
+        "numbers": [*number_rows(result.edited.numbers, asked), *lost[:1]],
+        "lost": lost,
         "settings": asked_rows(item),
         "siblings": list(item.results.order_by("index").values_list("index", flat=True)),
         "form": DecisionForm(initial={"note": result.decision_note}),

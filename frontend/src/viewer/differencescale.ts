@@ -10,7 +10,7 @@ const MORE: readonly [number, number, number] = [255, 168, 48];
 export function differenceColour(share: number): Rgba {
   const at = Math.min(1, Math.max(-1, share));
   const [red, green, blue] = at < 0 ? LESS : MORE;
-  return [red, green, blue, Math.round(255 * Math.abs(at) ** 0.7)];
+  return [red, green, blue, Math.round(255 * Math.abs(at))];
 }
 
 /** The figures under the legend, from the darkest to the brightest. */

@@ -130,7 +130,7 @@ def test_the_workspace_shows_three_images_and_numbers(browser: Client, clinician
     assert page.context["lost"][1].value == "2.0 HU"
     undone = browser.get(address, {"show": "undone"})
     assert [pane["title"] for pane in undone.context["config"]["panes"]] == [
-        *("Original", "Undone again", "What was lost")
+        *("Original", "Counterfactual", "Undone again", "What was lost")
     ]
     led = browser.get(reverse("jobs:result-detail", args=[result.pk]))
     assert led["Location"] == f"{address}?image=1"
