@@ -1,13 +1,14 @@
 """Masks and slices onto the model's grid, against phantoms whose truth is known, and on real scans."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from synthesis.errors import SynthesisError
-from synthesis.imaging.fitting import BODY_FILL, fit
+from synthesis.imaging.fitting import BODY_FILL, fit, is_own_grid
 from synthesis.imaging.geometry import LPS_TO_RAS
 from synthesis.imaging.labelmaps import label_map
 from synthesis.imaging.plane import flat_plane, plane_of
@@ -256,3 +257,13 @@ def test_a_totalsegmentator_mr_fits():
     # Spine behind, so the rows run to the back.
     assert np.nonzero(fitted.labels == L.BONE)[0].mean() > 70
     assert not preflight_mask(fitted.labels, fitted.spacing_mm, RECIPE)
+
+
+def test_a_source_on_the_models_own_grid_stays_there_where_that_is_asked_for() -> None:
+    recipe = {"image": {"rows": 128, "columns": 128}, "field": {"spacing_mm": [2, 4], "fov_mm": [300, 500]}}
+    assert is_own_grid(flat_plane((128, 128), (3.2, 3.2)), recipe)
+    assert not is_own_grid(flat_plane((128, 130), (3.2, 3.2)), recipe)
+    assert not is_own_grid(flat_plane((128, 128), (3.2, 2.9)), recipe)
+    assert not is_own_grid(flat_plane((128, 128), (2.1, 2.1)), recipe)  # a field of 269 mm
+    turned = replace(flat_plane((128, 128), (3.2, 3.2)), orientation=(-1.0, 0, 0, 0, 1.0, 0))
+    assert not is_own_grid(turned, recipe)
