@@ -40,13 +40,7 @@ LOG_EVERY = 25
 
 def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = None) -> Path:
     """Train until recipe.steps, or `stop_after` steps in this call; returns the checkpoint's path."""
-    accelerator = Accelerator(
-        mixed_precision=recipe.precision,
-        cpu=not torch.cuda.is_available(),
-        step_scheduler_with_optimizer=False,
-        # SD3's ControlNet has layers whose answer nobody asks for; several devices must know of that.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=recipe.family != "unet")],
-    )
+    accelerator = accelerator_for(recipe)
     torch.manual_seed(recipe.seed)
     network = starting_network(recipe)
     ema = PowerEma(network, recipe.ema_exponent, trained_only=recipe.family != "unet")
@@ -100,6 +94,17 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
                 save_checkpoint(run / CHECKPOINT, accelerator.unwrap_model(network), ema, optimiser, step + 1)
     accelerator.wait_for_everyone()
     return run / CHECKPOINT
+
+
+def accelerator_for(recipe: Recipe) -> Accelerator:
+    """What places network and gradients on one CPU, one GPU or many."""
+    return Accelerator(
+        mixed_precision=recipe.precision,
+        cpu=not torch.cuda.is_available(),
+        step_scheduler_with_optimizer=False,
+        # SD3's ControlNet has layers whose answer nobody asks for; several devices must know of that.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=recipe.family != "unet")],
+    )
 
 
 def starting_network(recipe: Recipe) -> nn.Module:
