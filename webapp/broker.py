@@ -20,7 +20,7 @@ class Channel(filesystem.Channel):
     between reads nothing where it expects JSON, and ends.
     """
 
-    def _put(self, queue: Any, payload: Any, **kwargs: Any) -> None:
+    def _put(self, queue: Any, payload: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Put a message on a queue: written under a name that nobody looks for, then renamed."""
         name = f"{round(monotonic() * 1000)}_{uuid.uuid4()}.{queue}.msg"
         part = Path(self.data_folder_out) / f"{name}.part"
