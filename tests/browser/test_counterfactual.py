@@ -28,6 +28,13 @@ def case(clinician: Any) -> Any:
     return phantom_case(clinician)
 
 
+def image_of(archive: bytes) -> Any:
+    """The image in a downloaded archive."""
+    files = zipfile.ZipFile(io.BytesIO(archive))
+    name = next(one for one in files.namelist() if one.endswith("image-0001.dcm"))
+    return dcmread(io.BytesIO(files.read(name)))
+
+
 def test_one_thing_is_changed_looked_at_and_taken_away(
     page: Any, site: str, sign_in: Any, clinician: Any, case: Any, check_accessibility: Any
 ) -> None:
@@ -83,10 +90,7 @@ def test_one_thing_is_changed_looked_at_and_taken_away(
     assert Result.objects.get().decision == "accepted"
     with page.expect_download() as download:
         page.get_by_role("button", name="DICOM with mask (zip)").click()
-    content = io.BytesIO(download.value.path().read_bytes())
-    files = zipfile.ZipFile(content)
-    name = next(one for one in files.namelist() if one.endswith("image-0001.dcm"))
-    image = dcmread(io.BytesIO(files.read(name)))
+    image = image_of(download.value.path().read_bytes())
     source = case.instances.get(number=case.stack[0][0])
     assert image.SourceImageSequence[0].ReferencedSOPInstanceUID == source.sop_instance_uid
 

@@ -36,7 +36,7 @@ def clinician(transactional_db: None) -> Any:
 
 
 @pytest.fixture
-def case(clinician: Any, storage: Path) -> Any:
+def case(clinician: Any) -> Any:
     return phantom_case(clinician)
 
 
