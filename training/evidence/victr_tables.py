@@ -292,7 +292,7 @@ def runs(results: Results) -> str:
     minutes = sum(one["seconds"] for one in results["runs"].values()) / 60
     return "\n\n".join(
         [
-            f"## Trainings ({minutes:.0f} minutes in all)",
+            f"## Trainings ({minutes:.0f} minutes in all; of a run that was stopped, its last part)",
             table(["run", "images seen", "different", "minutes", "weights", "rank"], rows),
         ]
     )
