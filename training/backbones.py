@@ -30,15 +30,14 @@ def starting_backbone(recipe: Recipe) -> nn.Module:
     To let the mask in, a network that knows no mask gets fresh parts for it, a ControlNet with the
     weights of the network itself as diffusers makes it. Raises ValueError for a network of another family.
     """
-    network = backbone_of(load_model(Path(recipe.init_from)), recipe)
-    names = trained_parts(network, recipe.trained)
+    network = backbone_of(load_model(Path(recipe.init_from), dtype=None), recipe)
     network.requires_grad_(False)
-    for name in names:
-        own_copies(network.get_submodule(name)).requires_grad_(True)
+    for name in trained_parts(network, recipe.trained):
+        network.get_submodule(name).requires_grad_(True)
     if recipe.gradient_checkpointing:
         enable_checkpointing(network)
     begun: nn.Module = with_adapter(network, recipe.adapter) if recipe.adapter else network
-    hold_frozen(begun, getattr(torch, recipe.frozen))
+    hold(begun, getattr(torch, recipe.frozen))
     return begun.train()
 
 
@@ -65,13 +64,6 @@ def trained_parts(network: LatentNetwork, trained: str) -> list[str]:
     return {"all": [network.trunk, *control, *TOGETHER], "controlnet": [*control, *TOGETHER]}.get(trained, [])
 
 
-def own_copies(part: nn.Module) -> nn.Module:
-    """The part with weights of its own in float32, where they may have been mapped from a file."""
-    for weight in part.parameters():
-        weight.data = weight.data.detach().to(torch.float32, copy=True)
-    return part
-
-
 def enable_checkpointing(network: nn.Module) -> None:
     """Compute activations again on the way back instead of keeping them, wherever a component can."""
     for part in network.children():
@@ -79,17 +71,24 @@ def enable_checkpointing(network: nn.Module) -> None:
             cast("Any", part).enable_gradient_checkpointing()
 
 
-def hold_frozen(network: nn.Module, dtype: torch.dtype) -> None:
-    """Hold the weights that do not train in this type; the autoencoder stays as it is."""
+def hold(network: nn.Module, frozen: torch.dtype) -> None:
+    """Take weights out of the file they are mapped from: what trains in float32, the rest in `frozen`.
+
+    The autoencoder and the buffers keep their type. Memory of its own makes a run repeatable: where in a
+    file a tensor lies may change the last bits of what is computed with it.
+    """
     for name, weight in network.named_parameters():
-        if not weight.requires_grad and weight.is_floating_point() and ".vae." not in f".{name}":
-            weight.data = weight.data.to(dtype)
+        own = weight.dtype if ".vae." in f".{name}" else frozen
+        weight.data = weight.data.to(torch.float32 if weight.requires_grad else own, copy=True)
+    for buffer in network.buffers():
+        buffer.data = buffer.data.clone()
 
 
 def finished_backbone(recipe: Recipe, weights: Mapping[str, Tensor]) -> tuple[LatentNetwork, LoadedModel]:
-    """The network of `init_from` with trained weights in the place of its own, in the file's types; the base.
+    """The network of `init_from` with trained weights in the place of its own, and the base.
 
-    Raises ValueError that names weights which do not fit.
+    They are in the network's type; the level's embedding, which is small, stays in float32. Raises
+    ValueError that names weights which do not fit.
     """
     base = load_model(Path(recipe.init_from), dtype=None)
     network = backbone_of(base, recipe)
@@ -98,8 +97,9 @@ def finished_backbone(recipe: Recipe, weights: Mapping[str, Tensor]) -> tuple[La
     if strange:
         raise ValueError(f"the checkpoint does not fit {recipe.init_from}: {', '.join(strange)}")
     trunk = next(network.get_submodule(network.trunk).parameters()).dtype
-    cast_to = {name: own[name].dtype if own[name].dtype != torch.float32 else trunk for name in weights}
-    network.load_state_dict(
-        {name: tensor.to(cast_to[name]) for name, tensor in weights.items()}, strict=False, assign=True
-    )
+    kept = {
+        name: tensor.to(torch.float32 if name.startswith(TOGETHER) else trunk)
+        for name, tensor in weights.items()
+    }
+    network.load_state_dict(kept, strict=False, assign=True)
     return network, base

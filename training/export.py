@@ -61,7 +61,7 @@ def export_backbone(recipe: Recipe, state: Mapping[str, Any], shards: PhantomSha
     card = card_of(recipe, shards, int(state["step"]))
     card["training"] |= {"trained": recipe.trained, "latents": recipe.latents}
     if recipe.adapter:
-        base = load_model(Path(recipe.init_from))
+        base = load_model(Path(recipe.init_from), dtype=None)
         adapted = with_adapter(base.network, recipe.adapter)
         adapted.load_state_dict(weights, strict=False)
         card["training"] |= {
