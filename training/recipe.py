@@ -211,6 +211,8 @@ class Recipe:
             raise ValueError(f"train: {self.train} and adapter do not go together")
         if self.family != "unet" and not self.init_from:
             raise ValueError(f"init_from: expected the installed {self.family} that the training starts from")
+        if self.frozen != "float32" and self.precision == "no":
+            raise ValueError("frozen: with less than float32 expected a precision, bf16 or fp16")
         if self.family == "unet" and (self.train == "controlnet" or self.gradient_checkpointing):
             raise ValueError("train: controlnet and gradient_checkpointing are for networks in latents")
         if self.family != "unet" and self.objective.name in ("shortcut", "region_contrast", "epsilon"):
