@@ -56,7 +56,7 @@ def pattern_spectra(seed: int = 0, fields: int = FIELDS) -> tuple[Spectrum, Spec
         power = np.zeros((SIDE, SIDE))
         for number in range(fields):
             rng = np.random.default_rng([seed, number])
-            shifted = points + np.float32([0, 0, 37.0 * number])
+            shifted = points + np.array([0, 0, 37.0 * number], np.float32)
             field = nodules(rng, shifted, spacing, RIM_SHARE * spacing).reshape(SIDE, SIDE)
             power += np.abs(np.fft.fft2((field - field.mean()) * window)) ** 2
         found.append(power / power.mean())

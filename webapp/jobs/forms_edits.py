@@ -31,11 +31,12 @@ METHOD_FIELDS = {
 
 def _yes_no(label: Any, yes: Any, no: Any, help_text: Any, *, initial: bool) -> forms.TypedChoiceField:
     """A choice of two, each in words."""
+    no_answer: Any = False
     return forms.TypedChoiceField(
         label=label,
         choices=[("yes", yes), ("", no)],
         coerce=lambda word: word == "yes",
-        empty_value=False,
+        empty_value=no_answer,
         initial="yes" if initial else "",
         required=False,
         help_text=help_text,

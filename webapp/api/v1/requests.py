@@ -60,7 +60,7 @@ def _option_field(name: str) -> serializers.Field:
     own = {sampler: option for sampler, option in known if option.name == name}
     first = next(iter(own.values()))
     sentences = dict.fromkeys(option.sentence for option in own.values())
-    words = {"required": False, "help_text": f"{', '.join(own)}: {' '.join(sentences)}"}
+    words: dict[str, Any] = {"required": False, "help_text": f"{', '.join(own)}: {' '.join(sentences)}"}
     values = dict.fromkeys(value for option in own.values() for value, _words in option.choices)
     if all(isinstance(value, bool) for value in values) and values:
         return serializers.BooleanField(**words)

@@ -2,7 +2,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("jobs", "0005_counterfactuals"),
     ]
@@ -11,6 +10,8 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="workerheartbeat",
             name="memory",
-            field=models.PositiveBigIntegerField(blank=True, help_text="Bytes of the device, in all.", null=True),
+            field=models.PositiveBigIntegerField(
+                blank=True, help_text="Bytes of the device, in all.", null=True
+            ),
         ),
     ]
