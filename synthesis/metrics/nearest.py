@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -141,7 +143,7 @@ class NearestIndex:
                 )
         except FileNotFoundError:
             raise SynthesisError(f"There is no index of training cases at {path}.") from None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
             raise SynthesisError(f"{path.name} is not an index of training cases.") from None
 
 
