@@ -22,7 +22,7 @@ from webapp.core.permissions import require
 from webapp.jobs.cards import titled
 from webapp.jobs.edit_preparation import PreparedEdit, edit_prepare
 from webapp.jobs.edit_words import changes
-from webapp.jobs.edits import mask_after_of
+from webapp.jobs.edits import is_edit, mask_after_of
 from webapp.jobs.estimates import edit_calls, in_words, pace_of
 from webapp.jobs.forms_edits import EditForm, initial_of
 from webapp.jobs.heartbeats import workers_alive
@@ -140,7 +140,8 @@ def form_of(request: HttpRequest, initial: dict[str, Any] | None = None) -> Edit
     again = None
     values = request.POST if request.method == "POST" else request.GET
     if request.method != "POST" and values.get("again"):
-        again = request_get_for(user=request.user, id=_uuid(values["again"]))
+        item = request_get_for(user=request.user, id=_uuid(values["again"]))
+        again = item if is_edit(item) else None
     case_id = str(again.case_id) if again is not None and again.case_id else values.get("case")
     if not case_id:
         return None

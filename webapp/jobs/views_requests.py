@@ -18,6 +18,7 @@ from synthesis.catalog import SAMPLERS
 from webapp.cases.selectors import case_get_for, case_list_for, mask_list_for_case
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
+from webapp.jobs.edits import is_edit
 from webapp.jobs.estimates import calls_of, in_words, pace_of
 from webapp.jobs.forms import RequestForm, own_sampler
 from webapp.jobs.heartbeats import workers_alive
@@ -168,7 +169,8 @@ def _start(request: HttpRequest, case: Any, masks: list[Any]) -> dict[str, Any]:
 
 def _again(request: HttpRequest) -> SynthesisRequest | None:
     wanted = request.GET.get("again", "")
-    return request_get_for(user=request.user, id=wanted) if _is_uuid(wanted) else None  # type: ignore[arg-type]
+    item = request_get_for(user=request.user, id=wanted) if _is_uuid(wanted) else None  # type: ignore[arg-type]
+    return None if item is None or is_edit(item) else item
 
 
 def _initial_of(item: SynthesisRequest) -> dict[str, Any]:
