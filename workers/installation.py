@@ -34,7 +34,7 @@ def install_model(work: Work) -> dict[str, Any]:
     work.stage("trying", seconds=seconds, message="Drawing one image to try the model")
     try:
         draw_once(warm.get(model, device=device_choose()))
-    except (SynthesisError, ValueError, RuntimeError) as error:
+    except (SynthesisError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         model_offer(user=job.owner, model=model, offered=False)
         raise SynthesisError(
             f"The weights of {model} were stored, but no image can be drawn with them, so the model is not "
@@ -53,7 +53,7 @@ def install_adapter(work: Work) -> dict[str, Any]:
         base = warm.get(adapter.base, device=device_choose())
         with laid_adapters.using(base, adapter) as model:
             draw_once(model)
-    except (SynthesisError, ValueError, RuntimeError) as error:
+    except (SynthesisError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         adapter_offer(user=job.owner, adapter=adapter, offered=False)
         raise SynthesisError(
             f"The weights of {adapter} were stored, but no image can be drawn with them on {adapter.base}, "

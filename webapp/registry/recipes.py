@@ -179,6 +179,8 @@ def describe_adapter(recipe: Mapping[str, Any], card: str, *, base: Mapping[str,
     """
     name, version = _name(recipe), _version(recipe)
     whole = adapted_recipe(base, recipe)
+    if not isinstance(whole["modalities"], list) or not all(isinstance(m, str) for m in whole["modalities"]):
+        raise NotAModel("The recipe's modalities must be a list of names, such as CT.")
     if any(image != base["image"].get(key) for key, image in _size(recipe).items()):
         size = " × ".join(str(base["image"][key]) for key in ("rows", "columns"))
         raise NotAModel(f"The adapter is for images of another size than its model's, which has {size}.")
