@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from synthesis.phantoms.labels import LESION, LIVER
-from synthesis.request import SEED_LIMIT, Condition, Image, Labels, _Json
+from synthesis.request import SEED_LIMIT, Condition, Image, Labels, PlainJson
 
 Mask = npt.NDArray[np.bool_]
 Soft = npt.NDArray[np.float32]
@@ -23,7 +23,7 @@ EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softene
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditOptions(_Json):
+class EditOptions(PlainJson):
     """How to make the change.
 
     method: a name in COUNTERFACTUALS.

@@ -21,7 +21,7 @@ Image = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Json:
+class PlainJson:
     """Reading and writing a dataclass as plain JSON; unknown keys are a mistake, not noise.
 
     OPTIONAL: fields that are written only where something is said of them.
@@ -46,7 +46,7 @@ class _Json:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition(_Json):
+class Condition(PlainJson):
     """What the image shall show: modality, cirrhosis severity, steatosis grade, age in years, sex.
 
     `severity_level` is the cirrhosis on the scale of SEVERITIES, 0 to 3, whole numbers being the grades;
@@ -76,7 +76,7 @@ class Condition(_Json):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplerOptions(_Json):
+class SamplerOptions(PlainJson):
     """How to integrate: sampler name, steps, and the options that this sampler knows.
 
     What each option does, its range and its default stand in `synthesis.options`. None leaves it to that
