@@ -151,6 +151,6 @@ def write_fisher(model: Path, recipe: Recipe, data: Path, path: Path) -> None:
     """The label-free Fisher information of stage 1's model over the phantoms it learned from."""
     network = load_model(model).network.float().requires_grad_(True)
     answers: Sequence[Callable[[], Tensor]] | Any = outputs(
-        network, replace(recipe, objective=recipe.objective), PhantomShards(data), FISHER_SAMPLES, recipe.seed
+        network, recipe, PhantomShards(data), FISHER_SAMPLES, recipe.seed
     )
     save_fisher(path, fisher_label_free(network, answers, torch.Generator().manual_seed(recipe.seed)))
