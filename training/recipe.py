@@ -121,6 +121,7 @@ class ConsistencySettings(FlowSettings):
     weight_consistency: float = 1.0
     weight_temporal: float = 0.1
     weight_spatial: float = 0.5
+    from_origin: bool = False  # without an adapter: keep those of `init_from`, frozen
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -76,3 +76,22 @@ def test_an_adapter_needs_a_model_to_adapt() -> None:
                 "image": {}, "modalities": ["CT"], "adapter": {"rank": 8},
             }
         )  # fmt: skip
+
+
+def test_without_an_adapter_the_activations_of_the_model_begun_from_are_kept(
+    recipe, phantom_folder, tmp_path
+) -> None:
+    """A thousand times the weight holds what the whole network answers nearer to where it began."""
+    shards = PhantomShards(phantom_folder)
+    before = answer(load_model(tmp_path / "base"), shards, recipe)
+    apart = []
+    for weight in (0.0, 1000.0):
+        objective = ConsistencySettings(
+            layers=("middle.blocks.1",), weight_consistency=weight, from_origin=True
+        )
+        whole = replace(recipe, adapter=None, objective=objective)
+        train(whole, phantom_folder, tmp_path / f"run-{weight}")
+        export(whole, tmp_path / f"run-{weight}", phantom_folder, tmp_path / f"out-{weight}")
+        after = answer(load_model(tmp_path / f"out-{weight}"), shards, recipe)
+        apart.append(float((after - before).abs().mean()))
+    assert 0 < apart[1] < apart[0]
