@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests import factories
+from tests.factories_edits import edit_request
 from webapp.core.errors import ApplicationError
 from webapp.jobs.memory import fit_of
 from webapp.jobs.models import SynthesisRequest, WorkerHeartbeat
@@ -125,3 +126,20 @@ def test_what_no_device_could_hold_is_refused_with_both_numbers(
     page = client.post(reverse("jobs:synthesise-check"), form).content.decode()
     assert "It takes about 2.6 GB of the 21.6 GB" in page.replace("&#x27;", "'")
     assert "was not trained to obey masks" in page
+
+
+def test_a_counterfactual_that_no_device_could_hold_is_refused_like_any_other(
+    people: dict[str, Any],
+) -> None:
+    made = factories.generative_model(name="sparing")
+    made.recipe = {
+        key: value for key, value in RECIPE.items() if key in ("components", "backbone")
+    } | made.recipe
+    made.save(update_fields=["recipe"])
+    worker("cpu", 100_000_000)
+    with pytest.raises(ApplicationError, match=r"needs .* has 90 MB for it") as refused:
+        edit_request(people["researcher"], model=made)
+    assert (refused.value.field, refused.value.code) == ("model", "too_large")
+    assert not SynthesisRequest.objects.exists()
+    worker("cpu", 24 * GB)
+    assert edit_request(people["researcher"], model=made).jobs.exists()
