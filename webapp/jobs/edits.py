@@ -20,7 +20,7 @@ from webapp.core.services import audit_record
 from webapp.jobs.edit_preparation import PreparedEdit, edit_prepare
 from webapp.jobs.memory import refuse_too_large
 from webapp.jobs.models import Edit, EditStrip, SynthesisRequest
-from webapp.jobs.requests import LARGEST_SEED, labels_of, labels_packed
+from webapp.jobs.requests import LARGEST_SEED, labels_of, labels_packed, refuse_without_source
 from webapp.jobs.submission import job_submit
 
 COUNT_LIMIT = 8
@@ -128,11 +128,7 @@ def _store(
 def edit_again(*, user: Any, request: SynthesisRequest, seed: int | None = None) -> SynthesisRequest:
     """Hand the same change in once more; raises ApplicationError where its source or mask is gone."""
     require(user, "request", request)
-    if request.case is None or request.mask is None:
-        raise ApplicationError(
-            _("The source or its mask was deleted, so this cannot be made again. Nothing was handed in."),
-            code="source_gone",
-        )
+    refuse_without_source(request)
     return edit_submit(
         user=user,
         model=request.model,

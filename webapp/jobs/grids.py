@@ -15,7 +15,7 @@ from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can
 from webapp.core.services import audit_record
 from webapp.jobs.models import Job, Result, SeverityGrid, SynthesisRequest
-from webapp.jobs.requests import request_job, request_submit
+from webapp.jobs.requests import refuse_without_source, request_job, request_submit
 from webapp.jobs.severities import GRADE_WORDS
 from webapp.jobs.submission import quota_room
 
@@ -58,13 +58,14 @@ def grid_submit(
 
 
 def grid_submit_like(*, user: Any, result: Result) -> SeverityGrid:
-    """A grid from a result: its request's settings and mask, and its own seed."""
+    """A grid from a result: its request's settings and mask, its own seed; ApplicationError without a source."""
     item = result.request
     if "edit" in item.parameters:
         raise ApplicationError(
             _("A counterfactual has a strip of its own over the severities. Nothing was handed in."),
             code="not_a_synthesis",
         )
+    refuse_without_source(item)
     return grid_submit(
         user=user,
         model=item.model,

@@ -146,12 +146,16 @@ def _store(*, user: Any, prepared: Prepared, priority: int, **fields: Any) -> Sy
 
 
 def request_again(*, user: Any, request: SynthesisRequest, seed: int | None = None) -> SynthesisRequest:
-    """Hand in the same settings once more; another seed makes another image of the same wish."""
+    """Hand in the same settings once more; another seed makes another image of the same wish.
+
+    Raises ApplicationError where the source is gone.
+    """
     from webapp.jobs.edits import edit_again, is_edit  # it stands on this module
 
     require(user, "request", request)
     if is_edit(request):
         return edit_again(user=user, request=request, seed=seed)
+    refuse_without_source(request)
     return request_submit(
         user=user,
         model=request.model,
@@ -164,6 +168,17 @@ def request_again(*, user: Any, request: SynthesisRequest, seed: int | None = No
         seed=seed,
         note=request.note,
     )
+
+
+def refuse_without_source(request: SynthesisRequest) -> None:
+    """Raise ApplicationError where the case or the mask that an image was made from was deleted."""
+    if "phantom_seed" in request.parameters:
+        return
+    if request.case is None or request.mask is None:
+        raise ApplicationError(
+            _("The source or its mask was deleted, so this cannot be made again. Nothing was handed in."),
+            code="source_gone",
+        )
 
 
 def request_job(request: SynthesisRequest) -> Job:

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests import factories
+from tests.factories_edits import phantom_case
 from webapp.core.errors import ApplicationError
 from webapp.core.models import AuditEvent
 from webapp.jobs.grids import grid_cells, rises
@@ -164,3 +165,30 @@ def test_the_interface_hands_a_grid_in(clinician: Any, client: Client) -> None:
     result = factories.result(clinician)
     again = client.post(f"/api/v1/results/{result.pk}/severities/")
     assert again.status_code == 202
+
+
+@pytest.mark.parametrize("gone", ["case", "mask"])
+def test_what_lost_its_source_is_not_made_of_another_anatomy(
+    clinician: Any, client: Client, gone: str
+) -> None:
+    case = phantom_case(clinician)
+    mask = case.masks.get()
+    parameters = {"condition": {"modality": "CT", "severity": "mild"}}
+    item = factories.synthesis_request(clinician, parameters=parameters, case=case, mask=mask)
+    result = factories.result(clinician, request=item)
+    request_again(user=clinician, request=item)
+    {"case": case, "mask": mask}[gone].delete()
+    item = SynthesisRequest.objects.get(pk=item.pk)
+    asked = SynthesisRequest.objects.count()
+    with pytest.raises(ApplicationError, match="source or its mask was deleted") as refused:
+        request_again(user=clinician, request=item)
+    assert refused.value.code == "source_gone"
+    result.request = item
+    with pytest.raises(ApplicationError, match="source or its mask was deleted"):
+        grid_submit_like(user=clinician, result=result)
+    client.force_login(clinician)
+    for name in ("result-again", "result-severities"):
+        answer = client.post(reverse(f"jobs:{name}", args=[result.pk]), follow=True)
+        assert "source or its mask was deleted" in answer.content.decode()
+    assert SynthesisRequest.objects.count() == asked
+    assert not SeverityGrid.objects.exists()
