@@ -35,11 +35,12 @@ from synthesis.metrics.minimality import minimality
 from synthesis.networks import ConditionBatch
 from synthesis.outcomes import SeverityOutcome, severity_read
 from synthesis.phantoms.contrast import WINDOWS
-from synthesis.reproduction import numerics, versions
+from synthesis.reproduction import numerics, repeatable, versions
 from synthesis.request import Condition, Image, Labels, OnStep, Step
 from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity
 
 
+@repeatable()
 def edit(
     model: LoadedModel,
     request: CounterfactualRequest,

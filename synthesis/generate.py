@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import fields
 from time import perf_counter
 from typing import Any
@@ -23,7 +22,7 @@ from synthesis.metrics.quality import Judge, quality
 from synthesis.networks import ConditionBatch, first_state
 from synthesis.options import options_of
 from synthesis.phantoms.contrast import WINDOWS
-from synthesis.reproduction import numerics, versions
+from synthesis.reproduction import numerics, repeatable, versions
 from synthesis.request import OnStep, Step, SynthesisRequest, SynthesisResult
 from synthesis.stepping import SamplerStep, SpanVelocity, Velocity, noise_like
 
@@ -55,7 +54,7 @@ def generate(
     options = SAMPLERS[request.sampler.name].load_options()
     chosen = options(**{f.name: settings[f.name] for f in fields(options) if f.name in settings})
     stored = []
-    with _repeatable():
+    with repeatable():
         for first in range(0, request.count, batch):
             seeds = request.seeds[first : first + batch]
             generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -205,10 +204,3 @@ def _recipe(
         "numerics": numerics(*_device(model), batch),
         "versions": versions(),
     }
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Ask the GPU libraries for the same bits each time; nothing changes on a CPU."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,13 @@ def numerics(device: torch.device, dtype: torch.dtype, batch: int) -> dict[str, 
         "dtype": str(dtype).removeprefix("torch."),
         "batch": batch,
     }
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Ask the GPU libraries for the same bits each time; nothing changes on a CPU."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
 
 
 def versions() -> dict[str, str]:

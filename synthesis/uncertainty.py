@@ -20,6 +20,7 @@ from synthesis.errors import SynthesisError
 from synthesis.imaging.uncertainty import Options, UncertaintyMap, refusal
 from synthesis.networks import ConditionBatch
 from synthesis.paths import interpolate, posterior_mean
+from synthesis.reproduction import repeatable
 from synthesis.request import SEED_LIMIT, Condition
 
 Estimate = Callable[[Tensor], Tensor]
@@ -28,6 +29,7 @@ NOISE_STREAM = 0x5EED  # keeps a map's noise apart from the noise that its image
 PUSH = 1e-2  # length of the central difference through a decoder, in spreads of the state
 
 
+@repeatable()
 def uncertainty_map(
     model: LoadedModel,
     image: npt.NDArray[np.floating],
