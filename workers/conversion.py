@@ -17,7 +17,6 @@ from synthesis.foreign_models.convert import convert
 from synthesis.foreign_models.sources import is_foreign
 from synthesis.packing import WEIGHTS_FILE
 from webapp.registry.selectors import local_copy
-from webapp.registry.services import model_upload_forget
 from workers.lease import Work
 
 FOLDER = "conversions"
@@ -56,7 +55,6 @@ def brought_in(work: Work, payload: Mapping[str, Any]) -> Iterator[dict[str, Any
         yield {"path": str(target), "move": True}
     finally:
         shutil.rmtree(target, ignore_errors=True)
-        model_upload_forget(payload=payload)
 
 
 def payload_size(payload: Mapping[str, Any]) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from synthesis.checkpoints import LoadedModel
-from synthesis.errors import SynthesisError
+from synthesis.errors import Cancelled, SynthesisError
 from synthesis.generate import generate
 from synthesis.phantoms import abdomen
 from synthesis.request import Condition, SamplerOptions, SynthesisRequest
+from webapp.core.errors import ApplicationError
 from webapp.jobs.selectors import job_for_worker
-from webapp.registry.services import model_install_execute, model_offer
-from webapp.registry.services_adapters import adapter_install_execute, adapter_offer
+from webapp.registry.services import model_install_execute, model_offer, model_upload_forget
+from webapp.registry.services_adapters import adapter_install_execute, adapter_offer, adapter_upload_forget
 from workers.adapters import laid_adapters
 from workers.conversion import brought_in, payload_size, stage_seconds
 from workers.lease import Work
@@ -20,12 +23,31 @@ from workers.models import device_choose, warm
 TRYING_SECONDS = 300.0
 
 
+@contextmanager
+def upload_kept(forget: Callable[[], None]) -> Iterator[None]:
+    """An upload stays while its job may be tried again, and is cleared away once the job is over.
+
+    A worker that stops, a lease that is lost and an error that nobody foresaw give the job back.
+    """
+    try:
+        yield
+    except (SynthesisError, ApplicationError, Cancelled):
+        forget()
+        raise
+    forget()
+
+
 def install_model(work: Work) -> dict[str, Any]:
     """Check and install one checkpoint, then draw one image with it; a model that cannot is withdrawn.
 
     A model from elsewhere (a folder of diffusers, a file without recipe) is converted first.
     """
     job = job_for_worker(work.job_id)
+    with upload_kept(lambda: model_upload_forget(payload=job.payload)):
+        return _install_model(work, job)
+
+
+def _install_model(work: Work, job: Any) -> dict[str, Any]:
     with brought_in(work, dict(job.payload)) as payload:
         seconds = stage_seconds(payload_size(payload))
         work.stage("installing", seconds=seconds, message="Checking the weights")
@@ -46,6 +68,11 @@ def install_model(work: Work) -> dict[str, Any]:
 def install_adapter(work: Work) -> dict[str, Any]:
     """Check and install one adapter, then draw one image with it; one that cannot is withdrawn."""
     job = job_for_worker(work.job_id)
+    with upload_kept(lambda: adapter_upload_forget(payload=job.payload)):
+        return _install_adapter(work, job)
+
+
+def _install_adapter(work: Work, job: Any) -> dict[str, Any]:
     work.stage("installing", message="Checking the weights")
     adapter = adapter_install_execute(payload=dict(job.payload), user=job.owner)
     work.stage("trying", seconds=TRYING_SECONDS, message="Drawing one image to try the adapter")

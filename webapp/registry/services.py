@@ -106,16 +106,13 @@ def model_upload_submit(*, user: Any, weights: UploadedFile, card: UploadedFile 
 
 
 def model_install_execute(*, payload: dict[str, Any], user: Any) -> GenerativeModel:
-    """Do what an `install_model` job says (for the worker), and clear away what was kept aside for it."""
+    """Do what an `install_model` job says (for the worker); what was kept aside for it stays there."""
     staged = payload.get("staged")
     if not staged:
         return model_install(path=str(payload["path"]), user=user, move=bool(payload.get("move")))
     card = str(Path(staged).with_name(CARD_FILE))
-    try:
-        path = local_copy(str(staged), beside=card)
-        return model_install(path=path, user=user, max_bytes=settings.MODEL_MAX_BYTES)
-    finally:
-        model_upload_forget(payload=payload)
+    path = local_copy(str(staged), beside=card)
+    return model_install(path=path, user=user, max_bytes=settings.MODEL_MAX_BYTES)
 
 
 def model_upload_forget(*, payload: Mapping[str, Any]) -> None:

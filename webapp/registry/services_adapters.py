@@ -107,18 +107,21 @@ def adapter_upload_submit(
 
 
 def adapter_install_execute(*, payload: dict[str, Any], user: Any) -> Adapter:
-    """Do what an `install_adapter` job says (for the worker), and clear away what was kept aside for it."""
+    """Do what an `install_adapter` job says (for the worker); what was kept aside for it stays there."""
     staged = payload.get("staged")
     if not staged:
         return adapter_install(path=str(payload["path"]), user=user, about=payload.get("about"))
     names = [f"{staged}/{name}" for name in FILES]
-    try:
-        places = [local_copy(name) for name in names if default_storage.exists(name)]
-        folder = places[0].parent if places else Path(staged)
-        return adapter_install(path=folder, user=user)
-    finally:
-        for name in names:
-            default_storage.delete(name)
+    places = [local_copy(name) for name in names if default_storage.exists(name)]
+    folder = places[0].parent if places else Path(staged)
+    return adapter_install(path=folder, user=user)
+
+
+def adapter_upload_forget(*, payload: Mapping[str, Any]) -> None:
+    """Clear away what was uploaded for an `install_adapter` job and kept aside for it."""
+    staged = payload.get("staged")
+    for name in FILES if staged else ():
+        default_storage.delete(f"{staged}/{name}")
 
 
 @transaction.atomic

@@ -313,7 +313,7 @@ def test_an_upload_is_kept_aside_for_a_worker(
     base: GenerativeModel, tmp_path: Path, client_of: Callable[[Any], Client]
 ) -> None:
     from webapp.jobs.models import Job
-    from webapp.registry.services_adapters import adapter_install_execute
+    from webapp.registry.services_adapters import adapter_install_execute, adapter_upload_forget
 
     folder = lora(tmp_path / "sharp", base)
     names = {"weights": "adapter_model.safetensors", "config": "adapter_config.json", "recipe": "recipe.json"}
@@ -330,6 +330,8 @@ def test_an_upload_is_kept_aside_for_a_worker(
     assert (job.kind, job.queue) == ("install_adapter", "compute")
     adapter = adapter_install_execute(payload=job.payload, user=manager)
     assert (adapter.name, adapter.installed_by) == ("sharp", manager)
+    assert adapter_install_execute(payload=job.payload, user=manager) == adapter  # a job may be tried again
+    adapter_upload_forget(payload=job.payload)
     assert default_storage.listdir(job.payload["staged"])[1] == []
     (tmp_path / "weights.bin").write_bytes(b"\x80\x04")
     refused = post(weights=(tmp_path / "weights.bin").open("rb"))
