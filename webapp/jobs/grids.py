@@ -58,7 +58,7 @@ def grid_submit(
 
 
 def grid_submit_like(*, user: Any, result: Result) -> SeverityGrid:
-    """A grid from a result: its request's settings and mask, its own seed; ApplicationError without a source."""
+    """A grid from a result: its settings, mask and seed; raises ApplicationError where the source is gone."""
     item = result.request
     if "edit" in item.parameters:
         raise ApplicationError(
