@@ -246,7 +246,8 @@ def _anatomy_of(result: Result) -> str:
     """Whose anatomy a synthetic image shows: images of one anatomy are not independent of one another."""
     request = result.request
     if request.case is not None:
-        return request.case.patient or str(request.case_id)
+        made = Result.objects.filter(case=request.case).select_related("request__case").first()
+        return _anatomy_of(made) if made is not None else request.case.patient or str(request.case_id)
     number = request.parameters.get("phantom_seed")
     return f"phantom {number}" if number is not None else f"request {request.pk}"
 

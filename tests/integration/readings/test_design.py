@@ -5,9 +5,11 @@ from django.http import Http404
 from django.urls import reverse
 
 from tests import factories, factories_readings
+from tests.factories_edits import edit_request, edited_result, phantom_case
 from webapp.cases.models import Case
 from webapp.core.errors import ApplicationError, Conflict, NotVisible
 from webapp.core.models import AuditEvent
+from webapp.jobs.models import Job, Result
 from webapp.jobs.services import result_offer
 from webapp.readings.freezing import protocol_is_unchanged, truth_is_unchanged
 from webapp.readings.models import ItemTruth, Place, Reading, ReadingItem
@@ -142,6 +144,26 @@ def test_images_of_one_anatomy_are_one_cluster(lead, empty) -> None:
     item_add_results(user=lead, reading=empty, results=[*results, twin])
     patients = list(ItemTruth.objects.order_by("created_at").values_list("patient", flat=True))
     assert patients[0] == patients[2] != patients[1]
+
+
+def offered_change(maker, case, index=1):
+    """A counterfactual of one slice of the case, made by a clinician and offered to study leads."""
+    made = edited_result(maker, request=edit_request(maker, case=case, slice_index=index))
+    return result_offer(user=maker, result=made, offered=True)
+
+
+def test_a_changed_phantom_is_of_its_phantoms_cluster(lead, empty) -> None:
+    maker = factories.person("clinician")
+    item, source = factories.synthesis_request(maker), phantom_case(maker)
+    original = Result.objects.create(
+        request=item, job=item.jobs.get(), index=0, case=source, seed=7, pixel_sha256="0" * 64
+    )
+    Job.objects.update(state="succeeded", finished_at=item.created_at)
+    result_offer(user=maker, result=original, offered=True)
+    once = offered_change(maker, source)
+    twice = offered_change(maker, once.case, index=0)
+    item_add_results(user=lead, reading=empty, results=[original, once, twice])
+    assert list(ItemTruth.objects.values_list("patient", flat=True)) == ["phantom 1"] * 3
 
 
 # ---------------------------------------------------------------------------- readers
