@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
-from webapp.cases.models import Dataset
+from webapp.cases.models import Case, Dataset
 from webapp.cases.rules import may_browse, share_rank
 from webapp.core.errors import Conflict
 from webapp.jobs.models import Result
@@ -21,16 +23,28 @@ class Knowledge:
     """What one person could know of the items of a study."""
 
     owns_results: int  # synthetic images of the study that the person asked for
-    datasets: tuple[str, ...]  # names of datasets with real cases of the study that the person may look into
+    datasets: tuple[str, ...]  # names of datasets that the person may look into, with cases shown or changed
 
 
 def knowledge_of(person: Any, reading: Reading) -> Knowledge:
     """What a person could know of the items that are in the study now."""
     truths = ItemTruth.objects.filter(item__reading=reading)
     own = truths.filter(result__request__owner=person).count()
-    used = Dataset.objects.filter(pk__in=truths.filter(case__isnull=False).values("case__dataset"))
+    used = Dataset.objects.filter(pk__in=_shown(truths).values("dataset"))
     seen = [used_one for used_one in used.order_by("name") if _may_look_into(person, used_one)]
     return Knowledge(owns_results=own, datasets=tuple(dataset.name for dataset in seen))
+
+
+def _shown(truths: QuerySet[ItemTruth]) -> QuerySet[Case]:
+    """The cases of the items, and those that counterfactuals among them were made of, however often."""
+    found: set[UUID] = set()
+    new = set(truths.filter(case__isnull=False).values_list("case", flat=True))
+    new |= set(truths.filter(result__isnull=False).values_list("result__case", flat=True))
+    while new:
+        found |= new
+        sources = Case.objects.filter(pk__in=new, derived_from__isnull=False)
+        new = set(sources.values_list("derived_from", flat=True)) - found
+    return Case.objects.filter(pk__in=found, dataset__isnull=False)
 
 
 def _may_look_into(person: Any, dataset: Dataset) -> bool:

@@ -11,6 +11,7 @@ from webapp.core.errors import ApplicationError, Conflict, NotVisible
 from webapp.core.models import AuditEvent
 from webapp.jobs.models import Job, Result
 from webapp.jobs.services import result_offer
+from webapp.readings.conflicts import knowledge_of
 from webapp.readings.freezing import protocol_is_unchanged, truth_is_unchanged
 from webapp.readings.models import ItemTruth, Place, Reading, ReadingItem
 from webapp.readings.protocol import Protocol
@@ -194,6 +195,19 @@ def test_whoever_knows_too_much_is_not_invited_silently(lead) -> None:
     made = factories_readings.offered_results(maker, 1)
     with pytest.raises(Conflict, match="is invited to read and made"):
         item_add_results(**asked, results=made)
+
+
+def test_whoever_may_look_into_the_source_of_a_change_is_asked_about(lead, empty) -> None:
+    maker = factories.person("clinician")
+    source = phantom_case(maker)
+    twice = offered_change(maker, offered_change(maker, source).case, index=0)
+    item_add_results(user=lead, reading=empty, results=[twice])
+    seeing, other = factories.person("researcher"), factories.person("researcher")
+    source.dataset.shares.create(user=seeing, level="view")
+    assert knowledge_of(seeing, empty).datasets == (source.dataset.name,)
+    assert knowledge_of(other, empty).datasets == ()
+    with pytest.raises(MayKnow, match="could recognise them"):
+        place_invite(user=lead, reading=empty, reader=seeing)
 
 
 def test_who_may_look_since_the_invitation_is_asked_about_at_launch(lead) -> None:
