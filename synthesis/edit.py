@@ -112,7 +112,7 @@ def prepare(
 ) -> Edit:
     """The edit of a batch of images [rows, columns] in HU or signal, all of one modality."""
     network, modality = model.network, before[0].modality
-    device = next(network.parameters()).device
+    device = network.device
     scaled = np.stack([model.normalise(image, modality) for image in images])[:, None]
     with torch.no_grad():
         x, _ = network.encode(torch.from_numpy(scaled).to(device))
@@ -140,12 +140,13 @@ def prepare(
 def velocity_under(model: LoadedModel, condition: ConditionBatch) -> Velocity:
     """The network as a velocity v(x, t) under a condition, without guidance."""
     network = model.network
-    weight = next(network.parameters())
-    tensors = tuple(condition.to(weight.device, weight.dtype))
+    device, dtype = network.device, network.dtype
+    tensors = tuple(condition.to(device, dtype))
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
-        with torch.no_grad():
-            return network(x.to(weight.dtype), t.expand(len(x)), *tensors).float()
+        with torch.no_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            v: Tensor = network(x, t.expand(len(x)), *tensors)
+        return v.float()
 
     return velocity
 
@@ -260,7 +261,6 @@ def _numbers(
 
 def _recipe(model: LoadedModel, request: CounterfactualRequest, chosen: Any) -> dict[str, Any]:
     """Everything the pixels depend on, as plain JSON; with image and masks it makes them again."""
-    weight = next(model.network.parameters())
     used = {one.name: getattr(chosen, one.name) for one in fields(chosen) if one.name != "drift"}
     return {
         "model": {
@@ -280,7 +280,7 @@ def _recipe(model: LoadedModel, request: CounterfactualRequest, chosen: Any) -> 
         "shape": list(request.image.shape),
         "spacing_mm": list(request.spacing_mm),
         "unit": "HU" if request.before.modality == "CT" else "signal",
-        "numerics": numerics(weight.device, weight.dtype, request.count),
+        "numerics": numerics(model.network.device, model.network.dtype, request.count),
         "versions": versions(),
     }
 

@@ -13,7 +13,7 @@ from synthesis.edit_request import CounterfactualRequest, EditOptions
 from synthesis.metrics.psnr import psnr
 from synthesis.phantoms import labels as L
 from synthesis.request import Condition
-from tests.unit.synthesis.tiny_backbones import SIDE, tiny_latent_model
+from tests.unit.synthesis.tiny_backbones import SIDE, network_of, tiny_latent_model, tiny_pipeline
 
 
 @pytest.fixture(scope="module", params=["stable_diffusion", "sd3"])
@@ -60,3 +60,25 @@ def test_the_region_is_weighed_on_the_grid_of_the_latents_and_the_network_starts
     assert work.start == model.network.start
     result = edit(model, one)
     assert np.abs(result.difference).max() > 0
+
+
+def test_an_edit_goes_where_the_network_computes_and_not_where_its_first_weight_lies():
+    """Weights that come to the device layer by layer lie elsewhere between calls."""
+    network = network_of("sd3", tiny_pipeline("sd3"))
+    network.register_parameter("elsewhere", torch.nn.Parameter(torch.empty(1, device="meta"), False))
+    assert next(network.parameters()).device != network.device
+    model = tiny_latent_model("sd3", network)
+    result = edit(model, asked(model, steps=2))
+    assert np.abs(result.difference).max() > 0
+    assert result.recipe["numerics"]["device"] == "cpu"
+
+
+def test_states_stay_in_float32_where_weights_have_16_bits():
+    network = network_of("sd3", tiny_pipeline("sd3")).to(torch.bfloat16)
+    given = []
+    network.register_forward_pre_hook(lambda module, args: given.append(args[0].dtype))
+    model = tiny_latent_model("sd3", network)
+    result = edit(model, asked(model, steps=2))
+    assert set(given) == {torch.float32}
+    assert np.abs(result.difference).max() > 0
+    assert result.recipe["numerics"]["dtype"] == "bfloat16"
