@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from synthesis.errors import SynthesisError
 from synthesis.phantoms.labels import LABEL_SET
+from synthesis.plain_yaml import read_plain_yaml
 from synthesis.request import MODALITIES
 
 ABOUT_FILE = "semblance.yaml"
@@ -98,9 +97,9 @@ def read_about(text: str, folder: Path, *, within: Path | None = None) -> About:
     if len(text) > ABOUT_BYTES:
         raise SynthesisError(f"The about-file is longer than {ABOUT_BYTES // 1024} kB.")
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as problem:
-        raise SynthesisError("The about-file is not YAML that can be read.") from problem
+        values = read_plain_yaml(text)
+    except ValueError as problem:
+        raise SynthesisError(f"The about-file cannot be used. {problem}") from problem
     if not isinstance(values, dict):
         raise SynthesisError("The about-file must be a list of settings such as “name: sd15-liver”.")
     return about_of(values, folder, within=within)

@@ -53,6 +53,7 @@ DIRECTIONS = [
             "synthesis.footprint",
             "synthesis.imaging",
             "synthesis.phantoms",
+            "synthesis.plain_yaml",
         ),
     ),
     Direction(("webapp",), ("synthesis.imaging.tensors",), "tensors.py needs torch"),

@@ -10,12 +10,11 @@ themselves: the pattern in the settings is never run.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, prod
+from math import inf, isfinite, prod
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from synthesis.plain_yaml import read_plain_yaml
 from webapp.registry.weights import CARD_BYTES, CARD_FILE, NotAModel, file_sha256, tensor_shapes
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -103,13 +102,12 @@ def read_about(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > CARD_BYTES:
             raise NotAModel(f"{path.name} is larger than 1 MB.")
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        plain = json.loads(json.dumps(found, default=str))
-    except (OSError, ValueError, RecursionError, TypeError, yaml.YAMLError) as error:
+        found = read_plain_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise NotAModel(f"{path.name} cannot be read as YAML: {error}") from error
-    if not isinstance(plain, dict):
+    if not isinstance(found, dict):
         raise NotAModel(f"{path.name} must hold names and values, such as “licence: CC0-1.0”.")
-    return plain
+    return found
 
 
 def config_of(*, rank: int, alpha: float, layers: list[str]) -> dict[str, Any]:
@@ -128,12 +126,19 @@ def _json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > JSON_BYTES:
         raise NotAModel(f"{path.name} is larger than {JSON_BYTES // 2**20} MB.")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise NotAModel(f"{path.name} is not JSON.") from error
     if not isinstance(found, dict):
         raise NotAModel(f"{path.name} is not a table of settings.")
     return found
+
+
+def _finite(text: str) -> float:
+    """The number in a JSON text; ValueError for NaN and infinity, which no database keeps."""
+    if not isfinite(number := float(text)):
+        raise ValueError(f"{text} is not a number")
+    return number
 
 
 def _settings(config: Mapping[str, Any]) -> tuple[int, float]:

@@ -1,12 +1,11 @@
 """The forms that install a model, or an adapter of one, from files."""
 
-import json
 from typing import Any
 
-import yaml
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from synthesis.plain_yaml import read_plain_yaml
 from webapp.registry.adapter_files import JSON_BYTES
 from webapp.registry.weights import CARD_BYTES, PICKLED
 
@@ -60,13 +59,12 @@ class ModelFolderForm(forms.Form):
     def clean_about(self) -> dict[str, Any]:
         """The text as names and values."""
         try:
-            found = yaml.safe_load(self.cleaned_data["about"] or "{}")
-        except (yaml.YAMLError, RecursionError) as error:
-            raise forms.ValidationError(_("This is not YAML that can be read.")) from error
+            found = read_plain_yaml(self.cleaned_data["about"] or "{}")
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
         if not isinstance(found, dict):
             raise forms.ValidationError(_("Write names and values, such as “licence: CC0-1.0”."))
-        plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
-        return plain
+        return found
 
 
 class AdapterUploadForm(forms.Form):

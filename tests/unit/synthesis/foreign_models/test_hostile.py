@@ -18,6 +18,7 @@ from synthesis.foreign_models.about import about_of, find_about, read_about
 from synthesis.foreign_models.files import component_weights, inside, open_weights, read_json
 from synthesis.foreign_models.settings import clean_config
 from tests.unit.synthesis.foreign_models.folders import ABOUT, about, brought_in, own_pipeline
+from tests.unit.synthesis.test_plain_yaml import LAUGHS
 
 
 @pytest.fixture
@@ -233,6 +234,8 @@ def test_a_header_that_begins_like_a_pickle_is_read(tmp_path: Path) -> None:
         (ABOUT + "palette: [red]", "palette must list colours"),
         (ABOUT + "steps: many", "steps is not of the right kind"),
         ("x: " + "y" * 70_000, "longer than"),
+        (LAUGHS, "Aliases .* are not taken"),
+        (ABOUT + "guidance: .nan", "is not YAML"),
     ],
 )
 def test_an_about_file_that_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:

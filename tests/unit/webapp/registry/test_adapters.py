@@ -15,6 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests import factories
+from tests.unit.synthesis.test_plain_yaml import LAUGHS
 from tests.unit.webapp.registry.test_install import RECIPE, save, write
 from webapp.core.errors import Conflict
 from webapp.core.models import AuditEvent
@@ -123,7 +124,7 @@ def test_one_for_a_model_that_is_not_here_is_refused(tmp_path: Path) -> None:
         (CONFIG | {"r": 0}, "rank r as a whole number above 0"),
         (CONFIG | {"r": 4}, "not of rank 4"),
         (CONFIG | {"lora_alpha": "much"}, "lora_alpha as a number"),
-        (CONFIG | {"lora_alpha": 1e400}, "lora_alpha as a number"),
+        (CONFIG | {"lora_alpha": 1e400}, "adapter_config.json is not JSON"),
         (["LORA"], "not a table of settings"),
     ],
 )
@@ -166,6 +167,9 @@ def break_weights(folder: Path, content: bytes) -> None:
         (lambda f: (f / "adapter_config.json").write_text(" " * 5_000_000), "larger than 4 MB"),
         (lambda f: (f / "adapter_config.json").unlink(), "adapter_config.json is not there"),
         (lambda f: (f / "recipe.json").write_text("7"), "recipe.json is not a table"),
+        (lambda f: (f / "recipe.json").write_text('{"measures": {"kid": NaN}}'), "recipe.json is not JSON"),
+        (lambda f: (f / "recipe.json").write_text('{"kid": -1e400}'), "recipe.json is not JSON"),
+        (lambda f: (f / "semblance.yaml").write_text(LAUGHS), "Aliases .* are not taken"),
         (lambda f: (f / "card.md").write_text("x" * 2_000_000), "card.md is larger than 1 MB"),
         (lambda f: (f / "conditioning.safetensors").write_bytes(b"\x80\x04"), "pickled|not a safetensors"),
     ],

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests import factories
+from tests.unit.synthesis.test_plain_yaml import LAUGHS
 from webapp.core.models import AuditEvent
 from webapp.jobs.models import Job
 from webapp.registry.cards import measure_rows, render_card
@@ -171,6 +172,9 @@ def test_a_folder_on_the_server_becomes_a_job(
     garbled = client.post(address, {"folder": "sd15", "about": "name: ["})
     assert garbled.status_code == 400
     assert "not YAML" in garbled.content.decode()
+    for hostile in (LAUGHS, "name: .nan", "? 2026-01-01\n: x", "a: &a [*a]"):
+        refused = client.post(address, {"folder": "sd15", "about": hostile})
+        assert refused.status_code == 400
     assert not Job.objects.exists()
     taken = client.post(address, {"folder": "sd15", "about": "name: x\nmodalities: {CT: [-1000, 1000]}"})
     assert taken.status_code == 302
