@@ -81,20 +81,20 @@ def nearest_case(model: GenerativeModel, judges: Judges, scaled: Image, modality
         if path is None:
             return {"why": "no index"}
         index = _index(path, model.companions[name]["sha256"])
-    except (SynthesisError, ValueError, OSError) as error:
+        if index.source != judge_source(judges):
+            return {"why": "other judge"}
+        features = judge_features(judges, scaled[None], np.array([MODALITIES.index(modality)]))
+        near, threshold = index.nearest(features)[0][0], index.threshold(FLAGGED_SHARE)
+    except (SynthesisError, ValueError, IndexError, OSError) as error:
         logger.warning("nearest training case of %s: %s", model, error)
         return {"why": "unreadable"}
-    if index.source != judge_source(judges):
-        return {"why": "other judge"}
-    which = np.array([MODALITIES.index(modality)])
-    near = index.nearest(judge_features(judges, scaled[None], which))[0][0]
     return {
         "case": near.case,
         "distance": round(near.distance, 3),
         "closer_than_training": round(near.closer_than, 4),
         "closer_than_held_out": _rounded(near.closer_than_held_out),
         "held_out": len(index.held_out),
-        "threshold": _rounded(index.threshold(FLAGGED_SHARE)),
+        "threshold": _rounded(threshold),
         "threshold_share": FLAGGED_SHARE,
         "training_cases": len(index.cases),
     }
