@@ -1,5 +1,6 @@
 """The nearest training case: copies are found, strangers are ordinary, files are read safely."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -79,3 +80,17 @@ def test_other_sources_and_other_files_are_refused(index, tmp_path):
     for name in ("text", "trap"):
         with pytest.raises(SynthesisError, match="is not an index"):
             NearestIndex.load(tmp_path / f"{name}.npz")
+
+
+def test_a_damaged_file_is_no_index(index, tmp_path):
+    path = tmp_path / "index.npz"
+    index.save(path)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:place])
+        with pytest.raises(SynthesisError, match="is not an index"):
+            NearestIndex.load(path)
+        struck = bytes(byte ^ 0xFF for byte in whole[place : place + 4])
+        path.write_bytes(whole[:place] + struck + whole[place + 4 :])
+        with suppress(SynthesisError):  # some bytes of an archive say nothing of its content
+            NearestIndex.load(path)
