@@ -91,8 +91,9 @@ class GenerativeModel(Record):
 class Adapter(Record):
     """A low-rank adapter (LoRA) of one model: small weights that change what the model draws.
 
-    Its weights are immutable, and so are rank, alpha and layers, which say how they are laid on. `recipe`
-    is what came with it; `label_set` is the adapter's own, empty where it takes the model's masks.
+    Its weights are immutable, and so are rank, alpha and layers, which say how they are laid on, and what
+    its recipe says instead of the model's (`synthesis.imaging.adapted`). `recipe` is what came with it;
+    `label_set` is the adapter's own, empty where it takes the model's masks.
     """
 
     base = models.ForeignKey(GenerativeModel, on_delete=models.PROTECT, related_name="adapters")

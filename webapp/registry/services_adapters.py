@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 
+from synthesis.imaging.adapted import ADAPTED, adapted_recipe
 from webapp.core import work
 from webapp.core.errors import Conflict
 from webapp.core.permissions import require
@@ -65,12 +66,12 @@ def adapter_install(*, path: Path | str, user: Any = None, about: Mapping[str, A
     base = _base_of(files.recipe, told)
     recipe["base"] = {"name": base.name, "weights_sha256": base.weights_sha256}
     description = describe_adapter(recipe, files.card, base=base.recipe)
-    _refuse_other(files, description, base)
+    _refuse_other(files, description, recipe, base)
     stored = _store(files, recipe, base)
     try:
         return _record(files, description, recipe, base, stored, user)
     except IntegrityError:  # somebody installed it in the same moment
-        _refuse_other(files, description, base)
+        _refuse_other(files, description, recipe, base)
         return _record(files, description, recipe, base, stored, user)
 
 
@@ -173,7 +174,9 @@ def _installed(found: Any, words: str) -> GenerativeModel:
     return models[0]
 
 
-def _refuse_other(files: AdapterFiles, description: AdapterDescription, base: GenerativeModel) -> None:
+def _refuse_other(
+    files: AdapterFiles, description: AdapterDescription, recipe: Mapping[str, Any], base: GenerativeModel
+) -> None:
     """Raise Conflict where name and version, or these weights, stand for something else already."""
     same_name = Adapter.objects.filter(name=description.name, version=description.version)
     if same_name.exclude(weights_sha256=files.sha256, base=base).exists():
@@ -183,10 +186,32 @@ def _refuse_other(files: AdapterFiles, description: AdapterDescription, base: Ge
             code="version_taken",
         )
     known = Adapter.objects.filter(weights_sha256=files.sha256, base=base).first()
-    if known is not None and any(getattr(known, name) != getattr(files, name) for name in IMMUTABLE):
+    if known is not None:
+        _refuse_changed(known, files, description, recipe)
+
+
+def _refuse_changed(
+    known: Adapter, files: AdapterFiles, description: AdapterDescription, recipe: Mapping[str, Any]
+) -> None:
+    """Raise Conflict where these weights are known, and what results name of them would be another."""
+    installed = f"These weights are installed as {known.name} {known.version}"
+    if any(getattr(known, name) != getattr(files, name) for name in IMMUTABLE):
         raise Conflict(
-            f"These weights are installed as {known.name} {known.version} with rank {known.rank} and alpha "
-            f"{known.alpha:g}. How an adapter is laid on never changes, since results name it.",
+            f"{installed} with rank {known.rank} and alpha {known.alpha:g}. How an adapter is laid on never "
+            "changes, since results name it.",
+            code="version_taken",
+        )
+    if (known.name, known.version) != (description.name, description.version):
+        raise Conflict(
+            f"{installed}. They keep this name and version, since results name them; nothing was changed.",
+            code="version_taken",
+        )
+    before, after = (adapted_recipe(known.base.recipe, one) for one in (known.recipe, recipe))
+    changed = [key for key in ADAPTED if before.get(key) != after.get(key)]
+    if changed:
+        raise Conflict(
+            f"{installed} with another {', '.join(changed)} in the recipe. What a version draws never "
+            "changes, since results name it; nothing was changed.",
             code="version_taken",
         )
 
@@ -251,6 +276,7 @@ def _record(
         detail = {"version": adapter.version, "sha256": files.sha256, "model": str(base)}
         audit_record(actor=user, action="adapter.installed", obj=adapter, detail=detail)
         return adapter
+    _refuse_changed(known, files, description, recipe)
     changed = [name for name, value in values.items() if getattr(known, name) != value]
     if changed:
         for name in changed:

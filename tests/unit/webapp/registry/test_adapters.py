@@ -103,6 +103,35 @@ def test_a_version_never_changes(base: GenerativeModel, tmp_path: Path) -> None:
     assert adapter_install(path=lora(tmp_path / "other", base, fill=0.25, version="1.1")).version == "1.1"
 
 
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"name": "sharper"}, "installed as sharp 1.0. They keep this name"),
+        ({"version": "1.1"}, "installed as sharp 1.0. They keep this name"),
+        (
+            {"label_set": [{"value": 3, "name": "heart", "color": "#ff0000"}]},
+            "another label_set in the recipe",
+        ),
+        ({"modalities": ["T1"]}, "another modalities"),
+        ({"image": {"normalisation": {"CT": {"units": [0, 1], "scaled": [-1, 1]}}}}, "another image"),
+        ({"calibration": {"kappa": {"1": 0.5}}}, "another calibration"),
+        ({"sampler": {"name": "euler"}, "mask_trained": False}, "another sampler, mask_trained"),
+    ],
+)
+def test_what_a_version_draws_never_changes(
+    base: GenerativeModel, tmp_path: Path, recipe: dict[str, Any], words: str
+) -> None:
+    adapter = adapter_install(path=lora(tmp_path / "sharp", base, calibration={"kappa": {"1": 0.25}}))
+    kept = (adapter_folder(adapter) / "recipe.json").read_text()
+    with pytest.raises(Conflict, match=words):
+        adapter_install(
+            path=lora(tmp_path / "again", base, **({"calibration": {"kappa": {"1": 0.25}}} | recipe))
+        )
+    before = {"name": "sharp", "version": "1.0", "recipe": adapter.recipe, "label_set": []}
+    assert Adapter.objects.values(*before).get() == before
+    assert (adapter_folder(adapter) / "recipe.json").read_text() == kept
+
+
 def test_one_for_a_model_that_is_not_here_is_refused(tmp_path: Path) -> None:
     elsewhere = factories.generative_model()
     folder = lora(tmp_path / "sharp", elsewhere)
