@@ -114,6 +114,12 @@ def place_again(network: nn.Module) -> None:
         place(network, placement)
 
 
+def plan_of(network: nn.Module) -> str:
+    """By which plan the network was placed; WHOLE where it never was."""
+    placement = getattr(network, "_placement", None)
+    return placement.plan if isinstance(placement, Placement) else WHOLE
+
+
 def stages(network: nn.Module) -> list[list[nn.Module]]:
     """The children that are at work at one time: text encoders and autoencoder each by itself, the rest."""
     children = dict(network.named_children())

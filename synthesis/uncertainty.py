@@ -17,9 +17,11 @@ from torch import Tensor
 
 from synthesis.checkpoints import LoadedModel
 from synthesis.errors import SynthesisError
+from synthesis.footprint import WHOLE
 from synthesis.imaging.uncertainty import Options, UncertaintyMap, refusal
 from synthesis.networks import ConditionBatch
 from synthesis.paths import interpolate, posterior_mean
+from synthesis.placement import plan_of
 from synthesis.reproduction import repeatable
 from synthesis.request import SEED_LIMIT, Condition
 
@@ -27,6 +29,22 @@ Estimate = Callable[[Tensor], Tensor]
 
 NOISE_STREAM = 0x5EED  # keeps a map's noise apart from the noise that its image was drawn from
 PUSH = 1e-2  # length of the central difference through a decoder, in spreads of the state
+TOO_LARGE = (
+    "This model is too large to lie on this device whole, and an uncertainty map needs that. "
+    "Leave the map out."
+)
+
+
+def check_map(model: LoadedModel, *, guidance: float = 1.0) -> None:
+    """Raise SynthesisError, in a sentence, where no map can be made with this model as it lies.
+
+    What reads gradients reads the weights once more after the call, when visiting ones have left the device.
+    """
+    problem = refusal(model.recipe, guidance=guidance)
+    if problem is None and plan_of(model.network) != WHOLE:
+        problem = TOO_LARGE
+    if problem is not None:
+        raise SynthesisError(problem)
 
 
 @repeatable()
@@ -48,10 +66,9 @@ def uncertainty_map(
     noise and probes. `on_probe(done, probes)` is called after every `batch` of them; what it raises ends
     the work.
 
-    Raises SynthesisError where the network's velocity allows no such map.
+    Raises SynthesisError where `check_map` does.
     """
-    if problem := refusal(model.recipe, guidance=1.0):
-        raise SynthesisError(problem)
+    check_map(model)
     options = options or Options()
     modality = condition.modality
     scaled = torch.from_numpy(model.normalise(image, modality))[None, None].to(model.network.device)

@@ -18,11 +18,11 @@ from synthesis.generate import generate
 from synthesis.imaging.dicom_write import invented_subject, synthetic_series, to_bytes
 from synthesis.imaging.plane import flat_plane
 from synthesis.imaging.storage import to_stored
-from synthesis.imaging.uncertainty import Options, UncertaintyMap, refusal
+from synthesis.imaging.uncertainty import Options, UncertaintyMap
 from synthesis.reproduction import differences
 from synthesis.request import Condition, OnStep, SamplerOptions, Step, SynthesisResult
 from synthesis.request import SynthesisRequest as Wish
-from synthesis.uncertainty import uncertainty_map
+from synthesis.uncertainty import check_map, uncertainty_map
 from webapp.cases.selectors import case_slice
 from webapp.jobs.edits import is_edit
 from webapp.jobs.estimates import DRAWING
@@ -56,6 +56,8 @@ def synthesise(work: Work) -> None:
     previews = Previews(work, after=probes * wish.count)
     try:
         with plain_memory_errors(), laid_adapters.using(loaded, request.adapter) as model:
+            if probes:
+                check_map(model, guidance=wish.sampler.guidance)
             reporter = previews.reporter(wish.sampler.steps)
             result = recorded(
                 generate(model, wish, on_step=reporter, judge=judge_for(model)), request.adapter
@@ -91,10 +93,7 @@ def wish_of(request: SynthesisRequest) -> Wish:
 def uncertainties(
     model: LoadedModel, wish: Wish, result: SynthesisResult, previews: Previews
 ) -> dict[int, UncertaintyMap]:
-    """The uncertainty map of every image; refused for guidance and networks that allow none."""
-    problem = refusal(model.recipe, guidance=wish.sampler.guidance)
-    if problem is not None:
-        raise SynthesisError(problem)
+    """The uncertainty map of every image."""
     return {
         index: uncertainty_map(
             model,
@@ -228,7 +227,7 @@ def reproduce(work: Work) -> dict[str, Any]:
     request, recipe = result.request, result.recipe
     numerics = recipe.get("numerics", {})
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    loaded = warm.get(request.model, device=_device_like(numerics))
+    loaded = warm.get(request.model, device=device_like(numerics))
     batch = int(numerics.get("batch", 1))
     whole = wish_of(request)
     wish = whole if batch > 1 else _only(whole, result)
@@ -287,7 +286,7 @@ def _only(whole: Wish, result: Result) -> Wish:
     )
 
 
-def _device_like(numerics: dict[str, Any]) -> str:
+def device_like(numerics: dict[str, Any]) -> str:
     """The kind of device that was recorded, where this worker has it; its own otherwise."""
     own = device_choose()
     if numerics.get("device") == "cpu":

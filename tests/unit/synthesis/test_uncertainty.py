@@ -8,8 +8,10 @@ import torch
 
 from synthesis.checkpoints import load_model
 from synthesis.errors import Cancelled, SynthesisError
+from synthesis.footprint import SEQUENTIAL, STAGED
 from synthesis.imaging.uncertainty import Options, UncertaintyMap, packed, refusal, unpacked
 from synthesis.phantoms import abdomen
+from synthesis.placement import Placement, place
 from synthesis.request import Condition
 from synthesis.uncertainty import posterior_variance, uncertainty_map
 from tests.factories_models import tiny_model
@@ -199,6 +201,14 @@ def test_medians_and_guidance_are_refused_in_a_sentence(model, phantom):
             uncertainty_map(model, phantom.image, phantom.labels, Condition(modality="CT"), seed=0)
     finally:
         del model.recipe["training"]
+
+
+@pytest.mark.parametrize("plan", [STAGED, SEQUENTIAL])
+def test_weights_that_leave_after_their_call_are_refused_in_a_sentence(phantom, tmp_path, plan):
+    model = load_model(tiny_model(tmp_path))
+    place(model.network, Placement(device=torch.device("cpu"), dtype=torch.float32, plan=plan))
+    with pytest.raises(SynthesisError, match="too large to lie on this device whole"):
+        uncertainty_map(model, phantom.image, phantom.labels, Condition(modality="CT"), seed=0, options=FEW)
 
 
 def test_a_map_survives_being_kept():
