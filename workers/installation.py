@@ -13,8 +13,9 @@ from synthesis.phantoms import abdomen
 from synthesis.request import Condition, SamplerOptions, SynthesisRequest
 from webapp.core.errors import ApplicationError
 from webapp.jobs.selectors import job_for_worker
-from webapp.registry.services import model_install_execute, model_offer, model_upload_forget
-from webapp.registry.services_adapters import adapter_install_execute, adapter_offer, adapter_upload_forget
+from webapp.registry.services import model_install_execute, model_upload_forget
+from webapp.registry.services_adapters import adapter_install_execute, adapter_upload_forget
+from webapp.registry.services_trials import trial_failed, trial_passed
 from workers.adapters import laid_adapters
 from workers.conversion import brought_in, payload_size, stage_seconds
 from workers.lease import Work
@@ -57,12 +58,18 @@ def _install_model(work: Work, job: Any) -> dict[str, Any]:
     try:
         draw_once(warm.get(model, device=device_choose()))
     except (SynthesisError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-        model_offer(user=job.owner, model=model, offered=False)
+        trial_failed(user=job.owner, installed=model)
         raise SynthesisError(
             f"The weights of {model} were stored, but no image can be drawn with them, so the model is not "
             f"offered: {error}"
         ) from error
-    return {"model": model.name, "version": model.version, "model_id": str(model.pk)}
+    offered = trial_passed(user=job.owner, installed=model)
+    return {
+        "model": model.name,
+        "version": model.version,
+        "model_id": str(model.pk),
+        "offered": offered,
+    }
 
 
 def install_adapter(work: Work) -> dict[str, Any]:
@@ -81,12 +88,18 @@ def _install_adapter(work: Work, job: Any) -> dict[str, Any]:
         with laid_adapters.using(base, adapter) as model:
             draw_once(model)
     except (SynthesisError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-        adapter_offer(user=job.owner, adapter=adapter, offered=False)
+        trial_failed(user=job.owner, installed=adapter)
         raise SynthesisError(
             f"The weights of {adapter} were stored, but no image can be drawn with them on {adapter.base}, "
             f"so the adapter is not offered: {error}"
         ) from error
-    return {"adapter": adapter.name, "version": adapter.version, "adapter_id": str(adapter.pk)}
+    offered = trial_passed(user=job.owner, installed=adapter)
+    return {
+        "adapter": adapter.name,
+        "version": adapter.version,
+        "adapter_id": str(adapter.pk),
+        "offered": offered,
+    }
 
 
 def draw_once(model: LoadedModel) -> None:

@@ -123,14 +123,19 @@ def model_upload_forget(*, payload: Mapping[str, Any]) -> None:
 
 
 @transaction.atomic
-def model_offer(*, user: Any, model: GenerativeModel, offered: bool) -> GenerativeModel:
-    """Offer a model in the form, or withdraw it; what it made stays, and it stays readable."""
+def model_offer(*, user: Any, model: GenerativeModel, offered: bool, because: str = "") -> GenerativeModel:
+    """Offer a model in the form, or withdraw it; what it made stays, and it stays readable.
+
+    `because` stands in the audit trail, where it was no person's own decision.
+    """
     require(user, "manage", model)
     locked = GenerativeModel.objects.select_for_update().get(pk=model.pk)
     if locked.is_active != offered:
         locked.is_active = offered
         locked.save(update_fields=["is_active", "updated_at"])
-        audit_record(actor=user, action="model.offered" if offered else "model.withdrawn", obj=locked)
+        action = "model.offered" if offered else "model.withdrawn"
+        detail = {"because": because} if because else None
+        audit_record(actor=user, action=action, obj=locked, detail=detail)
     return locked
 
 

@@ -126,15 +126,19 @@ def adapter_upload_forget(*, payload: Mapping[str, Any]) -> None:
 
 
 @transaction.atomic
-def adapter_offer(*, user: Any, adapter: Adapter, offered: bool) -> Adapter:
-    """Offer an adapter in the form, or withdraw it; what it made stays, and it stays readable."""
+def adapter_offer(*, user: Any, adapter: Adapter, offered: bool, because: str = "") -> Adapter:
+    """Offer an adapter in the form, or withdraw it; what it made stays, and it stays readable.
+
+    `because` stands in the audit trail, where it was no person's own decision.
+    """
     require(user, "manage", adapter)
     locked = Adapter.objects.select_for_update().get(pk=adapter.pk)
     if locked.is_active != offered:
         locked.is_active = offered
         locked.save(update_fields=["is_active", "updated_at"])
         action = "adapter.offered" if offered else "adapter.withdrawn"
-        audit_record(actor=user, action=action, obj=locked)
+        detail = {"because": because} if because else None
+        audit_record(actor=user, action=action, obj=locked, detail=detail)
     return locked
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,21 @@ import pytest
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models.signals import post_save
+from django.test import Client
+from django.urls import reverse
 
 from synthesis.errors import SynthesisError
 from tests import factories
+from tests.factories_adapters import tiny_adapter
 from tests.factories_models import tiny_model
 from tests.unit.webapp.registry.test_adapters import lora
 from tests.unit.webapp.registry.test_install import write
-from webapp.jobs.services import job_claim, job_release
+from webapp.jobs.services import job_claim, job_finish, job_release
 from webapp.registry.adapter_files import CONFIG_FILE, RECIPE_FILE, WEIGHTS_FILE
 from webapp.registry.models import Adapter, GenerativeModel
-from webapp.registry.services import model_install, model_upload_submit
-from webapp.registry.services_adapters import adapter_upload_submit
+from webapp.registry.services import model_install, model_install_submit, model_offer, model_upload_submit
+from webapp.registry.services_adapters import adapter_install_submit, adapter_upload_submit
+from workers import installation
 from workers.installation import install_adapter, install_model
 from workers.lease import Stopping, Work
 
@@ -101,3 +105,41 @@ def test_a_worker_that_stops_keeps_the_uploaded_adapter_and_a_refusal_clears_it_
         install_adapter(claimed())
     assert not Adapter.objects.get().is_active
     assert default_storage.listdir(job.payload["staged"])[1] == []
+
+
+def refuse_to_draw(model: Any) -> None:
+    raise RuntimeError("the device is out of memory")
+
+
+def test_what_a_trial_withdrew_is_offered_by_the_next_good_one_and_what_a_person_withdrew_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client_of: Callable[[Any], Client]
+) -> None:
+    manager = factories.person("data_manager")
+    folder = tiny_model(tmp_path / "tiny")
+    for kind, done in ((GenerativeModel, install_model), (Adapter, install_adapter)):
+        if kind is Adapter:
+            folder = tiny_adapter(tmp_path / "sharp", tmp_path / "tiny")
+
+        def submit(path: Path = folder, kind: Any = kind) -> None:
+            (adapter_install_submit if kind is Adapter else model_install_submit)(user=manager, path=path)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(installation, "draw_once", refuse_to_draw)
+            submit()
+            with pytest.raises(SynthesisError, match="out of memory"):
+                done(claimed())
+        assert not kind.objects.get().is_active
+        submit()
+        assert done(claimed())["offered"]
+        assert kind.objects.get().is_active
+    model_offer(user=manager, model=GenerativeModel.objects.get(), offered=False)
+    submit()
+    assert not install_adapter(claimed())["offered"]  # its model is not
+    assert Adapter.objects.get().is_active
+    model_install_submit(user=manager, path=tmp_path / "tiny")
+    work = claimed()
+    outcome = install_model(work)
+    assert not GenerativeModel.objects.get().is_active
+    job_finish(job_id=work.job_id, token=work.token, outcome=outcome)
+    page = client_of(manager).get(reverse("jobs:job-detail", args=[work.job_id]))
+    assert "It is installed, but not offered" in page.content.decode()

@@ -13,6 +13,9 @@ from webapp.registry.adapter_files import is_adapter, read_about
 from webapp.registry.services import model_install, model_install_submit
 from webapp.registry.services_adapters import adapter_install, adapter_install_submit
 
+OFFERED = "It is installed, and offered in the form."
+WITHDRAWN = "It is installed, but not offered: it, or its model, was withdrawn. Offer it on its page."
+
 
 class Command(BaseCommand):
     """Hand the installation to a worker and wait for it, or do it here with --now."""
@@ -66,7 +69,7 @@ class Command(BaseCommand):
                 told = job.message
                 self._say(options, f"{told} …")
             if job.state == "succeeded":
-                self._say(options, "It is installed, and offered in the form.")
+                self._say(options, OFFERED if job.outcome.get("offered") else WITHDRAWN)
                 return
             if job.state in {"failed", "cancelled"}:
                 raise CommandError(job.error_message or f"The job ended as {job.state}.")
