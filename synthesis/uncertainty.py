@@ -28,7 +28,8 @@ from synthesis.request import SEED_LIMIT, Condition
 Estimate = Callable[[Tensor], Tensor]
 
 NOISE_STREAM = 0x5EED  # keeps a map's noise apart from the noise that its image was drawn from
-PUSH = 1e-2  # length of the central difference through a decoder, in spreads of the state
+# Length of the central difference through a decoder, in spreads of the state; 16 bits round to 1/256 or so.
+PUSH, PUSH_16 = 1e-2, 0.2
 TOO_LARGE = (
     "This model is too large to lie on this device whole, and an uncertainty map needs that. "
     "Leave the map out."
@@ -88,6 +89,7 @@ def uncertainty_map(
                 generator=generator,
                 batch=batch,
                 decode=model.network.decode if model.network.in_latents else None,
+                push=push_in(model.network.dtype),
                 on_probe=_counted(on_probe, number * options.spacing**2, options.probes),
             )[0, 0]
         )
@@ -103,6 +105,7 @@ def posterior_variance(
     generator: torch.Generator | None = None,
     batch: int = 4,
     decode: Estimate | None = None,
+    push: float = PUSH,
     on_probe: Callable[[int], None] | None = None,
 ) -> Tensor:
     """One estimate of the diagonal of Cov[x_1 | x_t = x], in the shape of `x` [1, C, h, w].
@@ -112,7 +115,8 @@ def posterior_variance(
     and what near neighbours would add to its scatter is left out (Tang and Saad 2012; spacing 1 is
     Hutchinson's own probe). J^T z is reverse mode, which every network has; forward mode stops at fused
     attention.
-    With a decoder g the variances are those of g(x_1) to first order, diag(G J G^T), G the Jacobian of g.
+    With a decoder g the variances are those of g(x_1) to first order, diag(G J G^T), G the Jacobian of g;
+    `push` is how far the central difference for G goes, in standard deviations of the direction.
     """
     with torch.no_grad():
         x_1 = estimate(x)
@@ -121,12 +125,17 @@ def posterior_variance(
     done = 0
     for part in torch.split(_lattice(shape, spacing, generator).to(x.device), batch):
         pulled = _pull(estimate, decode, x, part)
-        pushed = pulled if decode is None else _push(decode, x_1, pulled)
+        pushed = pulled if decode is None else _push(decode, x_1, pulled, push)
         total += (part * pushed).sum(0, keepdim=True)
         done += len(part)
         if on_probe is not None:
             on_probe(done)
     return total * ((1 - t) ** 2 / t)
+
+
+def push_in(dtype: torch.dtype) -> float:
+    """How far the difference goes through a decoder of that type: further where rounding is coarse."""
+    return PUSH if dtype.itemsize >= 4 else PUSH_16
 
 
 def estimate_at(model: LoadedModel, stated: ConditionBatch, t: float) -> Estimate:
@@ -162,12 +171,12 @@ def _pull(estimate: Estimate, decode: Estimate | None, x: Tensor, probes: Tensor
     return found
 
 
-def _push(decode: Estimate, x_1: Tensor, directions: Tensor) -> Tensor:
+def _push(decode: Estimate, x_1: Tensor, directions: Tensor, push: float) -> Tensor:
     """G w for every direction w [B, C, h, w], by a central difference through the decoder."""
     length = directions.flatten(1).std(1).clamp(min=1e-12).reshape(-1, *[1] * (directions.ndim - 1))
-    step = PUSH * directions / length
+    step = push * directions / length
     with torch.no_grad():
-        return (decode(x_1 + step) - decode(x_1 - step)) * (length / (2 * PUSH))
+        return (decode(x_1 + step) - decode(x_1 - step)) * (length / (2 * push))
 
 
 def _summed_up(
