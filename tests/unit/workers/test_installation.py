@@ -143,3 +143,15 @@ def test_what_a_trial_withdrew_is_offered_by_the_next_good_one_and_what_a_person
     job_finish(job_id=work.job_id, token=work.token, outcome=outcome)
     page = client_of(manager).get(reverse("jobs:job-detail", args=[work.job_id]))
     assert "It is installed, but not offered" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    "recipe", [{"image": {"normalisation": {"CT": 5}}}, {"image": {"normalisation": 5}}, {"calibration": 5}]
+)
+def test_an_adapter_that_cannot_be_drawn_with_is_withdrawn(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    model_install(path=tiny_model(tmp_path / "tiny"))
+    folder = tiny_adapter(tmp_path / "sharp", tmp_path / "tiny", **recipe)
+    adapter_install_submit(user=factories.person("data_manager"), path=folder)
+    with pytest.raises(SynthesisError, match=r"no image can be drawn with them on Tiny test model 0\.1"):
+        install_adapter(claimed())
+    assert not Adapter.objects.get().is_active

@@ -230,6 +230,8 @@ def test_a_pattern_that_would_never_end_is_never_run(base: GenerativeModel, tmp_
         ({"image": {"rows": 64, "columns": 64}}, "another size than its model's, which has 16 × 16"),
         ({"label_set": [{"value": 999}]}, "must be 0 to 255"),
         ({"field": {"spacing_mm": [3, 2]}}, "must rise"),
+        ({"modalities": 5}, "modalities must be a list of names"),
+        ({"modalities": ["CT", 5]}, "modalities must be a list of names"),
     ],
 )
 def test_what_the_recipe_must_say(
