@@ -42,8 +42,8 @@ def _shown(truths: QuerySet[ItemTruth]) -> QuerySet[Case]:
     new |= set(truths.filter(result__isnull=False).values_list("result__case", flat=True))
     while new:
         found |= new
-        sources = Case.objects.filter(pk__in=new, derived_from__isnull=False)
-        new = set(sources.values_list("derived_from", flat=True)) - found
+        sources = Case.objects.filter(pk__in=new).values_list("derived_from_id", flat=True)
+        new = {pk for pk in sources if pk is not None} - found
     return Case.objects.filter(pk__in=found, dataset__isnull=False)
 
 
