@@ -28,6 +28,7 @@ from workers.synthesise import (
     LOADING_SECONDS,
     SAVING_SECONDS,
     Previews,
+    device_like,
     plain_memory_errors,
     same_pixels,
     threads_like,
@@ -63,7 +64,7 @@ def edited_again(work: Work, result: Result) -> dict[str, Any]:
     numerics = result.recipe.get("numerics", {})
     once = replace(wish, options=replace(wish.options, undo=False))
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    model = warm.get(result.request.model, device=device_choose())
+    model = warm.get(result.request.model, device=device_like(numerics))
     previews = Previews(work)
     try:
         with plain_memory_errors(), threads_like(numerics):

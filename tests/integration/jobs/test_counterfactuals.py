@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,28 @@ def test_the_same_change_can_be_asked_for_again(clinician: Any, case: Any) -> No
     assert again.parameters == request.parameters
     assert again.seed != request.seed
     assert again.jobs.get().kind == "counterfactual"
+
+
+@pytest.mark.parametrize(("numerics", "device"), [({"device": "cpu"}, "cpu"), ({}, "cuda")])
+def test_it_is_made_again_on_the_device_that_was_recorded(
+    clinician: Any, case: Any, monkeypatch: pytest.MonkeyPatch, numerics: dict[str, Any], device: str
+) -> None:
+    from workers import counterfactuals, synthesise
+
+    class Loading(Exception):
+        """The model is asked for."""
+
+    def get(_model: Any, *, device: str) -> Any:
+        raise Loading(device)
+
+    result = edited_result(clinician, request=edit_request(clinician, case=case))
+    result.recipe["numerics"] = numerics
+    for module in (counterfactuals, synthesise):  # a worker with an accelerator
+        monkeypatch.setattr(module, "device_choose", lambda: "cuda")
+    monkeypatch.setattr(counterfactuals.warm, "get", get)
+    work = SimpleNamespace(stage=lambda *_, **__: None)
+    with pytest.raises(Loading, match=device):
+        counterfactuals.edited_again(work, result)  # type: ignore[arg-type]
 
 
 @needs_dciodvfy
