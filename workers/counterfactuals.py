@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,8 @@ from workers.synthesise import (
     same_pixels,
     threads_like,
 )
+
+YEARS_OF = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 
 def counterfactual(work: Work) -> None:
@@ -128,7 +131,7 @@ def made_of(
         [Plane.from_json(request.prepared["plane"])],
         modality=modality,
         making=making_of(job, request, whole),
-        subject=_subject(source, wish),
+        subject=_subject(source),
         image=index + 1,
         thickness_mm=_thickness(source),
         source=_source(source, int(request.slice_index or 0)),
@@ -173,17 +176,23 @@ def _source(case: Case, index: int) -> Source:
     )
 
 
-def _subject(case: Case, wish: CounterfactualRequest) -> Subject:
-    """The source's pseudonym, with the age and the sex that the image is to show."""
+def _subject(case: Case) -> Subject:
+    """The source's pseudonym, sex and age: one patient of one study has one of each, whatever is shown."""
     instance, _frame = _instance(case, 0)
     number, name = (_text(instance.metadata, keyword) for keyword in ("PatientID", "PatientName"))
     pseudonym = number or case.patient or f"SOURCE-{str(case.pk)[:8].upper()}"
     return Subject(
         patient_id=pseudonym,
         patient_name=name or pseudonym,
-        sex=wish.after.sex,
-        age=wish.after.age,
+        sex=_text(instance.metadata, "PatientSex") or None,
+        age=_years(_text(instance.metadata, "PatientAge")),
     )
+
+
+def _years(text: str) -> float | None:
+    """An age string of DICOM ("058Y", "006M") in years; None where it is none."""
+    match = re.fullmatch(r"(\d{3})([DWMY])", text)
+    return int(match[1]) * YEARS_OF[match[2]] if match else None
 
 
 def _text(metadata: dict[str, Any], keyword: str) -> str:

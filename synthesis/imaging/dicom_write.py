@@ -66,7 +66,7 @@ class Making:
 class Subject:
     """Whom the image pretends to show; never a real person, except the pseudonym of a counterfactual.
 
-    sex: "F", "M" or None. age: years or None.
+    sex: "F", "M", "O" or None. age: years or None; below two it is written in months.
     """
 
     patient_id: str
@@ -187,9 +187,10 @@ def _patient_and_study(dataset: Dataset, subject: Subject, making: Making, sourc
     dataset.PatientName = subject.patient_name
     dataset.PatientID = subject.patient_id
     dataset.PatientBirthDate = ""
-    dataset.PatientSex = subject.sex if subject.sex in ("F", "M") else ""
+    dataset.PatientSex = subject.sex if subject.sex in ("F", "M", "O") else ""
     if subject.age is not None:
-        dataset.PatientAge = f"{round(subject.age):03d}Y"
+        months = round(subject.age * 12)
+        dataset.PatientAge = f"{months:03d}M" if months < 24 else f"{round(subject.age):03d}Y"
     dataset.StudyInstanceUID = source.study_uid if source else derived_uid(making.job, "study")
     dataset.StudyDate = making.made_at.strftime("%Y%m%d")
     dataset.StudyTime = making.made_at.strftime("%H%M%S")

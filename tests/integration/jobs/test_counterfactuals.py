@@ -180,6 +180,27 @@ def test_the_same_change_can_be_asked_for_again(clinician: Any, case: Any) -> No
     assert again.jobs.get().kind == "counterfactual"
 
 
+def test_the_source_keeps_its_sex_and_its_age_whatever_is_shown(clinician: Any, case: Any) -> None:
+    for sex, age in (("F", "061Y"), ("O", "007M"), ("", "")):
+        instance = case.instances.get(number=case.stack[0][0])
+        instance.metadata |= {
+            "00100040": {"vr": "CS", "Value": [sex]},
+            "00101010": {"vr": "AS", "Value": [age]},
+        }
+        instance.save()
+        older = {"condition": CHANGE["condition"] | {"age": 80.0}}
+        result = edited_result(
+            clinician, request=edit_request(clinician, case=case, parameters=CHANGE | older)
+        )
+        answer = result_download(user=clinician, result=result, form="dicom")
+        files = zipfile.ZipFile(io.BytesIO(answer.content))
+        (name,) = [one for one in files.namelist() if one.endswith("image-0001.dcm")]
+        image = dcmread(io.BytesIO(files.read(name)))
+        assert (image.PatientSex, image.get("PatientAge", "")) == (sex, age)
+        assert image.PatientID == instance.metadata["00100020"]["Value"][0]
+        assert "age 58 to 80" in image.DerivationDescription
+
+
 @pytest.mark.parametrize(("numerics", "device"), [({"device": "cpu"}, "cpu"), ({}, "cuda")])
 def test_it_is_made_again_on_the_device_that_was_recorded(
     clinician: Any, case: Any, monkeypatch: pytest.MonkeyPatch, numerics: dict[str, Any], device: str
