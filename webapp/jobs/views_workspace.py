@@ -33,7 +33,7 @@ from webapp.jobs.edit_words import change_title, changes, number_rows, undone_ro
 from webapp.jobs.edits import is_edit, mask_after_of
 from webapp.jobs.forms import DecisionForm
 from webapp.jobs.models import EditStrip, Result, SynthesisRequest
-from webapp.jobs.requests import request_job
+from webapp.jobs.requests import refuse_without_source, request_job
 from webapp.jobs.selectors import request_get_for, strip_get_for
 from webapp.jobs.services import strip_submit
 from webapp.jobs.strips import strip_cells
@@ -175,6 +175,7 @@ def counterfactual_strip(request: HttpRequest, id: UUID) -> HttpResponse:
     item = _edit(request, id)
     along = request.POST.get("along", EditStrip.Along.SEVERITY)
     try:
+        refuse_without_source(item)
         strip = strip_submit(
             user=request.user,
             along=along,

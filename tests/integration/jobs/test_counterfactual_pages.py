@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from tests import factories
 from tests.factories_edits import CHANGE, edit_request, edited_result, phantom_case
-from webapp.cases.models import DatasetShare
+from webapp.cases.models import Case, DatasetShare
 from webapp.cases.selectors import case_slice
 from webapp.jobs.models import EditStrip, Job, Quota, SynthesisRequest
 
@@ -223,6 +223,24 @@ def test_a_strip_that_does_not_fit_the_quota_is_not_begun(
     assert "Nothing was handed in" in page.content.decode()
     assert not Job.objects.exists()
     assert not EditStrip.objects.exists()
+
+
+def test_without_its_source_nothing_is_promised_and_no_strip_is_made(
+    browser: Client, clinician: Any, case: Any
+) -> None:
+    item = edit_request(clinician, case=case)
+    address = reverse("jobs:counterfactual-detail", args=[item.pk])
+    assert "appear here as soon as" in browser.get(address).content.decode()
+    case.delete()
+    page = browser.get(address).content.decode()
+    assert "The source was deleted" in page
+    assert "appear here as soon as" not in page
+    strip = reverse("jobs:counterfactual-strip", args=[item.pk])
+    answer = browser.post(strip, {"along": "severity"}, follow=True)
+    assert answer.redirect_chain == [(address, 302)]
+    assert "source or its mask was deleted" in answer.content.decode()
+    assert not EditStrip.objects.exists()
+    assert browser.get(reverse("jobs:counterfactual-new"), {"again": item.pk}).status_code == 200
 
 
 def test_a_plain_request_has_no_workspace(browser: Client, clinician: Any) -> None:
