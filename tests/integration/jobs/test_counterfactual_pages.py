@@ -243,6 +243,17 @@ def test_without_its_source_nothing_is_promised_and_no_strip_is_made(
     assert browser.get(reverse("jobs:counterfactual-new"), {"again": item.pk}).status_code == 200
 
 
+@pytest.mark.parametrize("is_synthetic", [True, False])
+def test_only_a_real_image_is_said_to_be_no_evidence(
+    browser: Client, clinician: Any, case: Any, is_synthetic: bool
+) -> None:
+    result = edited_result(clinician, request=edit_request(clinician, case=case))
+    Case.objects.filter(pk=case.pk).update(is_synthetic=is_synthetic)
+    page = browser.get(reverse("jobs:counterfactual-detail", args=[result.request_id])).content.decode()
+    assert ("What a model made of a real image is no evidence" in page) is not is_synthetic
+    assert "This model knows phantoms only" not in page
+
+
 def test_a_plain_request_has_no_workspace(browser: Client, clinician: Any) -> None:
     item = factories.synthesis_request(clinician)
     assert browser.get(reverse("jobs:counterfactual-detail", args=[item.pk])).status_code == 404
