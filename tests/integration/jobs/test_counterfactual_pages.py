@@ -254,6 +254,20 @@ def test_only_a_real_image_is_said_to_be_no_evidence(
     assert "This model knows phantoms only" not in page
 
 
+def test_again_leads_from_a_comparison_to_the_form_of_its_kind(
+    browser: Client, clinician: Any, case: Any
+) -> None:
+    changed = edited_result(clinician, request=edit_request(clinician, case=case))
+    made = factories.result(clinician)
+    page = browser.get(reverse("jobs:result-compare", args=[changed.pk, made.pk])).content.decode()
+    forms = {"jobs:counterfactual-new": changed, "jobs:synthesise": made}
+    for name, result in forms.items():
+        assert f'href="{reverse(name)}?again={result.request_id}"' in page
+    for name in forms:
+        for result in forms.values():
+            assert browser.get(reverse(name), {"again": result.request_id}).status_code == 200
+
+
 def test_a_plain_request_has_no_workspace(browser: Client, clinician: Any) -> None:
     item = factories.synthesis_request(clinician)
     assert browser.get(reverse("jobs:counterfactual-detail", args=[item.pk])).status_code == 404
