@@ -10,7 +10,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from tests import factories
-from tests.factories_edits import CHANGE, edited_result, phantom_case
+from tests.factories_edits import CHANGE, edit_request, edited_result, phantom_case
 from webapp.jobs.models import Job, SynthesisRequest
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
@@ -84,6 +84,21 @@ def test_a_strip_is_handed_in_and_read(api_of: ApiOf) -> None:
     assert answer.status_code == 202, answer.content
     assert [cell["place"] for cell in answer.json()["cells"]] == [0.25, 0.5, 0.75, 1.0]
     assert client.get(answer["Location"]).json() == answer.json()
+
+
+def test_a_longer_list_costs_no_more_queries(
+    api_of: ApiOf, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    person = factories.person("clinician")
+    client, case = api_of(person), phantom_case(person)
+    counted = []
+    for _ in range(3):
+        edited_result(person, request=edit_request(person, case=case))
+        with django_assert_max_num_queries(60) as queries:
+            listed = client.get(at("counterfactual-list")).json()["results"]
+        counted.append(len(queries))
+        assert all(image["numbers"]["inside"] > 0 for one in listed for image in one["images"])
+    assert counted[1] == counted[2]
 
 
 def test_a_plain_request_is_no_counterfactual(api_of: ApiOf) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Prefetch, prefetch_related_objects
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import generics, serializers, status
 from rest_framework.request import Request
@@ -22,6 +23,8 @@ from webapp.jobs.selectors import job_get_for, request_get_for, request_list_for
 from webapp.jobs.services import edit_submit, strip_submit
 from webapp.jobs.strips import strip_cells
 from webapp.registry.selectors import model_by_id_for
+
+WITH_IMAGES = Prefetch("results", queryset=Result.objects.select_related("edited").order_by("index"))
 
 
 class EditConditionSerializer(serializers.Serializer):
@@ -129,8 +132,7 @@ class CounterfactualSerializer(serializers.ModelSerializer):
     @extend_schema_field(CounterfactualImageSerializer(many=True))
     def get_images(self, item: SynthesisRequest) -> list[dict[str, Any]]:
         """Every image."""
-        made = item.results.select_related("edited").order_by("index")
-        return [self._image(result) for result in made]
+        return [self._image(result) for result in item.results.all()]
 
     def _image(self, result: Result) -> dict[str, Any]:
         return {
@@ -214,7 +216,8 @@ class CounterfactualList(generics.ListAPIView):
     def get_queryset(self) -> Any:
         """As the person who asks."""
         require(self.request.user, "view", SynthesisRequest)
-        return request_list_for(user=self.request.user).filter(edit__isnull=False)
+        edits = request_list_for(user=self.request.user).filter(edit__isnull=False)
+        return edits.prefetch_related(WITH_IMAGES)
 
     @extend_schema(
         request=CounterfactualCreateSerializer,
@@ -243,6 +246,7 @@ class CounterfactualDetail(generics.RetrieveAPIView):
         item = request_get_for(user=self.request.user, id=self.kwargs["id"])
         if not is_edit(item):
             raise NotVisible
+        prefetch_related_objects([item], WITH_IMAGES)
         return item
 
 
