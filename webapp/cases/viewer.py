@@ -96,7 +96,6 @@ def case_viewer_config(
         "case": case_config(case),
         "masks": [mask_config(mask) for mask in masks],
         "masks_url": reverse("cases:mask-list", kwargs={"case_id": case.pk}),
-        "synthesise_url": reverse("jobs:synthesise"),
         "may_annotate": may_annotate,
         "palette": palette(),
         "paint_first": LIVER,

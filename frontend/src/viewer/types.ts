@@ -46,7 +46,6 @@ export interface CaseViewerConfig {
   case: CaseConfig;
   masks: MaskRef[];
   masks_url: string;
-  synthesise_url: string;
   may_annotate: boolean;
   palette: Label[];
   /** The label that a new mask's brush begins with. */
