@@ -24,6 +24,16 @@ def own(person: Any) -> Any:
     return edited_result(requester(person)).request
 
 
+def own_of_two(person: Any) -> Any:
+    """One of the person's own with two images, whose spread can be told."""
+    user = requester(person)
+    options = CHANGE["edit"] | {"variety": 0.5}
+    item = edit_request(user, count=2, parameters=CHANGE | {"edit": options})
+    edited_result(user, request=item)
+    factories.result(user, request=item, index=1)
+    return item
+
+
 def another(_person: Any) -> Any:
     """Somebody else's."""
     return edited_result(factories.person("clinician")).request
@@ -63,6 +73,7 @@ def image(item: Any) -> tuple[Any, ...]:
 OBJECTS = {
     "counterfactuals": ("jobs.SynthesisRequest", lambda _: SynthesisRequest),
     "own counterfactual": ("jobs.SynthesisRequest", own),
+    "own counterfactual of two seeds": ("jobs.SynthesisRequest", own_of_two),
     "another's counterfactual": ("jobs.SynthesisRequest", another),
     "own strip": ("jobs.EditStrip", strip_of(requester)),
     "another's strip": ("jobs.EditStrip", strip_of(lambda _: factories.person("clinician"))),
@@ -80,6 +91,7 @@ ROWS = [
     Row(obj="own counterfactual", asks="GET jobs:counterfactual-difference", may=ASKS, args=image),
     Row(obj="own counterfactual", asks="GET jobs:counterfactual-metadata", may=ASKS, args=picture),
     Row(obj="own counterfactual", asks="GET jobs:counterfactual-frame", may=ASKS, args=frame),
+    Row(obj="own counterfactual of two seeds", asks="GET jobs:counterfactual-spread", may=ASKS),
     Row(obj="source of one's own counterfactual", asks="POST jobs:counterfactual-strip", may=ASKS),
     Row(obj="another's counterfactual", asks="GET jobs:counterfactual-detail"),
     Row(obj="another's counterfactual", asks="GET jobs:counterfactual-fragment"),
