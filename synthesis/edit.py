@@ -28,6 +28,7 @@ from synthesis.edit_request import (
 )
 from synthesis.editing import Edit
 from synthesis.errors import SynthesisError
+from synthesis.footprint import SEQUENTIAL
 from synthesis.generate import PREVIEWS, preview
 from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
 from synthesis.metrics.judges import Judges
@@ -35,6 +36,7 @@ from synthesis.metrics.minimality import minimality
 from synthesis.networks import ConditionBatch
 from synthesis.outcomes import SeverityOutcome, severity_read
 from synthesis.phantoms.contrast import WINDOWS
+from synthesis.placement import plan_of
 from synthesis.reproduction import numerics, repeatable, versions
 from synthesis.request import Condition, Image, Labels, OnStep, Step
 from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity
@@ -180,6 +182,11 @@ def _check(model: LoadedModel, request: CounterfactualRequest, judges: Judges | 
         raise SynthesisError(
             "This method follows the severity reader's verdict, and no reader is installed here. "
             "Choose another method."
+        )
+    if request.options.method == "guided" and plan_of(model.network) == SEQUENTIAL:
+        raise SynthesisError(
+            "This model is so large that its layers come to this device one by one, and this method follows "
+            "changes back through them. Choose another method."
         )
 
 

@@ -7,16 +7,19 @@ from functools import cache
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthesis import placement
 from synthesis.checkpoints import load_model
+from synthesis.edit import edit
 from synthesis.errors import SynthesisError
 from synthesis.footprint import SEQUENTIAL, STAGED, WHOLE, footprint
 from synthesis.generate import generate
 from synthesis.latents import LatentNetwork
+from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
 from synthesis.placement import Placement, device_memory, dtype_for, place, placement_for, stages
 from tests.factories_models import tiny_model
+from tests.unit.synthesis.test_edit_latents import asked
 from tests.unit.synthesis.test_footprint import recipe_of, wish
 from tests.unit.synthesis.tiny_backbones import FAMILIES, network_of, stir, tiny_latent_model, tiny_pipeline
 
@@ -24,15 +27,27 @@ CPU = torch.device("cpu")
 
 
 class Device:
-    """Stands for a device: what is copied there is counted as long as it lives."""
+    """Stands for a device: what is copied there is counted as long as it lives.
+
+    What stays at home is no number for as long as the device holds the network, so that whatever computes
+    with it, as no GPU could, is seen.
+    """
 
     def __init__(self) -> None:
         self.now = self.most = 0
+        self._values: dict[int, Tensor] = {}
+
+    def hold(self, network: nn.Module) -> None:
+        """Take over the numbers of the network's weights and buffers."""
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.is_floating_point() and tensor.data_ptr() not in self._values:
+                self._values[tensor.data_ptr()] = tensor.detach().clone()
+                tensor.data.fill_(float("nan"))
 
     def copy(self, tensor: Tensor) -> Tensor:
         import weakref
 
-        made = tensor.clone()
+        made = self._values.get(tensor.data_ptr(), tensor).clone()
         size = made.numel() * made.element_size()
         self.now += size
         self.most = max(self.most, self.now)
@@ -61,6 +76,7 @@ def placed(family: str, plan: str) -> tuple[Device, object]:
     """What a model draws, and how much was on the device for it."""
     network, device = controlled(family), Device()
     place(network, Placement(device=CPU, dtype=torch.float32, plan=plan), copy=device.copy)
+    device.hold(network)
     return device, generate(tiny_latent_model(family, network), wish()).pixel_sha256
 
 
@@ -78,6 +94,39 @@ def test_the_pixels_are_those_of_the_whole_network(family: str) -> None:
         if plan == SEQUENTIAL:
             assert device.now == 0
             assert device.most < max(sizes)
+
+
+def changed(plan: str, **options: object) -> list[str]:
+    """The pixels of an edit of one model by a plan, on a device that holds it where it does not lie whole."""
+    network, device = controlled("sd3"), Device()
+    place(network, Placement(device=CPU, dtype=torch.float32, plan=plan), copy=device.copy)
+    if plan != WHOLE:
+        device.hold(network)
+    model = tiny_latent_model("sd3", network)
+    return edit(model, asked(model, **{"steps": 2} | options), judges=judges()).pixel_sha256
+
+
+def judges() -> Judges:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        nets = [net().eval().requires_grad_(False) for net in (Segmenter, SeverityReader, FeatureNet)]
+    return Judges(*nets, about={})
+
+
+def test_edits_are_those_of_the_whole_network() -> None:
+    assert changed(STAGED) == changed(SEQUENTIAL) == changed(WHOLE)
+    assert changed(STAGED, method="guided") == changed(WHOLE, method="guided")
+
+
+def test_what_follows_gradients_through_layers_that_have_left_is_refused() -> None:
+    network, device = controlled("sd3"), Device()
+    place(network, Placement(device=CPU, dtype=torch.float32, plan=SEQUENTIAL), copy=device.copy)
+    device.hold(network)
+    states = torch.zeros((1, *network.state_shape(32, 32)), requires_grad=True)
+    (found,) = torch.autograd.grad(network.decode(states).sum(), states)
+    assert not found.isfinite().all()
+    with pytest.raises(SynthesisError, match="layers come to this device one by one"):
+        changed(SEQUENTIAL, method="guided")
 
 
 def test_stages_are_those_of_the_estimate() -> None:
