@@ -97,12 +97,15 @@ def model_upload_submit(*, user: Any, weights: UploadedFile, card: UploadedFile 
     folder = f"{STAGED}/{uuid4().hex}"
     # The stored name is ours, but a pickle must stay recognisable as one.
     suffix = Path(weights.name or "").suffix.lower()
-    name = default_storage.save(
-        f"{folder}/{WEIGHTS_FILE if suffix == '.safetensors' else 'upload.bin'}", weights
-    )
-    if card is not None:
-        default_storage.save(f"{folder}/{CARD_FILE}", card)
-    return work.submit(kind="install_model", owner=user, payload={"staged": name})
+    payload = {"staged": f"{folder}/{WEIGHTS_FILE if suffix == '.safetensors' else 'upload.bin'}"}
+    try:
+        default_storage.save(payload["staged"], weights)
+        if card is not None:
+            default_storage.save(f"{folder}/{CARD_FILE}", card)
+        return work.submit(kind="install_model", owner=user, payload=payload)
+    except Exception:  # without a job, nobody would ever clear it away
+        model_upload_forget(payload=payload)
+        raise
 
 
 def model_install_execute(*, payload: dict[str, Any], user: Any) -> GenerativeModel:

@@ -101,10 +101,15 @@ def adapter_upload_submit(
             field="weights",
         )
     folder = f"{STAGED}/{uuid4().hex}"
-    for name, file in given.items():
-        if file is not None:
-            default_storage.save(f"{folder}/{name}", file)
-    return work.submit(kind=KIND, owner=user, payload={"staged": folder})
+    payload = {"staged": folder}
+    try:
+        for name, file in given.items():
+            if file is not None:
+                default_storage.save(f"{folder}/{name}", file)
+        return work.submit(kind=KIND, owner=user, payload=payload)
+    except Exception:  # without a job, nobody would ever clear it away
+        adapter_upload_forget(payload=payload)
+        raise
 
 
 def adapter_install_execute(*, payload: dict[str, Any], user: Any) -> Adapter:

@@ -373,3 +373,22 @@ def test_an_upload_is_kept_aside_for_a_worker(
     assert refused.status_code == 400
     assert "refused unopened" in refused.content.decode()
     assert Job.objects.count() == 1
+
+
+def test_an_upload_that_no_job_is_made_of_is_cleared_away(
+    base: GenerativeModel, tmp_path: Path, client_of: Callable[[Any], Client], settings: Any
+) -> None:
+    settings.JOB_QUOTA = 0
+    folder = lora(tmp_path / "sharp", base)
+    client = client_of(factories.person("data_manager"))
+    names = {"weights": "adapter_model.safetensors", "config": "adapter_config.json", "recipe": "recipe.json"}
+    files: dict[str, Any] = {key: (folder / name).open("rb") for key, name in names.items()}
+    refused = [client.post(reverse("registry:adapter-install"), files)]
+    with (tmp_path / "tiny" / "model.safetensors").open("rb") as weights:
+        files = {"weights": weights, "card": (folder / "recipe.json").open("rb")}
+        refused.append(client.post(reverse("registry:model-install"), files))
+    for answer in refused:
+        assert "Nothing was handed in" in answer.content.decode()
+    staged = Path(settings.MEDIA_ROOT) / "staged-models"
+    assert len(list(staged.iterdir())) == 2
+    assert [path for path in staged.rglob("*") if path.is_file()] == []
