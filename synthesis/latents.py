@@ -155,7 +155,10 @@ class LatentNetwork(Network):
         return mean, factor / std
 
     def _in_own_type(self, call: Any, x: Tensor) -> Any:
-        """call(vae, x) in the autoencoder's type, or in float32 where 16 bits would overflow in it."""
+        """call(vae, x) in the autoencoder's type, or in float32 where 16 bits would overflow in it.
+
+        Where gradients are taken it stays in float32, for the way back reads its weights once more.
+        """
         vae = self._vae
         stored: torch.dtype = vae.dtype
         widen = stored == torch.float16 and bool(self.vae_config.get("force_upcast"))
@@ -165,7 +168,7 @@ class LatentNetwork(Network):
             with torch.autocast(x.device.type, enabled=False):
                 return call(vae, x.to(execution_device(vae), vae.dtype))
         finally:
-            if widen:
+            if widen and not torch.is_grad_enabled():
                 vae.to(stored)
 
     @property
