@@ -16,12 +16,15 @@ from synthesis.foreign_models.about import About, about_of, find_about, read_abo
 from synthesis.foreign_models.convert import convert
 from synthesis.foreign_models.sources import is_foreign
 from synthesis.packing import WEIGHTS_FILE
+from webapp.registry.companions import MEASURES_FILE, NEAREST
 from webapp.registry.selectors import local_copy
+from webapp.registry.weights import CARD_FILE, HASH_FILE
 from workers.lease import Work
 
 FOLDER = "conversions"
 OLD_SECONDS = 24 * 3600.0
 SLOWEST = 20e6  # bytes per second that even a slow disk reads and writes
+BESIDE = (CARD_FILE, HASH_FILE, MEASURES_FILE, NEAREST)  # read with a model's single file
 ROOM = 1.05  # of the weights' size, that must be free where they are written
 
 
@@ -78,10 +81,26 @@ def _path(payload: Mapping[str, Any]) -> Path:
     if payload.get("staged"):
         return local_copy(str(payload["staged"]))
     path = Path(str(payload["path"]))
-    within = payload.get("within")
-    if within and not path.resolve().is_relative_to(Path(str(within)).resolve()):
-        raise SynthesisError(f"{path.name} leads out of the folder for incoming models. It was not read.")
+    if payload.get("within"):
+        _refuse_outside(path, Path(str(payload["within"])))
     return path
+
+
+def _refuse_outside(path: Path, within: Path) -> None:
+    """Raise SynthesisError where the path, anything below it, or what is read beside a file leads outside."""
+    left = [path, *(path.with_name(name) for name in BESIDE if path.is_file())]
+    seen: set[Path] = set()
+    while left:
+        one = left.pop()
+        try:
+            found = one.resolve()
+        except (OSError, RuntimeError) as error:  # a link to itself
+            raise SynthesisError(f"{one.name} is a link that leads nowhere. Nothing was read.") from error
+        if not found.is_relative_to(within.resolve()):
+            raise SynthesisError(f"{one.name} leads out of the folder for incoming models. Nothing was read.")
+        if found not in seen and found.is_dir():
+            left += found.iterdir()
+        seen.add(found)
 
 
 def _about(path: Path, payload: Mapping[str, Any]) -> About:
