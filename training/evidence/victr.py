@@ -234,9 +234,15 @@ def _read(path: Path, about: dict[str, Any]) -> Results:
     return results
 
 
+def rounded(results: Results) -> Results:
+    """The same with six significant digits, which is what is kept."""
+    kept: Results = json.loads(json.dumps(results), parse_float=lambda text: float(f"{float(text):.6g}"))
+    return kept
+
+
 def _write(results: Results, path: Path, doc: Path) -> None:
     """Keep the results, beside the document too, and write its tables from them."""
-    text = json.dumps(results, indent=1, sort_keys=True) + "\n"
+    text = json.dumps(rounded(results), indent=1, sort_keys=True) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     for place in (path, doc.with_suffix(".json")):
         part = place.with_suffix(".part")

@@ -62,7 +62,11 @@ def phantoms(
 def calibrated(
     model: LoadedModel, judges: Judges, cases: Sequence[Case], calls: Sequence[int]
 ) -> dict[str, dict[str, float]]:
-    """Modality -> number of calls -> kappa, matched to the noise of validation phantoms on an even grid."""
+    """Modality -> number of calls -> kappa above 0, chosen on validation phantoms on an even grid.
+
+    `match_noise` takes the trial with the least of its misses, the worst of noise, severity and lesions: for
+    a network that misses severity most, that says little of its noise.
+    """
     table: dict[str, dict[str, float]] = {}
     for modality in dict.fromkeys(c.condition.modality for c in cases):
         some = [c for c in cases if c.condition.modality == modality]

@@ -31,7 +31,7 @@ LOSSES: dict[str, dict[str, float]] = {  # name of the row -> what it leaves out
 }
 ORDER = (  # of the ablations that begin from stage 1: what answers most comes first
     *("flow", "whole-network", "flow-consistency", "flow-spatial", "rank-16", "rank-4"),
-    *("flow-spatial-consistency", "rank-32", "rank-8", "ewc", "flow-temporal"),
+    *("flow-spatial-consistency", "rank-32", "flow-temporal", "rank-8", "ewc"),
 )
 
 

@@ -166,7 +166,7 @@ def ablations(results: Results) -> str:
         return ""
     first = results["about"]["seeds"][0]
     named = {
-        f"ours-{first}/{OURS}": "ours: stage 1, all losses, rank 64, rft at 4 calls",
+        f"ours-{first}/{OURS}": "ours: stage 1 (L_diff), all losses of stage 2, rank 64, rft at 4 calls",
         f"ours-{first}/rft-4-whole-k0": "without the Tweedie correction (kappa 0)",
         f"ours-{first}/rft-4-whole-k1": "kappa 1, not calibrated",
         f"ours-{first}/victr_literal-4-whole": "ViCTr's formula as printed, 4 calls",

@@ -49,8 +49,10 @@ def _parts(results: Results) -> list[str]:
     claims = {
         f"ours-{first}/rft-30-whole": "four calls are as good as thirty of the same model",
         f"ours-{first}/{OURS}-k0": "the Tweedie correction helps",
-        "flow-no-stage-1/" + OURS: "stage 1 helps (against the same flow on the target alone, equal samples)",
-        "flow-no-stage-1-short/" + OURS: "stage 1 helps (against stage 2's samples alone, all weights)",
+        "flow-no-stage-1/"
+        + OURS: "stage 1 and an adapter beat the target alone, all weights, equal samples in all",
+        "flow-no-stage-1-short/"
+        + OURS: "stage 1 and an adapter beat the target alone, all weights, stage 2's samples",
         "flow/" + OURS: "the three consistency terms together help",
         "flow-consistency/" + OURS: "spatial and temporal terms help beside L_consistency",
         "flow-spatial/" + OURS: "L_consistency and the temporal term help beside L_spatial",
