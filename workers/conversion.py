@@ -141,5 +141,9 @@ def _forget_old(home: Path) -> None:
     """Remove what a worker that was killed left behind long ago."""
     for left in home.glob("*"):
         weights = [left, *left.glob(f"{WEIGHTS_FILE}*")]
-        if time.time() - max(one.stat().st_mtime for one in weights) > OLD_SECONDS:
+        try:
+            changed = max(one.stat().st_mtime for one in weights)
+        except FileNotFoundError:  # another worker clears its own away in this moment
+            continue
+        if time.time() - changed > OLD_SECONDS:
             shutil.rmtree(left, ignore_errors=True)

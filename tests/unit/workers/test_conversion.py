@@ -1,13 +1,16 @@
-"""What a worker reads of the folder for incoming models: nothing outside of it."""
+"""What a worker reads of the folder for incoming models, and what other workers left behind."""
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from synthesis.errors import SynthesisError
 from tests.unit.webapp.registry.test_install import write
+from workers import conversion
 from workers.conversion import payload_size
 
 
@@ -72,3 +75,14 @@ def test_a_link_to_itself_ends_in_words(inbox: Path) -> None:
     (inbox / "model" / "loop").symlink_to("loop")
     with pytest.raises(SynthesisError, match="is a link that leads nowhere"):
         read(inbox)
+
+
+def test_what_another_worker_clears_away_meanwhile_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "gone").symlink_to("nowhere")  # listed, and not there when it is looked at
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    long_ago = time.time() - 2 * conversion.OLD_SECONDS
+    os.utime(tmp_path / "old", (long_ago, long_ago))
+    conversion._forget_old(tmp_path)
+    assert not (tmp_path / "old").exists()
+    assert (tmp_path / "new").exists()
