@@ -22,6 +22,9 @@ READ_ONLY = {
     "jobs.Job",
     "jobs.Result",
     "jobs.SynthesisRequest",
+    "jobs.Edit",
+    "jobs.Edited",
+    "jobs.Uncertainty",
     "cases.Case",
     "cases.Mask",
 }

@@ -7,7 +7,17 @@ from typing import Any
 from django.contrib import admin
 
 from webapp.core.admin import AuditedAdmin, ReadOnlyAdmin
-from webapp.jobs.models import Job, JobEvent, Quota, Result, SynthesisRequest, WorkerHeartbeat
+from webapp.jobs.models import (
+    Job,
+    JobEvent,
+    Quota,
+    Result,
+    SeverityGrid,
+    SynthesisRequest,
+    Uncertainty,
+    WorkerHeartbeat,
+)
+from webapp.jobs.models_edits import Edit, Edited, EditStrip
 
 
 class JobEventInline(admin.TabularInline):
@@ -53,6 +63,41 @@ class ResultAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "request", "index", "case", "decision")
     list_filter = ("decision",)
     search_fields = ("id", "pixel_sha256")
+
+
+@admin.register(Uncertainty)
+class UncertaintyAdmin(ReadOnlyAdmin):
+    """How far each pixel of a result may still differ."""
+
+    list_display = ("result", "rows", "columns")
+
+
+@admin.register(SeverityGrid)
+class SeverityGridAdmin(ReadOnlyAdmin):
+    """Requests that ask for every severity of the same mask and seed."""
+
+    list_display = ("created_at", "owner")
+
+
+@admin.register(Edit)
+class EditAdmin(ReadOnlyAdmin):
+    """Which slice a counterfactual was asked for, and in which strip."""
+
+    list_display = ("request", "source", "strip")
+
+
+@admin.register(Edited)
+class EditedAdmin(ReadOnlyAdmin):
+    """How far a counterfactual is from its original."""
+
+    list_display = ("result",)
+
+
+@admin.register(EditStrip)
+class EditStripAdmin(ReadOnlyAdmin):
+    """Counterfactuals that were asked for side by side."""
+
+    list_display = ("created_at", "owner", "along")
 
 
 @admin.register(WorkerHeartbeat)
