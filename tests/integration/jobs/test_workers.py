@@ -197,6 +197,8 @@ def test_two_hundred_jobs_of_four_people_are_shared_fairly(workers: Workers, pro
     wait_for(
         lambda: len(probes.lines("end")) == 200, why=f"only {len(probes.lines('end'))} of 200 jobs ended"
     )
+    unfinished = Job.objects.filter(kind="probe", finished_at=None)
+    wait_for(lambda: not unfinished.exists(), why="the end of a job was not written")  # after its last line
     assert set(probes.counts("begin").values()) == {1}
     claims = list(Job.objects.filter(kind="probe").order_by("lease_token"))
     assert len({job.lease_token for job in claims}) == 200
