@@ -57,8 +57,10 @@ def test_one_item_of_a_patient_unless_the_protocol_allows_more(lead) -> None:
     cases = [factories.case(dataset=dataset) for _ in range(3)]
     Case.objects.filter(pk__in=[cases[0].pk, cases[1].pk]).update(patient="P1")
     Case.objects.filter(pk=cases[2].pk).update(patient="P2")
+    for case in cases:
+        case.refresh_from_db()
     strict = reading_create(user=lead, title="One each")
-    added = item_add_cases(user=lead, reading=strict, cases=Case.objects.all())
+    added = item_add_cases(user=lead, reading=strict, cases=cases)
     assert len(added.items) == 2
     assert "of a patient" in added.left_out[0][1]
     again = item_add_cases(user=lead, reading=strict, cases=[cases[0]])
