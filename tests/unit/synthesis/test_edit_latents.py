@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_an_edit_goes_where_the_network_computes_and_not_where_its_first_weight_
 
 
 def test_states_stay_in_float32_where_weights_have_16_bits():
-    network = network_of("sd3", tiny_pipeline("sd3")).to(torch.bfloat16)
+    network = copy.deepcopy(network_of("sd3", tiny_pipeline("sd3"))).to(torch.bfloat16)
     given = []
     network.register_forward_pre_hook(lambda module, args: given.append(args[0].dtype))
     model = tiny_latent_model("sd3", network)

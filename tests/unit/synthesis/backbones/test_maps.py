@@ -1,5 +1,7 @@
 """Uncertainty maps of every network on the shelf: through its decoder, after it has drawn."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -39,8 +41,8 @@ def test_a_drawn_image_has_a_map_on_its_own_grid(name):
 
 def test_gradients_go_through_a_decoder_that_is_widened_for_its_call():
     """SDXL's decoder overflows in float16, so it computes in float32 there and back."""
-    narrow = network_of("sdxl", tiny_pipeline("sdxl")).to(torch.float16)
-    wide = network_of("sdxl", tiny_pipeline("sdxl")).to(torch.float16).to(torch.float32)
+    narrow = copy.deepcopy(network_of("sdxl", tiny_pipeline("sdxl"))).to(torch.float16)
+    wide = copy.deepcopy(network_of("sdxl", tiny_pipeline("sdxl"))).to(torch.float16).to(torch.float32)
     assert narrow.vae_config["force_upcast"]
     found = []
     for network in (narrow, wide):
@@ -52,7 +54,7 @@ def test_gradients_go_through_a_decoder_that_is_widened_for_its_call():
 
 
 def test_a_widened_decoder_is_narrowed_again_where_nothing_goes_back():
-    network = network_of("sdxl", tiny_pipeline("sdxl")).to(torch.float16)
+    network = copy.deepcopy(network_of("sdxl", tiny_pipeline("sdxl"))).to(torch.float16)
     with torch.no_grad():
         network.decode(torch.zeros((1, *network.state_shape(SIDE, SIDE))))
     assert network.get_submodule("vae").dtype == torch.float16
