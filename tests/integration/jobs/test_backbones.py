@@ -66,7 +66,7 @@ def worker(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any)
     made = Workers(tmp_path_factory.mktemp("workers"))
     with django_db_blocker.unblock():
         purge()
-        made.start("compute", WORKER_THREADS="1")
+        made.start("compute", WORKER_THREADS="1", JOB_LEASE_SECONDS="60")  # the first job imports diffusers
     yield made
     made.end()
 
