@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import stats
 
 from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.metrics.detection import found_by_size, lesion_hits
@@ -30,8 +32,10 @@ HEADINGS = ("below 4 pixels", "4 to 8", "8 and more")
 MODALITIES = ("CT", "T1", "T2")
 
 
-def row(images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges) -> list[str]:
-    """Contrast made / true by modality, and lesions found / asked for by size class."""
+def row(
+    images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges
+) -> tuple[list[str], list[bool]]:
+    """Contrast made / true by modality and lesions found / asked for by size class; which were found."""
     cells = []
     for modality in MODALITIES:
         members = [i for i, c in enumerate(cases) if c.condition.modality == modality]
@@ -45,7 +49,18 @@ def row(images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judge
     ]
     for found, asked in found_by_size(hits, EDGES):
         cells.append(f"{found} of {asked} ({100 * found / max(asked, 1):.0f} %)")
-    return cells
+    return cells, [found for _, found in hits]
+
+
+def paired(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, float]:
+    """Lesions that the second finds alone, the first alone, and the exact McNemar test's two-sided p.
+
+    Lesions are taken as independent of one another.
+    """
+    gained = sum(b and not a for a, b in zip(first, second, strict=True))
+    lost = sum(a and not b for a, b in zip(first, second, strict=True))
+    p = float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    return gained, lost, p
 
 
 def table(models: Sequence[LoadedModel], judges: Judges, folder: Path, cases: int) -> str:
@@ -55,15 +70,22 @@ def table(models: Sequence[LoadedModel], judges: Judges, folder: Path, cases: in
     questions = [c for c in held_out("test", cases, shape) if (c.labels == LESION).any()]
     real = np.stack([first.normalise(c.image, c.condition.modality) for c in questions])
     headings = ["model", *(f"contrast, {m}" for m in MODALITIES), *(f"found, {h}" for h in HEADINGS)]
-    rows = [["real phantoms", *row(real, questions, first, judges)]]
+    rows = [["real phantoms", *row(real, questions, first, judges)[0]]]
+    found: dict[str, list[bool]] = {}
     for model in models:
         if not model.recipe.get("calibration"):
             recipe = model.recipe | {"calibration": first.recipe.get("calibration", {})}
             model = replace(model, recipe=recipe)
         made = cached_images(model, questions, SETTING, folder / content_key(model) / f"lesions-{cases}")
-        rows.append([str(model.recipe["name"]), *row(made, questions, model, judges)])
+        name = str(model.recipe["name"])
+        cells, found[name] = row(made, questions, model, judges)
+        rows.append([name, *cells])
     lines = ["| " + " | ".join(cells) + " |" for cells in (headings, ["---"] * len(headings), *rows)]
-    return "\n".join([*lines, "", f"{len(questions)} phantoms with lesions among the first {cases}."])
+    lines += ["", f"{len(questions)} phantoms with lesions among the first {cases}."]
+    for one, other in pairwise(found):
+        gained, lost, p = paired(found[one], found[other])
+        lines.append(f"{other} against {one}: {gained} lesions gained, {lost} lost, McNemar p = {p:.2g}.")
+    return "\n".join(lines)
 
 
 def main() -> None:
