@@ -127,15 +127,19 @@ def prepare(
     levels = [one for one in map(level_of, after) if one is not None]
     if judges is not None and len(levels) == len(after) and levels != [level_of(one) for one in before]:
         outcome = SeverityOutcome(judges.severity, new, modality, levels, network.decode)
+    told, told_after = network.condition(old, before), network.condition(new, after)
     return Edit(
         x=x,
-        before=velocity_under(model, network.condition(old, before)),
-        after=velocity_under(model, network.condition(new, after)),
+        before=velocity_under(model, told),
+        after=velocity_under(model, told_after),
         region=region,
         start=network.start,
         outcome=outcome,
         trained_drift=bool(model.recipe.get("drift")),
         generator=None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds],
+        network=network,
+        told=tuple(told.to(device, network.dtype)),
+        told_after=tuple(told_after.to(device, network.dtype)),
     )
 
 

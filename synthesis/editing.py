@@ -8,6 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from synthesis.networks import Network
 from synthesis.stepping import Generators, OnSamplerStep, SamplerStep, Velocity
 
 
@@ -30,7 +31,8 @@ class Edit:
     x: states at t = 1, [B, C, ...]. before, after: the velocity under what the images show and under
     what they shall show. start: the time where the network's flow begins. region: where before and
     after differ, [B, 1, ...] from 0 to 1, on the grid of the states. outcome: the reader that `guided`
-    asks. trained_drift: whether the network was trained with the drift that is asked for.
+    asks. trained_drift: whether the network was trained with the drift that is asked for. network, and
+    told and told_after, the condition's tensors as it takes them: for methods that look inside it.
     """
 
     x: Tensor
@@ -41,10 +43,21 @@ class Edit:
     outcome: Outcome | None = None
     trained_drift: bool = False
     generator: Generators = None
+    network: Network | None = None
+    told: tuple[Tensor, ...] = ()
+    told_after: tuple[Tensor, ...] = ()
 
     def back(self, changed: Tensor, outcome: Outcome | None = None) -> Edit:
         """The edit that takes the change in `changed` back."""
-        return replace(self, x=changed, before=self.after, after=self.before, outcome=outcome)
+        return replace(
+            self,
+            x=changed,
+            before=self.after,
+            after=self.before,
+            told=self.told_after,
+            told_after=self.told,
+            outcome=outcome,
+        )
 
 
 Counterfactual = Callable[..., Tensor]
