@@ -14,7 +14,8 @@ from monai.networks.nets import resnet10, resnet50
 from safetensors.torch import save_file
 
 from synthesis.errors import SynthesisError
-from synthesis.metrics.feature_nets import judge_features, load_med3d, load_radimagenet
+from synthesis.metrics.feature_nets import judge_features
+from synthesis.metrics.foreign_nets import load_med3d, load_radimagenet
 from synthesis.metrics.judges import load_judges
 
 JUDGES = Path(__file__).parents[4] / "weights" / "judges"
