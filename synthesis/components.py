@@ -111,6 +111,18 @@ def controlnet_for_planes(unet: nn.Module, factor: int) -> nn.Module:
     return made
 
 
+def widened(trunk: Any, channels: int) -> nn.Module:
+    """A U-Net whose first convolution takes `channels`, the ones that are new with weights of zero."""
+    weights = dict(trunk.state_dict(keep_vars=True))
+    first = weights["conv_in.weight"]
+    more = first.new_zeros(first.shape[0], channels - first.shape[1], *first.shape[2:])
+    weights["conv_in.weight"] = nn.Parameter(torch.cat([first.detach(), more], dim=1), first.requires_grad)
+    with torch.device("meta"):
+        made = built(type(trunk), config_of(trunk) | {"in_channels": channels})
+    made.load_state_dict(weights, assign=True)
+    return made.train(trunk.training)
+
+
 def execution_device(component: nn.Module) -> torch.device:
     """Where a component computes: where its weights are, or where accelerate brings them for a call."""
     hook = getattr(component, "_hf_hook", None)

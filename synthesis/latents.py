@@ -28,6 +28,7 @@ from synthesis.components import (
     built,
     config_of,
     execution_device,
+    widened,
 )
 from synthesis.control.ordinal import OrdinalEmbedding
 from synthesis.control.painting import LABEL_COUNT, ConditionTensors, paint, unconditional
@@ -71,9 +72,10 @@ class LatentNetwork(Network):
             if name in options.components:
                 self.add_module(name, built(kind, options.components[name]))
         taken = int(self._trunk.config.in_channels)
-        if taken != self.trunk_channels:
+        wanted = self.trunk_channels * (2 if self.takes_image else 1)
+        if taken != wanted:
             raise ValueError(
-                f"components: the {self.trunk} takes {taken} channels where {self.trunk_channels} are the "
+                f"components: the {self.trunk} takes {taken} channels where {wanted} are the "
                 "latents'; networks that take more, such as a picture to be filled in, are not run here."
             )
         self.ordinal = OrdinalEmbedding(self.token_width)
@@ -193,6 +195,15 @@ class LatentNetwork(Network):
         """The ControlNet, or None."""
         return self._modules.get("controlnet")
 
+    @property
+    def takes_image(self) -> bool:
+        return bool(getattr(self.options, "takes_image", False))
+
+    def shown(self, x_1: Tensor) -> Tensor:
+        """The autoencoder's latents without shift and factor, as InstructPix2Pix was trained on them."""
+        shift, factor = self._scaling(x_1)
+        return x_1 / factor + shift
+
     # What the network is told.
 
     def condition(self, labels: npt.NDArray[np.integer], conditions: Sequence[Condition]) -> TextCondition:
@@ -280,18 +291,32 @@ class LatentNetwork(Network):
         if self.options.control:
             raise ValueError(f"control: the network already takes the mask as {self.options.control}.")
         fresh = {name: part.to(self.device, self.dtype) for name, part in self.fresh_control().items()}
+        return self._with(fresh, control="planes")
+
+    def with_image(self) -> Self:
+        """This network with a fresh part by which the image to be changed enters; it changes nothing yet.
+
+        The first convolution takes as many channels more, with weights of zero (Brooks et al., CVPR 2023);
+        all else is shared, not copied. Raises ValueError where the family has none, or the network has it.
+        """
+        if not hasattr(self.options, "takes_image") or self.takes_image:
+            raise ValueError(f"takes_image: {self.name} cannot be shown an image, or is already.")
+        return self._with({self.trunk: widened(self._trunk, 2 * self.trunk_channels)}, takes_image=True)
+
+    def _with(self, fresh: Mapping[str, nn.Module], **options: Any) -> Self:
+        """This network with some components in the place of its own, and other options."""
         configs = {name: config_of(part) for name, part in fresh.items() if name in self.classes}
-        options = replace(self.options, components={**self.options.components, **configs}, control="planes")
+        described = replace(self.options, components={**self.options.components, **configs}, **options)
         with torch.device("meta"):
-            made = type(self)(options)
+            made = type(self)(described)
         for name, part in [*self._modules.items(), *fresh.items()]:
             made.add_module(name, part)
         made._texts, made._encoded = dict(self._texts), dict(self._encoded)
-        return made
+        return made.train(self.training)
 
     # Called as every network is.
 
-    def forward(self, x_t: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, *condition: Tensor, source: Tensor | None = None) -> Tensor:
         """condition: the tensors of a `TextCondition`, in their order."""
         if len(condition) != len(TextCondition._fields):
             raise ValueError(
@@ -300,11 +325,20 @@ class LatentNetwork(Network):
             )
         told = TextCondition(*condition)
         tokens = told.tokens + self.ordinal(told.level)[:, None].to(told.tokens.dtype)
-        return self.velocity(x_t.float(), t.float().expand(x_t.shape[0]), told, tokens)
+        if source is None:
+            return self.velocity(x_t.float(), t.float().expand(x_t.shape[0]), told, tokens)
+        if not self.takes_image or source.shape != x_t.shape:
+            raise ValueError(
+                f"source: expected {tuple(x_t.shape) if self.takes_image else 'none for this network'}, "
+                f"got {tuple(source.shape)}."
+            )
+        return self.velocity(x_t.float(), t.float().expand(x_t.shape[0]), told, tokens, source.float())
 
     @abstractmethod
-    def velocity(self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
-        """The velocity [B, C, h, w] float32 at x_t and times [B]."""
+    def velocity(
+        self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor, source: Tensor | None = None
+    ) -> Tensor:
+        """The velocity [B, C, h, w] float32 at x_t and times [B]; `source` where `takes_image`."""
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -328,7 +362,9 @@ class FlowNetwork(LatentNetwork):
 
     steps_per_sigma: ClassVar[float] = 1000.0  # its timestep over sigma
 
-    def velocity(self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
+    def velocity(
+        self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor, source: Tensor | None = None
+    ) -> Tensor:
         return -self.predict(x_t.to(self.dtype), self.steps_per_sigma * (1 - t), told, tokens).float()
 
 
@@ -345,9 +381,21 @@ class NoiseNetwork(LatentNetwork):
     def start(self) -> float:
         return 0.0 if self.options.prediction == FLOW else self.schedule.start
 
-    def velocity(self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
+    @property
+    def preserves_variance(self) -> bool:
+        return self.options.prediction != FLOW
+
+    def velocity(
+        self, x_t: Tensor, t: Tensor, told: TextCondition, tokens: Tensor, source: Tensor | None = None
+    ) -> Tensor:
         if self.options.prediction == FLOW:
-            return -self.predict(x_t.to(self.dtype), 1000.0 * (1 - t), told, tokens).float()
-        state = (x_t / scale_like(t, x_t)).to(self.dtype)
+            return -self.predict(self._beside(x_t, source), 1000.0 * (1 - t), told, tokens).float()
+        state = self._beside(x_t / scale_like(t, x_t), source)
         answer = self.predict(state, self.schedule.steps_at(t), told, tokens)
         return velocity_from_prediction(x_t, answer.float(), t, self.options.prediction)
+
+    def _beside(self, state: Tensor, source: Tensor | None) -> Tensor:
+        """The state with the channels of the image to be changed, where the network takes them."""
+        if self.takes_image:
+            state = torch.cat([state, torch.zeros_like(state) if source is None else source], dim=1)
+        return state.to(self.dtype)

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from synthesis.control.painting import paint, unconditional
+from synthesis.drift import TrainedDrift
+from synthesis.paths import time_like
 from synthesis.request import Condition
 from synthesis.variance_preserving import scale
 
@@ -45,12 +47,39 @@ class Network(nn.Module, ABC):
     name: ClassVar[str]  # in BACKBONES of synthesis/catalog.py, and in a recipe's "backbone"
     in_latents: ClassVar[bool] = False  # whether a state takes a decoder to be seen
     options: Any  # the frozen dataclass that stands beside the network
+    drift: TrainedDrift | None = None  # that it was trained with; see `__call__`
+
+    def __call__(self, x_t: Tensor, t: Tensor, *condition: Tensor, **more: Any) -> Tensor:
+        """`forward`; under a drift that the network was trained with, the ordinary flow that is left of it:
+
+            v(x, t) = forward(x + (1 - t) k(t) delta, t) + k(t) delta          (k: `TrainedDrift.noise_mean`)
+
+        Its states begin from N(0, I) and end in the same images, so that samplers, inversion and estimates
+        need to know nothing of the drift: what the network itself sees began from N(delta, I). Raises
+        ValueError where delta fits neither a number nor the channels.
+        """
+        if self.drift is None:
+            answer: Tensor = super().__call__(x_t, t, *condition, **more)
+            return answer
+        mean = self.drift.noise_mean(x_t, t, preserving=self.preserves_variance)
+        drifted: Tensor = super().__call__(x_t + (1 - time_like(t, x_t)) * mean, t, *condition, **more)
+        return drifted + mean
+
+    def use_drift(self, drift: TrainedDrift | None) -> None:
+        """Be run, from now on, as a network that was trained with that drift, or with none."""
+        self.drift = drift or None
+
+    @property
+    def preserves_variance(self) -> bool:
+        """Whether it was trained on a variance-preserving schedule rather than as a rectified flow."""
+        return False
 
     @abstractmethod
-    def forward(self, x_t: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, *condition: Tensor, source: Tensor | None = None) -> Tensor:
         """The velocity [B, C, h, w] float32 at x_t [B, C, h, w] and t [B] or one number for all.
 
-        Where `spans`, one more tensor like t, the length of a step, asks for the average over it.
+        Where `spans`, one more tensor like t, the length of a step, asks for the average over it. Where
+        `takes_image`, `source` is what `shown` makes of the image to be changed; None shows none.
         """
 
     @property
@@ -72,6 +101,15 @@ class Network(nn.Module, ABC):
     def spans(self) -> bool:
         """Whether the network also knows its average velocity over a step (math.md section 7)."""
         return False
+
+    @property
+    def takes_image(self) -> bool:
+        """Whether it was made to change images: it is shown one, and draws what that becomes."""
+        return False
+
+    def shown(self, x_1: Tensor) -> Tensor:
+        """The `source` that stands for the image of states x_1 [B, C, h, w] at t = 1; zeros show none."""
+        return x_1
 
     @property
     def tokenizers(self) -> dict[str, str]:

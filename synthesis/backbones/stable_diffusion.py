@@ -19,8 +19,13 @@ BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_line
 
 @dataclass(frozen=True, kw_only=True)
 class Options(NoiseOptions):
-    """Shape of the network; the schedule is Stable Diffusion's unless another is given."""
+    """Shape of the network; the schedule is Stable Diffusion's unless another is given.
 
+    takes_image: the U-Net has as many input channels again for the latents of the image that is to be
+        changed, as InstructPix2Pix has.
+    """
+
+    takes_image: bool = False
     schedule: Mapping[str, Any] = field(default_factory=lambda: dict(BETAS))
 
 
@@ -54,8 +59,11 @@ class StableDiffusion(NoiseNetwork):
         residuals: dict[str, Any] = {}
         if self._control is not None:
             hint = told.picture if self.options.control == "picture" else told.planes
+            own = x[
+                :, : self._control.config.in_channels
+            ]  # one from before `with_image` sees the state alone
             down, middle = self._control(
-                x, step, encoder_hidden_states=tokens, controlnet_cond=hint.to(x.dtype), return_dict=False
+                own, step, encoder_hidden_states=tokens, controlnet_cond=hint.to(x.dtype), return_dict=False
             )
             residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         answer: Tensor = self._trunk(x, step, encoder_hidden_states=tokens, return_dict=False, **residuals)[0]

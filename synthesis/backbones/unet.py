@@ -28,6 +28,7 @@ class Options:
     groups: int = 8  # GroupNorm groups
     embedding: int = 256  # width of the time and attribute embedding
     spans: bool = False  # also takes the length of a step, and answers with the average velocity over it
+    takes_image: bool = False  # is shown the image that is to be changed, a plane beside the state
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.blocks):
@@ -120,6 +121,10 @@ class UNet(Network):
     With options.spans it is the average velocity u(x_t, t, t + span) = (x_{t+span} - x_t) / span of
     math.md section 7, `span` like t; a span of 0, which is what None means, is the velocity. The
     span's embedding starts at zero: fresh, or on the weights of a velocity, u is the velocity.
+
+    With options.takes_image, `source` [B, 1, H, W] is the image to be changed, on the network's scale.
+    Its part of the first convolution stands apart and starts at zero (Brooks et al., CVPR 2023): fresh,
+    or on the weights of a network without it, every answer is bit for bit that network's.
     """
 
     name = "unet"
@@ -150,6 +155,10 @@ class UNet(Network):
         self.conv_in = nn.Conv2d(
             patch_channels * (1 + options.plane_embedding), options.channels[0], 3, padding=1
         )
+
+        if options.takes_image:
+            self.image_in = nn.Conv2d(patch_channels, options.channels[0], 3, padding=1, bias=False)
+            start_at_zero(self.image_in)
 
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
@@ -187,13 +196,27 @@ class UNet(Network):
     def spans(self) -> bool:
         return self.options.spans
 
+    @property
+    def takes_image(self) -> bool:
+        return self.options.takes_image
+
     def forward(  # type: ignore[override]
-        self, x_t: Tensor, t: Tensor, planes: Tensor, attributes: Tensor, span: Tensor | None = None
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        planes: Tensor,
+        attributes: Tensor,
+        span: Tensor | None = None,
+        *,
+        source: Tensor | None = None,
     ) -> Tensor:
-        self._check(x_t, planes)
+        self._check(x_t, planes, source)
         embedding = F.silu(self._embed(t.expand(x_t.shape[0]), attributes, span))  # [B, embedding]
         h = F.pixel_unshuffle(torch.cat([x_t, self.squeeze(planes).to(x_t.dtype)], dim=1), self.options.patch)
         h = self.conv_in(h.contiguous(memory_format=torch.channels_last))  # [B, C0, H/p, W/p]
+        if source is not None:
+            shown = F.pixel_unshuffle(source.to(x_t.dtype), self.options.patch)
+            h = h + self.image_in(shown.contiguous(memory_format=torch.channels_last))
         skips = [h]
         for level, down in enumerate(cast("list[Level]", list(self.down))):
             for block, attend in zip(down.blocks, down.attention, strict=True):
@@ -222,7 +245,7 @@ class UNet(Network):
             raise ValueError("span: this network knows the velocity alone (options.spans is off)")
         return embedding
 
-    def _check(self, x_t: Tensor, planes: Tensor) -> None:
+    def _check(self, x_t: Tensor, planes: Tensor, source: Tensor | None) -> None:
         step = self.options.patch * 2 ** (len(self.options.channels) - 1)
         if x_t.ndim != 4 or x_t.shape[1] != 1 or x_t.shape[2] % step or x_t.shape[3] % step:
             raise ValueError(
@@ -233,3 +256,7 @@ class UNet(Network):
                 f"planes must be [B, {self.options.planes}, {x_t.shape[2]}, {x_t.shape[3]}], "
                 f"got {tuple(planes.shape)}"
             )
+        if source is not None and not self.options.takes_image:
+            raise ValueError("source: this network is shown no image (options.takes_image is off)")
+        if source is not None and source.shape != x_t.shape:
+            raise ValueError(f"source must be {tuple(x_t.shape)}, got {tuple(source.shape)}")

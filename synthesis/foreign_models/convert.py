@@ -101,6 +101,8 @@ def _backbone(source: Source, about: About) -> dict[str, Any]:
         scheduler["static_shift"] = scheduler.get("shift")
     said: dict[str, Any] = {"components": {n: dict(c.config) for n, c in source.components.items()}}
     said["control"] = _control(source, about)
+    if "takes_image" in known and _takes_image(source):
+        said["takes_image"] = True
     if about.get("palette"):
         said["palette"] = list(about.get("palette"))
     if "schedule" in known and "beta_start" in scheduler:
@@ -111,6 +113,12 @@ def _backbone(source: Source, about: About) -> dict[str, Any]:
             said[key] = value
     kept = {key: value for key, value in said.items() if key in known and value not in (None, "")}
     return {"name": source.family, **kept}
+
+
+def _takes_image(source: Source) -> bool:
+    """Whether the U-Net takes the latents of an image to be changed beside its own, as InstructPix2Pix."""
+    channels = int(source.components["vae"].config.get("latent_channels") or 0)
+    return source.components["unet"].config.get("in_channels") == 2 * channels > 0
 
 
 def _control(source: Source, about: About) -> str:
@@ -155,6 +163,8 @@ def _recipe(
 
 
 def _said_of_mask(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    if recipe["backbone"].get("takes_image"):
+        return ("It changes images as the new condition says, and draws none from nothing.",)
     if not recipe["backbone"].get("control"):
         return ("It was not trained to obey masks: its images show no anatomy that was asked for.",)
     if not recipe["mask_trained"]:

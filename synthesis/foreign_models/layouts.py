@@ -103,6 +103,12 @@ def part_of(family: str, component: str, tensors: Mapping[str, Tensor]) -> Tenso
     }
 
 
+def taken_channels(tensors: Mapping[str, Tensor]) -> int:
+    """How many channels Stable Diffusion's U-Net takes: 4, or 8 where it is also shown an image to change."""
+    first = part_of("stable_diffusion", "unet", tensors)[MARKS["stable_diffusion"]]
+    return int(first.shape[1])
+
+
 def rearranged(family: str, component: str, part: Mapping[str, Tensor], config: Mapping[str, Any]) -> Tensors:
     """One component's tensors under diffusers' names; `part` as `part_of` gives it, on any device.
 

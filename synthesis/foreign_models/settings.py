@@ -21,6 +21,7 @@ from synthesis.latents import LatentNetwork
 PIPELINES = {
     "StableDiffusionPipeline": "stable_diffusion",
     "StableDiffusionControlNetPipeline": "stable_diffusion",
+    "StableDiffusionInstructPix2PixPipeline": "stable_diffusion",
     "StableDiffusionXLPipeline": "sdxl",
     "StableDiffusionXLControlNetPipeline": "sdxl",
     "StableDiffusion3Pipeline": "sd3",

@@ -17,7 +17,7 @@ from synthesis.control.text import padded_tokenizer
 from synthesis.errors import SynthesisError
 from synthesis.foreign_models.about import About
 from synthesis.foreign_models.files import Weights, component_weights, metadata_of, open_weights, read_json
-from synthesis.foreign_models.layouts import Tensors, family_of, part_of, rearranged
+from synthesis.foreign_models.layouts import Tensors, family_of, part_of, rearranged, taken_channels
 from synthesis.foreign_models.published import edition_of, published_config
 from synthesis.foreign_models.settings import (
     REQUIRED,
@@ -147,6 +147,8 @@ def _of_file(weights: Weights, name: str, family: str, folder: Path | None) -> C
     edition = edition_of(family, weights.shapes)
     values = read_json(folder, f"{name}/{CONFIG_FILE}") if folder and own else published_config(edition, name)
     config = clean_config(network_of(family).classes[name], values, name)
+    if not own and (family, name) == ("stable_diffusion", "unet"):
+        config["in_channels"] = taken_channels(weights.empty())
     return _laid_out(weights, config, family, name, lambda tensors: part_of(family, name, tensors))
 
 
