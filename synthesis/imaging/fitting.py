@@ -88,6 +88,7 @@ def fit(
     spacing_mm: tuple[float, float] | None = None,
     derive: bool = True,
     keep_grid: bool = False,
+    onto: Plane | None = None,
 ) -> Fitted:
     """Bring one slice's mask (and image) onto the grid of the model with this recipe.
 
@@ -95,7 +96,8 @@ def fit(
     without one `spacing_mm` must say how large a pixel of the mask is. modality: of the source,
     "CT" or anything else for MR. derive: fill in what the mask leaves out, as far as the image
     shows it: the body's outline, and in CT fat, muscle, gas, lung and skin. keep_grid: a source on a
-    grid that the model works on stays there, so that nothing is resampled.
+    grid that the model works on stays there, so that nothing is resampled. onto: the grid to use
+    instead of one that is chosen for this slice (synthesis/imaging/series_fitting.py).
 
     The grid is centred on the body, upright (rows to the back, columns to the patient's left), as
     wide as the model was trained for, and lies in the plane of the source.
@@ -105,7 +107,7 @@ def fit(
     mapped = names.apply(mask)
     inside = _outline(mapped, image, plane, modality)
     kept = keep_grid and is_own_grid(plane, recipe)
-    target = plane if kept else grid_around(inside, plane, recipe)
+    target = onto or (plane if kept else grid_around(inside, plane, recipe))
     filled, derived = _fill(mapped, inside, image if derive and modality == "CT" else None, plane)
     labels = resample_labels(filled, plane, target, outside=L.AIR)
     if "fat" in derived:
@@ -128,6 +130,14 @@ def fit(
         lost=lost,
         notes=_notes(derived, names.unmapped, lost, guessed=image is None and bool(derived)),
     )
+
+
+def body_in(
+    mask: npt.NDArray[np.integer], names: LabelMap, source: Slice, modality: str
+) -> tuple[Plane, Mask]:
+    """The source's own grid and the body on it [rows, columns], seen and refused as by `fit`."""
+    plane, image = _source_plane(mask, source, None)
+    return plane, _outline(names.apply(mask), image, plane, modality)
 
 
 def is_own_grid(plane: Plane, recipe: Mapping[str, Any]) -> bool:
