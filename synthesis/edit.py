@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from time import perf_counter
@@ -29,17 +28,17 @@ from synthesis.edit_request import (
 from synthesis.editing import Edit
 from synthesis.errors import SynthesisError
 from synthesis.footprint import SEQUENTIAL
-from synthesis.generate import PREVIEWS, preview
-from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
+from synthesis.imaging.storage import from_stored, labels_sha256, pixel_sha256, to_stored
 from synthesis.metrics.judges import Judges
 from synthesis.metrics.minimality import minimality
 from synthesis.networks import ConditionBatch
 from synthesis.outcomes import SeverityOutcome, severity_read
 from synthesis.phantoms.contrast import WINDOWS
 from synthesis.placement import plan_of
+from synthesis.reporting import reporter, units
 from synthesis.reproduction import numerics, repeatable, versions
-from synthesis.request import Condition, Image, Labels, OnStep, Step
-from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity
+from synthesis.request import Condition, Image, Labels, OnStep
+from synthesis.stepping import Velocity
 
 
 @repeatable()
@@ -73,7 +72,7 @@ def edit(
     chosen = method_options(options, old, new, request.before, request.after)
     method = COUNTERFACTUALS[options.method].load()
     ways = 2 if options.undo else 1
-    changed = method(work, options=chosen, on_step=_reporter(model, request, 0, ways, on_step))
+    changed = method(work, options=chosen, on_step=reporter(model, modality, on_step, parts=ways))
     original = from_stored(to_stored(request.image, modality))
     images = [
         original if torch.equal(x, was) else _stored_units(model, x, modality)
@@ -84,7 +83,9 @@ def edit(
         steady = replace(options, variety=0.0)
         backward = method_options(steady, new, old, request.after, request.before)
         again = _back(model, work, images, request, judges)
-        found = method(again, options=backward, on_step=_reporter(model, request, 1, ways, on_step))
+        found = method(
+            again, options=backward, on_step=reporter(model, modality, on_step, part=1, parts=ways)
+        )
         undone = np.stack([_stored_units(model, x, modality) for x in torch.split(found, 1)])
     made = np.stack(images)
     region = edited_region(request.labels, request.target_labels, request.before, request.after)
@@ -135,7 +136,6 @@ def prepare(
         region=region,
         start=network.start,
         outcome=outcome,
-        trained_drift=bool(model.recipe.get("drift")),
         generator=None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds],
         network=network,
         told=tuple(told.to(device, network.dtype)),
@@ -217,28 +217,7 @@ def _back(
 
 def _stored_units(model: LoadedModel, x: Tensor, modality: str) -> Image:
     """One state [1, C, h, w] in HU or signal, as it is stored."""
-    with torch.no_grad():
-        image = model.network.decode(x)[0, 0].float().cpu().numpy()
-    return from_stored(to_stored(model.denormalise(image, modality), modality))
-
-
-def _reporter(
-    model: LoadedModel, request: CounterfactualRequest, way: int, ways: int, on_step: OnStep | None
-) -> OnSamplerStep | None:
-    """A method's `on_step` that tells the caller's: the first picture of the batch stands for it."""
-    if on_step is None:
-        return None
-    tell = on_step
-
-    def report(progress: SamplerStep) -> None:
-        picture = None
-        left = progress.steps - progress.step
-        if not model.network.in_latents or left % -(-progress.steps // PREVIEWS) == 0:
-            image = _stored_units(model, progress.estimate[:1], request.before.modality)
-            picture = preview(image, model.recipe, request.before.modality)
-        tell(Step(1, 1, way * progress.steps + progress.step, ways * progress.steps, picture))
-
-    return report
+    return from_stored(to_stored(units(model, x, modality)[0], modality))
 
 
 def _numbers(
@@ -286,15 +265,11 @@ def _recipe(model: LoadedModel, request: CounterfactualRequest, chosen: Any) -> 
         "seed": request.seed,
         "count": request.count,
         "image_sha256": pixel_sha256(to_stored(request.image, request.before.modality)),
-        "labels_sha256": _sha256(request.labels),
-        "labels_after_sha256": _sha256(request.target_labels),
+        "labels_sha256": labels_sha256(request.labels),
+        "labels_after_sha256": labels_sha256(request.target_labels),
         "shape": list(request.image.shape),
         "spacing_mm": list(request.spacing_mm),
         "unit": "HU" if request.before.modality == "CT" else "signal",
         "numerics": numerics(model.network.device, model.network.dtype, request.count),
         "versions": versions(),
     }
-
-
-def _sha256(labels: Labels) -> str:
-    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,17 +15,14 @@ from synthesis.catalog import SAMPLERS
 from synthesis.checkpoints import LoadedModel
 from synthesis.errors import SynthesisError
 from synthesis.guidance import guided
-from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
+from synthesis.imaging.storage import from_stored, labels_sha256, pixel_sha256, to_stored
 from synthesis.metrics.quality import Judge, quality
 from synthesis.networks import ConditionBatch, first_state
 from synthesis.options import options_of
-from synthesis.phantoms.contrast import WINDOWS
+from synthesis.reporting import reporter, units
 from synthesis.reproduction import numerics, repeatable, versions
-from synthesis.request import OnStep, Step, SynthesisRequest, SynthesisResult
-from synthesis.stepping import SamplerStep, SpanVelocity, Velocity, noise_like
-
-PREVIEW_SIDE = 128
-PREVIEWS = 5
+from synthesis.request import OnStep, SynthesisRequest, SynthesisResult
+from synthesis.stepping import SpanVelocity, Velocity, noise_like
 
 
 def generate(
@@ -49,6 +44,7 @@ def generate(
     """
     begun = perf_counter()
     _check(model, request)
+    modality = request.condition.modality
     settings = _sampler_settings(model, request)
     sampler = SAMPLERS[request.sampler.name].load()
     options = SAMPLERS[request.sampler.name].load_options()
@@ -63,10 +59,10 @@ def generate(
                 first_state(model.network, noise_like(_blank(model, request, len(seeds)), generators)),
                 settings["times"],
                 options=chosen,
-                on_step=_reporter(model, request, first, on_step),
+                on_step=reporter(model, modality, on_step, image=first + 1, images=request.count),
                 generator=generators,
             )
-            stored += [to_stored(image, request.condition.modality) for image in _units(model, request, x_1)]
+            stored += [to_stored(image, modality) for image in units(model, x_1, modality)]
     images = np.stack([from_stored(one) for one in stored])
     return SynthesisResult(
         images=images,
@@ -145,43 +141,6 @@ def _velocity(model: LoadedModel, request: SynthesisRequest, batch: int) -> Velo
     return guided(under(stated), under(network.unconditional(stated)), request.sampler.guidance)
 
 
-def _units(model: LoadedModel, request: SynthesisRequest, x: Tensor) -> npt.NDArray[np.float32]:
-    """States [B, C, h, w] to HU or signal [B, rows, columns]."""
-    with torch.inference_mode():
-        images = model.network.decode(x)
-    return model.denormalise(images[:, 0].float().cpu().numpy(), request.condition.modality)
-
-
-def _reporter(model: LoadedModel, request: SynthesisRequest, first: int, on_step: OnStep | None) -> Any:
-    """A sampler's `on_step` that tells the caller's, with a picture of what is to come.
-
-    Of latents, which take a decoder to be seen, there are at most PREVIEWS pictures, the last one among them.
-    """
-    if on_step is None:
-        return None
-    tell, modality = on_step, request.condition.modality
-
-    def report(progress: SamplerStep) -> None:
-        picture = None
-        left = progress.steps - progress.step
-        if not model.network.in_latents or left % -(-progress.steps // PREVIEWS) == 0:
-            picture = preview(_units(model, request, progress.estimate[:1])[0], model.recipe, modality)
-        tell(Step(first + 1, request.count, progress.step, progress.steps, picture))
-
-    return report
-
-
-def preview(
-    image: npt.NDArray[np.float32], recipe: Mapping[str, Any], modality: str
-) -> npt.NDArray[np.uint8]:
-    """A small picture [rows, columns] for the screen: windowed, at most PREVIEW_SIDE on a side."""
-    low, high = recipe["image"].get("windows", WINDOWS)[modality]
-    step = max(1, -(-max(image.shape) // PREVIEW_SIDE))
-    rows, columns = (length // step * step for length in image.shape)
-    blocks = image[:rows, :columns].reshape(rows // step, step, columns // step, step).mean((1, 3))
-    return np.clip((blocks - low) * (255.0 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
-
-
 def _recipe(
     model: LoadedModel, request: SynthesisRequest, settings: Mapping[str, Any], batch: int
 ) -> dict[str, Any]:
@@ -197,7 +156,7 @@ def _recipe(
         "sampler": dict(settings),
         "seed": request.seed,
         "count": request.count,
-        "labels_sha256": hashlib.sha256(np.ascontiguousarray(request.labels).tobytes()).hexdigest(),
+        "labels_sha256": labels_sha256(request.labels),
         "shape": list(request.labels.shape),
         "spacing_mm": list(request.spacing_mm),
         "unit": "HU" if request.condition.modality == "CT" else "signal",

@@ -41,3 +41,10 @@ def pixel_sha256(stored: Stored) -> str:
     if stored.dtype != np.int16:
         raise ValueError(f"stored: expected int16, got {stored.dtype}.")
     return hashlib.sha256(np.ascontiguousarray(stored, dtype="<i2").tobytes()).hexdigest()
+
+
+def labels_sha256(labels: npt.NDArray[np.uint8]) -> str:
+    """SHA-256 over a label map in row order: the identity of a mask."""
+    if labels.dtype != np.uint8:
+        raise ValueError(f"labels: expected uint8, got {labels.dtype}.")
+    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()

@@ -13,10 +13,11 @@ from synthesis.backbones.unet import UNet
 from synthesis.catalog import SAMPLERS
 from synthesis.checkpoints import LoadedModel, learned_grid
 from synthesis.errors import Cancelled, SynthesisError
-from synthesis.generate import generate, preview
+from synthesis.generate import generate
 from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
 from synthesis.options import options_of
 from synthesis.phantoms import labels as L
+from synthesis.reporting import preview
 from synthesis.reproduction import differences
 from synthesis.request import Condition, SamplerOptions, SynthesisRequest
 from tests.unit.synthesis.tiny_model import SIDE, tiny_model

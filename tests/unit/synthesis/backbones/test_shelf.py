@@ -12,10 +12,11 @@ from synthesis.catalog import BACKBONES, SAMPLERS
 from synthesis.checkpoints import LoadedModel, build_network, load_model, save_model
 from synthesis.components import ENCODERS
 from synthesis.errors import SynthesisError
-from synthesis.generate import PREVIEWS, generate
+from synthesis.generate import generate
 from synthesis.imaging.intensity import normalisations
 from synthesis.networks import Network, first_state
 from synthesis.phantoms import labels as L
+from synthesis.reporting import PREVIEWS
 from synthesis.request import Condition, SamplerOptions, SynthesisRequest
 from tests.unit.synthesis.tiny_backbones import SIDE, network_of, stir, tiny_latent_model, tiny_pipeline
 from tests.unit.synthesis.tiny_model import tiny_model
