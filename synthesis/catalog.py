@@ -90,6 +90,11 @@ COUNTERFACTUALS = _shelf(
         "The least change that turns the severity reader's verdict",
         "synthesis.counterfactuals.guided:guided",
     ),
+    Entry(
+        "instruct_pix2pix",
+        "Drawn anew by a model that is shown the image (trained on pairs)",
+        "synthesis.counterfactuals.instruct_pix2pix:instruct_pix2pix",
+    ),
 )
 
 METRICS = _shelf(

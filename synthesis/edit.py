@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from time import perf_counter
 from typing import Any
@@ -25,7 +25,7 @@ from synthesis.edit_request import (
     softened,
     strength_and_contrast,
 )
-from synthesis.editing import Edit
+from synthesis.editing import Edit, Instructed, Instructions
 from synthesis.errors import SynthesisError
 from synthesis.footprint import SEQUENTIAL
 from synthesis.imaging.storage import from_stored, labels_sha256, pixel_sha256, to_stored
@@ -69,7 +69,7 @@ def edit(
         seeds=request.seeds,
     )
     old, new = request.labels, request.target_labels
-    chosen = method_options(options, old, new, request.before, request.after)
+    chosen = method_options(options, old, new, request.before, request.after, model.recipe)
     method = COUNTERFACTUALS[options.method].load()
     ways = 2 if options.undo else 1
     changed = method(work, options=chosen, on_step=reporter(model, modality, on_step, parts=ways))
@@ -81,7 +81,7 @@ def edit(
     undone = None
     if options.undo:
         steady = replace(options, variety=0.0)
-        backward = method_options(steady, new, old, request.after, request.before)
+        backward = method_options(steady, new, old, request.after, request.before, model.recipe)
         again = _back(model, work, images, request, judges)
         found = method(
             again, options=backward, on_step=reporter(model, modality, on_step, part=1, parts=ways)
@@ -129,6 +129,15 @@ def prepare(
     if judges is not None and len(levels) == len(after) and levels != [level_of(one) for one in before]:
         outcome = SeverityOutcome(judges.severity, new, modality, levels, network.decode)
     told, told_after = network.condition(old, before), network.condition(new, after)
+    instructions = None
+    if network.takes_image:
+        instructions = Instructions(
+            before=instructed(model, told),
+            after=instructed(model, told_after),
+            untold=instructed(model, network.unconditional(told_after)),
+            times=lambda steps, sampler: model.times(steps, modality, sampler),
+            kappa=lambda steps: model.kappa(steps, modality),
+        )
     return Edit(
         x=x,
         before=velocity_under(model, told),
@@ -140,31 +149,53 @@ def prepare(
         network=network,
         told=tuple(told.to(device, network.dtype)),
         told_after=tuple(told_after.to(device, network.dtype)),
+        instructions=instructions,
     )
 
 
 def velocity_under(model: LoadedModel, condition: ConditionBatch) -> Velocity:
     """The network as a velocity v(x, t) under a condition, without guidance."""
+    velocity = instructed(model, condition)
+    return lambda x, t: velocity(x, t, None)
+
+
+def instructed(model: LoadedModel, condition: ConditionBatch) -> Instructed:
+    """The same for a network that is shown the image of states x_1, v(x, t, x_1); None shows none."""
     network = model.network
     device, dtype = network.device, network.dtype
     tensors = tuple(condition.to(device, dtype))
 
-    def velocity(x: Tensor, t: Tensor) -> Tensor:
+    def velocity(x: Tensor, t: Tensor, x_1: Tensor | None) -> Tensor:
+        more = {} if x_1 is None else {"source": network.shown(x_1)}
         with torch.no_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            v: Tensor = network(x, t.expand(len(x)), *tensors)
+            v: Tensor = network(x, t.expand(len(x)), *tensors, **more)
         return v.float()
 
     return velocity
 
 
 def method_options(
-    options: EditOptions, labels: Labels, labels_after: Labels, before: Condition, after: Condition
+    options: EditOptions,
+    labels: Labels,
+    labels_after: Labels,
+    before: Condition,
+    after: Condition,
+    recipe: Mapping[str, Any] | None = None,
 ) -> Any:
-    """The method's own options from a request's, with what was left open decided by the change."""
+    """The method's own options from a request's, with what was left open decided by the change.
+
+    What a model that is shown the image asks for stands in its recipe's `edit`: guidance, image_guidance,
+    sampler.
+    """
     values = options.to_json() | {"drift": Drift(delta=options.drift, scheme=options.drift_scheme)}
     strength, contrast = strength_and_contrast(labels, labels_after, before, after)
     values["strength"] = strength if options.strength is None else options.strength
     values["contrast"] = contrast if options.contrast is None else options.contrast
+    if options.method == "instruct_pix2pix":
+        values["strength"] = 1.0 if options.strength is None else options.strength
+        own = (recipe or {}).get("edit", {})
+        values = {k: own.get(k) if v is None else v for k, v in values.items()}
+        values = {k: v for k, v in values.items() if v is not None}
     kind = COUNTERFACTUALS[options.method].load_options()
     return kind(**{one.name: values[one.name] for one in fields(kind) if one.name in values})
 

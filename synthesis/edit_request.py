@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ Soft = npt.NDArray[np.float32]
 STRENGTH_TEXTURE = 0.5
 CONTRAST_NONE = 2.0  # no cirrhosis any more: the least error to the truth
 CONTRAST_MORE = 1.25  # more of it: as much texture as a reader expects
+INSTRUCTED_SAMPLERS = ("rft", "euler", "heun", "ddim", "dpmpp", "unipc")  # that `instruct_pix2pix` draws with
 EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softened
 
 
@@ -41,6 +43,9 @@ class EditOptions(PlainJson):
     weight: how much the outcome counts against likeness (`guided`); 0 returns the image as it is.
     reach: `guided` doubles the weight until the reader is that sure of the outcome; None: never.
     undo: the change is also taken back, to show what is lost on the way there and back.
+    guidance, image_guidance, sampler: of `instruct_pix2pix`: how firmly the new condition is followed and
+        the image kept, and a name of INSTRUCTED_SAMPLERS; None leaves each to the model. Its `strength`
+        is 1 where nothing is said.
     """
 
     method: str = "flow_inversion"
@@ -55,6 +60,11 @@ class EditOptions(PlainJson):
     weight: float = 16.0
     reach: float | None = 0.9
     undo: bool = False
+    guidance: float | None = None
+    image_guidance: float | None = None
+    sampler: str | None = None
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"guidance", "image_guidance", "sampler"})
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -70,6 +80,14 @@ class EditOptions(PlainJson):
             raise ValueError(f"strength: expected 0 to 1, got {self.strength}.")
         if self.contrast is not None and not 0 <= self.contrast <= 10:
             raise ValueError(f"contrast: expected 0 to 10, got {self.contrast}.")
+        for name in ("guidance", "image_guidance"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 100:
+                raise ValueError(f"{name}: expected 0 to 100, got {value}.")
+        if self.sampler is not None and self.sampler not in INSTRUCTED_SAMPLERS:
+            raise ValueError(
+                f"sampler: expected one of {', '.join(INSTRUCTED_SAMPLERS)}, got {self.sampler!r}."
+            )
         if self.reach is not None and not 0 < self.reach < 1:
             raise ValueError(f"reach: expected a share between 0 and 1, got {self.reach}.")
 
@@ -184,6 +202,11 @@ def strength_and_contrast(
     if will_be > was:
         return STRENGTH_TEXTURE, CONTRAST_MORE
     return STRENGTH_TEXTURE, CONTRAST_NONE if will_be == 0 else 1.0
+
+
+def takes_image(recipe: Mapping[str, Any]) -> bool:
+    """Whether a model of this recipe was trained to change images (`instruct_pix2pix`) and only for that."""
+    return bool(recipe.get("backbone", {}).get("takes_image"))
 
 
 def level_of(condition: Condition) -> float | None:

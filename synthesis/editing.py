@@ -24,6 +24,25 @@ class Outcome(Protocol):
         ...
 
 
+# The velocity at x and t of a network that is shown an image: the states x_1 of that image, None for none.
+Instructed = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """A network that is shown the image to be changed (InstructPix2Pix), under three conditions.
+
+    before, after: what the image shows and what it shall show. untold: what neither says. times: the grid
+    from the network's start to 1 for a number of steps and a sampler; kappa: what RFT corrects by then.
+    """
+
+    before: Instructed
+    after: Instructed
+    untold: Instructed
+    times: Callable[[int, str], list[float]]
+    kappa: Callable[[int], float]
+
+
 @dataclass(frozen=True)
 class Edit:
     """A batch of images to be changed.
@@ -31,8 +50,8 @@ class Edit:
     x: states at t = 1, [B, C, ...]. before, after: the velocity under what the images show and under
     what they shall show. start: the time where the network's flow begins. region: where before and
     after differ, [B, 1, ...] from 0 to 1, on the grid of the states. outcome: the reader that `guided`
-    asks. trained_drift: whether the network was trained with the drift that is asked for. network, and
-    told and told_after, the condition's tensors as it takes them: for methods that look inside it.
+    asks. network, and told and told_after, the condition's tensors as it takes them: for methods that
+    look inside it.
     """
 
     x: Tensor
@@ -41,11 +60,11 @@ class Edit:
     region: Tensor
     start: float = 0.0
     outcome: Outcome | None = None
-    trained_drift: bool = False
     generator: Generators = None
     network: Network | None = None
     told: tuple[Tensor, ...] = ()
     told_after: tuple[Tensor, ...] = ()
+    instructions: Instructions | None = None
 
     def back(self, changed: Tensor, outcome: Outcome | None = None) -> Edit:
         """The edit that takes the change in `changed` back."""
@@ -57,6 +76,8 @@ class Edit:
             told=self.told_after,
             told_after=self.told,
             outcome=outcome,
+            instructions=self.instructions
+            and replace(self.instructions, before=self.instructions.after, after=self.instructions.before),
         )
 
 

@@ -312,6 +312,7 @@ class LatentNetwork(Network):
         for name, part in [*self._modules.items(), *fresh.items()]:
             made.add_module(name, part)
         made._texts, made._encoded = dict(self._texts), dict(self._encoded)
+        made.use_drift(self.drift)
         return made.train(self.training)
 
     # Called as every network is.

@@ -30,7 +30,8 @@ class Options:
     to (q / p)^(g / 2) of itself: g = 1 ends in the new law; g = 2 is, where the old image is the new one
     plus something independent, the conditional mean of the new one, the least mean square error that
     there is. blend: outside the region the path of the image itself is kept. variety: share of the noise
-    in the region drawn anew. drift: moves the state the way forth starts from, and its steps.
+    in the region drawn anew. drift: moves the state the way forth starts from, and its steps; of the drift
+    that a network was trained with its velocity is free already (`synthesis.networks.Network`).
     """
 
     strength: float = 0.5
@@ -77,7 +78,7 @@ def way_forth(edit: Edit, path: Path, options: Options, *, on_step: OnSamplerSte
     begin, x = path[0]
     x = _started(_renewed(edit, x, begin, options), begin, options)
     velocity = drifted_velocity(
-        _pulled(edit, options), options.drift, is_trained_with_drift=edit.trained_drift, steps=len(path) - 1
+        _pulled(edit, options), options.drift, is_trained_with_drift=False, steps=len(path) - 1
     )
     asked = edit_times(options.steps, begin)
     for (a, _), (b, kept) in pairwise(path):

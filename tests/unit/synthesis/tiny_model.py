@@ -37,14 +37,18 @@ def tiny_recipe() -> dict[str, Any]:
     }
 
 
-def tiny_model(seed: int = 0) -> LoadedModel:
-    """A network [B, 1, 32, 32] whose every weight is random, so that every input matters."""
+def tiny_model(seed: int = 0, **more: Any) -> LoadedModel:
+    """A network [B, 1, 32, 32] whose every weight is random, so that every input matters.
+
+    `more` are other options of the U-Net; with takes_image it is a model that changes images.
+    """
     torch.manual_seed(seed)
-    network = UNet(
-        Options(channels=(8, 16), blocks=(1, 1), attention=(1,), head_width=8, groups=4, embedding=16)
+    options = Options(
+        channels=(8, 16), blocks=(1, 1), attention=(1,), head_width=8, groups=4, embedding=16, **more
     )
+    network = UNet(options)
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_(torch.randn_like(weight) * 0.15)
-    recipe = tiny_recipe()
+    recipe = tiny_recipe() | {"backbone": network.recipe()}
     return LoadedModel(network.eval().requires_grad_(False), recipe, f"{seed:064x}", normalisations(recipe))
