@@ -34,8 +34,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from synthesis.checkpoints import LoadedModel, file_sha256
+from synthesis.checkpoints import LoadedModel, drift_in, file_sha256
 from synthesis.control.ordinal import OrdinalEmbedding
+from synthesis.drift import TrainedDrift
 from synthesis.errors import SynthesisError
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -147,6 +148,7 @@ def load_adapter(model: LoadedModel, folder: Path, name: str) -> dict[str, Any]:
         raise ValueError(f"name: the model already has an adapter {name}.")
     recipe, config, tensors = _read(folder)
     conditioning = _read_conditioning(folder, model.network)
+    drift = _drift_of(recipe, model)
     base = recipe.get("base", {})
     if base.get("weights_sha256") != model.weights_sha256:
         raise SynthesisError(
@@ -179,6 +181,9 @@ def load_adapter(model: LoadedModel, folder: Path, name: str) -> dict[str, Any]:
     kept = model.network.__dict__.setdefault("conditioning_of_adapters", {})
     kept.setdefault(None, _conditioning_state(model.network))
     kept[name] = conditioning
+    drifts = model.network.__dict__.setdefault("drift_of_adapters", {})
+    drifts.setdefault(None, model.network.drift)
+    drifts[name] = drift
     choose(model, chosen)
     return recipe
 
@@ -214,6 +219,9 @@ def choose(model: LoadedModel, name: str | None) -> None:
         told = kept.get(name) or kept.get(None) or {}
         if told:
             module.load_state_dict({key: told[f"{part}.{key}"] for key in module.state_dict()})
+    drifts = model.network.__dict__.get("drift_of_adapters", {})
+    if drifts:
+        model.network.use_drift(drifts.get(name, drifts[None]))
     model.network.requires_grad_(False)
 
 
@@ -232,7 +240,8 @@ def remove(model: LoadedModel, name: str) -> None:
     """Take an adapter off a model; the others stay."""
     if active(model) == name:
         choose(model, None)
-    model.network.__dict__.get("conditioning_of_adapters", {}).pop(name, None)
+    for kept in ("conditioning_of_adapters", "drift_of_adapters"):
+        model.network.__dict__.get(kept, {}).pop(name, None)
     for layer in _layers(model.network):
         if name in _names(layer):
             with warnings.catch_warnings():
@@ -293,6 +302,15 @@ def _read_conditioning(folder: Path, network: nn.Module) -> dict[str, Tensor]:
     if {n: t.shape for n, t in tensors.items()} != {n: t.shape for n, t in own.items()}:
         raise SynthesisError(f"{path.name} in {folder.name} does not fit this model. It was not put on.")
     return tensors
+
+
+def _drift_of(recipe: Mapping[str, Any], model: LoadedModel) -> TrainedDrift | None:
+    """The drift that an adapter was trained with; its base's where it does not say, as LoRA from elsewhere."""
+    if "drift" not in recipe:
+        own: Any = model.network.__dict__.get("drift_of_adapters", {})
+        base: TrainedDrift | None = own.get(None, model.network.drift)
+        return base
+    return drift_in(recipe, model.network)
 
 
 def _layers(network: nn.Module) -> Iterator[BaseTunerLayer]:

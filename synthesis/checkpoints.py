@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from synthesis.catalog import BACKBONES
+from synthesis.drift import TrainedDrift, trained_drift
 from synthesis.errors import SynthesisError
 from synthesis.imaging.intensity import Normalisation, normalisations
 from synthesis.networks import Network
@@ -127,6 +128,7 @@ def load_model(
             f"The weights in {path.name} do not fit the recipe they carry ({problem})."
         ) from problem
     network = network.to(device=device).eval().requires_grad_(False)
+    network.use_drift(drift_in(packed.recipe, network))
     return LoadedModel(network, packed.recipe, digest, normalisations(packed.recipe))
 
 
@@ -194,6 +196,24 @@ def learned_grid(steps: int, *, segments: int, shift: float) -> list[float]:
         pieces += [(start, (start + end) // 2), ((start + end) // 2, end)]
     grid = shifted_grid(segments, shift)
     return [0.0, *(grid[end] for _, end in sorted(pieces))]
+
+
+def drift_in(recipe: Mapping[str, Any], network: Network) -> TrainedDrift | None:
+    """The drift that a recipe carries for that network, None without one.
+
+    One that answers the noise itself (the objective epsilon) has no velocity that a drift could be taken
+    out of: whoever runs it sees to that. Raises SynthesisError where the recipe's drift makes no sense.
+    """
+    try:
+        drift = trained_drift(recipe)
+        if drift is None or recipe.get("method") == "epsilon":
+            return None
+        image = recipe["image"]
+        states = torch.empty((1, *network.state_shape(int(image["rows"]), int(image["columns"]))))
+        drift.noise_mean(states, 0.0, preserving=False)
+    except ValueError as problem:
+        raise SynthesisError(f"The drift in the model's recipe makes no sense: {problem}") from problem
+    return drift
 
 
 def _check_digest(path: Path, digest: str) -> None:

@@ -19,17 +19,20 @@ A rectified flow has n ~ N(delta, I) and mu(t) = (1 - t) delta for both of them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from synthesis.paths import Time, time_like
 from synthesis.stepping import Velocity
 
 SCHEMES = ("noise", "prior", "init_only", "literal")
+TRAINED = SCHEMES[:2]  # those that a network can be trained with
 
 Delta = float | Tensor
 # (state, predicted noise, alpha_bar now, alpha_bar next, fresh noise) -> next state
@@ -81,6 +84,69 @@ class Drift:
     def moves_the_start(self) -> bool:
         """Whether the first state is drawn around delta (all schemes but `literal`)."""
         return self.scheme != "literal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedDrift:
+    """The drift that a network was trained with: what a recipe's `drift` says, in plain values.
+
+    delta: one number, or one per channel of its states. scheme: "noise" or "prior".
+    Raises ValueError for anything else.
+    """
+
+    delta: float | tuple[float, ...] = 0.0
+    scheme: str = "noise"
+
+    def __post_init__(self) -> None:
+        values = self.delta if isinstance(self.delta, tuple | list) else (self.delta,)
+        if not values or any(type(one) not in (int, float) or not isfinite(one) for one in values):
+            raise ValueError(f"drift: expected delta as a number or one per channel, got {self.delta!r}.")
+        if self.scheme not in TRAINED:
+            raise ValueError(f"drift: expected the scheme {' or '.join(TRAINED)}, got {self.scheme!r}.")
+        if isinstance(self.delta, tuple | list):
+            object.__setattr__(self, "delta", tuple(float(one) for one in self.delta))
+        else:
+            object.__setattr__(self, "delta", float(self.delta))
+
+    def __bool__(self) -> bool:
+        """Whether anything is moved at all."""
+        return any(self.delta) if isinstance(self.delta, tuple) else self.delta != 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As a recipe says it."""
+        return {
+            "delta": list(self.delta) if isinstance(self.delta, tuple) else self.delta,
+            "scheme": self.scheme,
+        }
+
+    def noise_mean(self, x: Tensor, t: Time, *, preserving: bool) -> Tensor:
+        """k(t) delta in a shape that broadcasts against x [B, C, ...]: around it the noise of a path lies,
+
+            x_t = (1 - t) n + t x_1,   n ~ N(k(t) delta, I).
+
+        noise: k = 1. prior: on a variance-preserving schedule (`preserving`), where x_t is the state times
+        r = sqrt(t^2 + (1 - t)^2) and mu = (1 - sqrt(A)) delta, k = (r - t) / (1 - t) = (1 - t) / (r + t);
+        on a rectified flow 1, for there the two are one.
+        """
+        delta = spread(torch.tensor(self.delta), x)
+        if self.scheme == "noise" or not preserving:
+            return delta
+        t = torch.as_tensor(time_like(t, x))
+        return delta * ((1 - t) / (torch.sqrt(t**2 + (1 - t) ** 2) + t)).to(delta)
+
+
+def trained_drift(recipe: Mapping[str, Any]) -> TrainedDrift | None:
+    """The drift that a model's recipe carries; None where it was trained without, or with one of 0.
+
+    Raises ValueError where the recipe says something else under `drift`.
+    """
+    told = recipe.get("drift")
+    if told is None:
+        return None
+    if not isinstance(told, Mapping) or not set(told) <= {"delta", "scheme"}:
+        raise ValueError(f"drift: expected delta and scheme, got {told!r}.")
+    found = TrainedDrift(**told)
+    return found or None
 
 
 def spread(delta: Delta, x: Tensor) -> Tensor:

@@ -52,6 +52,7 @@ def backbone_of(model: LoadedModel, recipe: Recipe) -> LatentNetwork:
         )
     if network.name != recipe.family or not isinstance(network, LatentNetwork):
         raise ValueError(f"init_from: expected a {recipe.family}, {recipe.init_from} holds a {network.name}")
+    network.use_drift(None)  # the run draws its own noise
     if recipe.trained == "controlnet" and not network.options.control:
         return network.with_control()
     return network

@@ -45,7 +45,7 @@ def export(recipe: Recipe, run: Path, data: Path, folder: Path) -> str:
             "adapter": asdict(recipe.adapter),
             "share_of_network": round(share_of(adapted), 4),
         }
-        return save_adapter(folder, adapted, card, base)
+        return save_adapter(folder, adapted, {"drift": None} | card, base)
     network = UNet(recipe.backbone)
     network.load_state_dict(state["ema"])
     return save_model(folder, network, card)
@@ -68,12 +68,13 @@ def export_backbone(recipe: Recipe, state: Mapping[str, Any], shards: PhantomSha
             "adapter": asdict(recipe.adapter),
             "share_of_network": round(share_of(adapted), 4),
         }
-        return save_adapter(folder, adapted, card, base)
+        return save_adapter(folder, adapted, {"drift": None} | card, base)
     network, base = finished_backbone(recipe, weights)
     card["base"] = {"name": base.recipe.get("name", ""), "weights_sha256": base.weights_sha256}
     if network.options.control:
         card["mask_trained"] = True
-    return save_model(folder, network, dict(base.recipe) | card)
+    kept = {key: value for key, value in base.recipe.items() if key != "drift"}
+    return save_model(folder, network, kept | card)
 
 
 def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:
@@ -105,6 +106,7 @@ def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:
         },
         "measures": {},
         **steps_of(recipe),
+        **({"drift": recipe.drift.to_json()} if recipe.drift else {}),
     } | dict(recipe.extra)
 
 

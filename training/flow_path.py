@@ -14,6 +14,7 @@ from synthesis.paths import posterior_mean, time_like
 
 if TYPE_CHECKING:
     from training.recipe import FlowSettings
+    from training.run_state import RunState
 
 SSIM_WINDOW = 11  # pixels, as in Wang et al. 2004
 
@@ -31,6 +32,23 @@ def draw_times(count: int, settings: FlowSettings, generator: torch.Generator, s
     first, even = settings.time_start, settings.time_start + settings.time_uniform
     times = torch.where(which < first, torch.zeros(count), torch.where(which < even, uniform, normal))
     return start + (1 - start) * times
+
+
+def draw_noise(x_1: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise e ~ N(0, I) for the data x_1 [B, C, ...], on its device; drawn before the times."""
+    return torch.randn(x_1.shape, generator=generator).to(x_1.device)
+
+
+def drifted_noise(e: Tensor, t: Tensor, network: nn.Module, state: RunState | None) -> Tensor:
+    """n = e + k(t) delta, the noise at the times t [B] of the path x_t = (1 - t) n + t x_1.
+
+    Under the run's drift (math.md section 4, `TrainedDrift.noise_mean`) this is all that changes: loss
+    and target x_1 - n are the same, and x_t + (1 - t) v still expects the data. e itself without one.
+    """
+    if state is None or not state.drift:
+        return e
+    preserving = bool(getattr(plain(network), "preserves_variance", False))
+    return e + state.drift.noise_mean(e, t, preserving=preserving)
 
 
 def plain(network: nn.Module) -> nn.Module:

@@ -12,6 +12,7 @@ import yaml
 from synthesis.adapters import ATTENTION, AdapterOptions
 from synthesis.backbones.unet import Options
 from synthesis.catalog import BACKBONES
+from synthesis.drift import TrainedDrift
 from synthesis.imaging.intensity import Normalisation
 from synthesis.variance_preserving import NoiseSchedule
 from training.data import MaskDropout
@@ -198,6 +199,7 @@ class Recipe:
     backbone: Options = field(default_factory=Options)
     mask_dropout: MaskDropout = field(default_factory=MaskDropout)
     objective: FlowSettings = field(default_factory=FlowSettings)
+    drift: TrainedDrift | None = None  # where the noise lies that it learns from; any objective's option
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     extra: Mapping[str, Any] = field(default_factory=dict)  # label set, licence, field: copied into the model
 
@@ -282,6 +284,7 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     parts = {
         "adapter": AdapterOptions,
         "backbone": Options,
+        "drift": TrainedDrift,
         "mask_dropout": MaskDropout,
         "objective": OBJECTIVE_SETTINGS[objective],
         "optimiser": OptimiserSettings,

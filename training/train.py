@@ -30,7 +30,7 @@ from training.fisher import load_fisher, selected, train_only
 from training.flow_path import plain
 from training.latents import encoder_key
 from training.objectives import OBJECTIVES
-from training.recipe import EwcSettings, OptimiserSettings, Recipe, load_recipe
+from training.recipe import EwcSettings, OptimiserSettings, Recipe, ShortcutSettings, load_recipe
 from training.run_state import RunState
 
 CHECKPOINT = "checkpoint.pt"
@@ -124,11 +124,14 @@ def starting_network(recipe: Recipe) -> nn.Module:
 
 def starting_state(recipe: Recipe, ema: PowerEma, accelerator: Accelerator) -> RunState:
     """What objectives may ask for: the averaged network and, where they want it, the one begun from."""
-    state = RunState()
+    state = RunState(drift=recipe.drift or None)
     if ema.network is not None:
         state = replace(state, average=accelerator.prepare_model(ema.network, evaluation_mode=True))
     if getattr(recipe.objective, "from_origin", False):
         origin = load_model(Path(recipe.init_from)).network.to(memory_format=torch.channels_last)
+        if isinstance(recipe.objective, ShortcutSettings) and origin.drift != (recipe.drift or None):
+            raise ValueError("drift: a shortcut learns from init_from, which was trained with another drift")
+        origin.use_drift(None)  # it is shown the run's own states
         state = replace(state, origin=accelerator.prepare_model(origin, evaluation_mode=True))
     return state
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthesis.paths import interpolate, posterior_mean
-from training.flow_path import draw_times, path_loss, start_of, unlikeness
+from training.flow_path import draw_noise, draw_times, drifted_noise, path_loss, start_of, unlikeness
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -34,9 +34,10 @@ def consistency(
     where there is neither an adapter nor an origin, or a layer is not there.
     """
     x_1 = batch.images
-    n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
+    e = draw_noise(x_1, generator)
     t = draw_times(x_1.shape[0], settings, generator, start_of(network)).to(x_1.device)
     later = t + (1 - t) * torch.rand(t.shape, generator=generator).to(x_1.device)
+    n = drifted_noise(e, t, network, state)
     x_t = interpolate(n, x_1, t)
     layers = settings.layers if settings.weight_consistency else ()
     with hidden(network, layers) as adapted:
@@ -47,7 +48,7 @@ def consistency(
         loss = loss + settings.weight_consistency * feature_loss(adapted, base)
     if settings.weight_temporal:
         with torch.no_grad():
-            x_later = interpolate(n, x_1, later)
+            x_later = interpolate(drifted_noise(e, later, network, state), x_1, later)
             v_later = network(x_later, later, *batch.condition).float()
         ahead = posterior_mean(x_later, v_later, later)
         loss = loss + settings.weight_temporal * temporal_loss(posterior_mean(x_t, v, t), ahead)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from synthesis.paths import interpolate
 from training.fisher import load_fisher
-from training.flow_path import draw_times, path_loss, plain, start_of
+from training.flow_path import draw_noise, draw_times, drifted_noise, path_loss, plain, start_of
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -36,8 +36,9 @@ def ewc(
         raise ValueError("ewc: expected the network of init_from as the run's origin, got none")
     anchor = dict(plain(state.origin).named_parameters())
     x_1 = batch.images
-    n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
+    e = draw_noise(x_1, generator)
     t = draw_times(x_1.shape[0], settings, generator, start_of(network)).to(x_1.device)
+    n = drifted_noise(e, t, network, state)
     x_t = interpolate(n, x_1, t)
     v = network(x_t, t, *batch.condition)
     learned = path_loss(v, x_t, t, (n, x_1), batch.labels, settings, network)

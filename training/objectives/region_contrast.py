@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from synthesis.control.painting import without_lesions
 from synthesis.paths import interpolate, time_like
 from synthesis.phantoms.labels import LESION
-from training.flow_path import draw_times, region_weights, shrink_mask
+from training.flow_path import draw_noise, draw_times, drifted_noise, region_weights, shrink_mask
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -36,8 +36,9 @@ def region_contrast(
     settings.on = "image" G is the posterior mean x + (1 - t) v instead of the velocity.
     """
     x_1 = batch.images
-    n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
+    e = draw_noise(x_1, generator)
     t = draw_times(x_1.shape[0], settings, generator).to(x_1.device)
+    n = drifted_noise(e, t, network, state)
     x_t, target = interpolate(n, x_1, t), x_1 - n
     v_o = network(x_t, t, *batch.condition).float()
     weights = region_weights(batch.labels, settings, (v_o.shape[2], v_o.shape[3]))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from synthesis.checkpoints import shifted_grid
 from synthesis.paths import interpolate, time_like
-from training.flow_path import draw_times, region_weights
+from training.flow_path import draw_noise, draw_times, drifted_noise, region_weights
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -55,11 +55,12 @@ def shortcut(
     average, origin = state.average, state.origin
     x_1 = batch.images
     plain = round(settings.flow_share * x_1.shape[0])
-    n = torch.randn(x_1.shape, generator=generator).to(x_1.device)
+    e = draw_noise(x_1, generator)
     times = draw_times(plain, settings, generator)
     steps = Steps(*(s.to(x_1.device) for s in draw_steps(x_1.shape[0] - plain, settings, generator)))
     t = torch.cat([times.to(x_1.device), steps.start])
     span = torch.cat([torch.zeros(plain, device=x_1.device), steps.end - steps.start])
+    n = drifted_noise(e, t, network, state)
     x_t = interpolate(n, x_1, t)
 
     def ask(teacher: nn.Module, which: Tensor) -> Velocity:
