@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from synthesis.metrics.fid import fid, fid_estimate, frechet
 
@@ -32,6 +33,20 @@ def test_translation():
 def test_singular_covariance_is_fine():
     x = np.random.default_rng(3).normal(size=(5, 12))
     assert np.isfinite(fid(x, x[::-1] * 2))
+
+
+@pytest.mark.parametrize(("n", "m"), [(200, 150), (200, 5), (5, 7), (12, 12)])
+def test_samples_give_what_their_moments_give(n, m):
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(n, 12)) @ rng.normal(size=(12, 12)), rng.normal(1.0, 2.0, size=(m, 12))
+    moments = [part for one in (x, y) for part in (one.mean(0), np.cov(one, rowvar=False))]
+    assert fid(x, y) == pytest.approx(frechet(*moments), rel=1e-6)
+    # The trace of the root as scipy takes it, of the product that is not symmetric.
+    (mean_x, cov_x, mean_y, cov_y) = moments
+    cross = np.sqrt(np.maximum(linalg.eigvals(cov_x @ cov_y).real, 0)).sum()
+    assert fid(x, y) == pytest.approx(
+        ((mean_x - mean_y) ** 2).sum() + np.trace(cov_x + cov_y) - 2 * cross, rel=1e-5
+    )
 
 
 def test_shapes_that_do_not_fit_are_named():
