@@ -42,7 +42,7 @@ def starting_backbone(recipe: Recipe) -> nn.Module:
 
 
 def backbone_of(model: LoadedModel, recipe: Recipe) -> LatentNetwork:
-    """The loaded network, ready to be told of masks where the recipe trains that."""
+    """The loaded network, ready to be told of masks or shown an image where the recipe trains that."""
     network: Network = model.network
     image = model.recipe["image"]
     if recipe.adapter and recipe.shape != (int(image["rows"]), int(image["columns"])):
@@ -53,6 +53,8 @@ def backbone_of(model: LoadedModel, recipe: Recipe) -> LatentNetwork:
     if network.name != recipe.family or not isinstance(network, LatentNetwork):
         raise ValueError(f"init_from: expected a {recipe.family}, {recipe.init_from} holds a {network.name}")
     network.use_drift(None)  # the run draws its own noise
+    if recipe.is_paired and not network.takes_image:
+        return network.with_image()
     if recipe.trained == "controlnet" and not network.options.control:
         return network.with_control()
     return network

@@ -60,11 +60,18 @@ class MaskDropout:
 
 class Batch(NamedTuple):
     """images: states on the network's scale, [B, 1, H, W] or latents [B, C, h, w]; the condition, a
-    ConditionBatch of the network; labels [B, H, W] as they truly are, on the grid of the image."""
+    ConditionBatch of the network; labels [B, H, W] as they truly are, on the grid of the image; of pairs
+    also the source, the states of the images before, which those become."""
 
     images: Tensor
     condition: Any
     labels: Tensor
+    source: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        source = None if self.source is None else self.source.to(device)
+        return Batch(self.images.to(device), self.condition.to(device), self.labels.to(device), source)
 
 
 class PhantomShards:
@@ -80,16 +87,16 @@ class PhantomShards:
         self.latents = latents
         self._encoded: list[tuple[npt.NDArray, npt.NDArray]] = []
         self._shards: list[tuple[npt.NDArray, npt.NDArray, npt.NDArray]] = []
-        self._names: list[str] = []
+        self.names: list[str] = []
         self.refresh()
 
     def refresh(self) -> None:
         """Take in the shards that were finished since the last look, in the order of their names."""
         for shard in sorted(self.folder.glob("shard-*")):
-            if shard.name not in self._names and shard.is_dir() and self._is_ready(shard):
+            if shard.name not in self.names and shard.is_dir() and self._is_ready(shard):
                 arrays = [np.load(shard / f"{part}.npy", mmap_mode="r") for part in ("images", "labels")]
                 self._shards.append((arrays[0], arrays[1], np.load(shard / "attributes.npy")))
-                self._names.append(shard.name)
+                self.names.append(shard.name)
                 if self.latents:
                     mean, std = (np.load(shard / name, mmap_mode="r") for name in (MEAN_FILE, STD_FILE))
                     self._encoded.append((mean, std))
@@ -153,26 +160,41 @@ def batch_at(
     rng = np.random.default_rng((seed, step, rank))
     indices = rng.integers(0, len(shards), size)
     images, stored, rows = shards.take(indices)
-    given = np.stack([drop_labels(mask, rng, dropout) for mask in stored])
-    attributes = _attributes(rows, rng, dropout.attribute)
+    condition = told(stored, rows, rng, dropout, network)
     truth = torch.from_numpy(stored & ~np.uint8(ENCLOSED_AIR)).long()
-    if network is None:
-        condition: Any = paint_arrays(torch.from_numpy(given), *attributes)
-    else:
-        condition = network.condition(given, conditions_of(*attributes))
-        condition = _unstate(network, condition, rng.random(size) < dropout.prompt)
     if shards.latents:
         mean, std = shards.take_latents(indices)
         if latents == "sample":
             mean = mean + std * torch.from_numpy(rng.standard_normal(mean.shape, np.float32))
         return Batch(mean, condition, truth)
-    scaled = np.stack(
-        [
-            normalisation[MODALITIES[int(row[1])]].forward(image)
-            for image, row in zip(images, rows, strict=True)
-        ]
-    )
-    return Batch(torch.from_numpy(scaled)[:, None], condition, truth)
+    return Batch(scaled(images, rows, normalisation), condition, truth)
+
+
+def told(
+    stored: Labels,
+    rows: npt.NDArray,
+    rng: np.random.Generator,
+    dropout: MaskDropout,
+    network: Network | None = None,
+    kept: npt.NDArray[np.bool_] | None = None,
+) -> Any:
+    """The condition of stored labels [n, H, W] and attributes [n, columns], with what is left out of it.
+
+    kept [n, 4]: of severity, steatosis, age and sex those that must be stated.
+    """
+    given = np.stack([drop_labels(mask, rng, dropout) for mask in stored])
+    attributes = _attributes(rows, rng, dropout.attribute, kept)
+    if network is None:
+        return paint_arrays(torch.from_numpy(given), *attributes)
+    condition = network.condition(given, conditions_of(*attributes))
+    return without(network, condition, rng.random(len(rows)) < dropout.prompt)
+
+
+def scaled(images: npt.NDArray, rows: npt.NDArray, normalisation: Mapping[str, Normalisation]) -> Tensor:
+    """Images [n, H, W] in HU or signal on the network's scale: [n, 1, H, W]."""
+    pairs = zip(images, rows, strict=True)
+    found = np.stack([normalisation[MODALITIES[int(row[1])]].forward(image) for image, row in pairs])
+    return torch.from_numpy(found)[:, None]
 
 
 def conditions_of(
@@ -194,11 +216,11 @@ def conditions_of(
     return found
 
 
-def _unstate(network: Network, condition: Any, dropped: npt.NDArray[np.bool_]) -> Any:
-    """The condition with some items replaced by what guidance starts from."""
+def without(network: Network, condition: Any, dropped: npt.NDArray[np.bool_] | Tensor) -> Any:
+    """The condition with some items [n] replaced by what guidance starts from."""
     if not dropped.any():
         return condition
-    where = torch.from_numpy(dropped)
+    where = torch.as_tensor(dropped)
     pairs = zip(condition, network.unconditional(condition), strict=True)
     return type(condition)(
         *(torch.where(where.to(c.device).reshape(-1, *[1] * (c.ndim - 1)), u, c) for c, u in pairs)
@@ -249,9 +271,16 @@ def mark_enclosed_air(labels: Labels) -> Labels:
     return np.where(enclosed, labels | np.uint8(ENCLOSED_AIR), labels).astype(np.uint8)
 
 
-def _attributes(rows: npt.NDArray, rng: np.random.Generator, chance: float) -> tuple[Tensor, ...]:
+def _attributes(
+    rows: npt.NDArray,
+    rng: np.random.Generator,
+    chance: float,
+    kept: npt.NDArray[np.bool_] | None = None,
+) -> tuple[Tensor, ...]:
     """severity, steatosis, modality, sex, age as paint_arrays wants them, each unstated by chance."""
     unstated = rng.random((len(rows), 4)) < chance
+    if kept is not None:
+        unstated &= ~kept
     severity = np.where(unstated[:, 0], -1, rows[:, 2]).astype(np.int64)
     steatosis = np.where(unstated[:, 1], -1, rows[:, 4]).astype(np.int64)
     age = np.where(unstated[:, 2], np.nan, rows[:, 6]).astype(np.float32)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,18 @@ import numpy.typing as npt
 import torch
 
 from synthesis.checkpoints import LoadedModel, load_model
-from synthesis.phantoms import abdomen, phantom_seed
+from synthesis.phantoms import Phantom, abdomen, phantom_seed
 from synthesis.request import MODALITIES, SEXES
 from training.data import mark_enclosed_air
 from training.external import write_external
 from training.latents import cache_latents, noise_floor
+from training.pairs import AFTER, BEFORE, pair_of
 from training.recipe import Recipe, find_model, load_recipe
 from training.sources import SPLITS, UnusableSource, sources_of
 
 MODALITY_CYCLE = ("CT", "T1", "CT", "T2")  # half of the phantoms are CT, a quarter each T1 and T2
 SHARD = 256
+Row = tuple[npt.NDArray, npt.NDArray, list[float]]
 
 
 def modality_of(index: int) -> str:
@@ -35,15 +38,17 @@ def modality_of(index: int) -> str:
     return MODALITY_CYCLE[index % len(MODALITY_CYCLE)]
 
 
-def phantom_row(split: str, index: int, recipe: Recipe) -> tuple[npt.NDArray, npt.NDArray, list[float]]:
+def phantom_row(split: str, index: int, recipe: Recipe) -> Row:
     """One phantom of a split: image [H, W] in HU or signal, stored labels, a row of training.data.COLUMNS."""
-    seed = phantom_seed(split, index)
-    modality = modality_of(index)
-    phantom = abdomen(seed, shape=recipe.shape, modality=modality)
+    return row_of(abdomen(phantom_seed(split, index), shape=recipe.shape, modality=modality_of(index)))
+
+
+def row_of(phantom: Phantom) -> Row:
+    """A phantom as its shard keeps it."""
     a = phantom.attributes
     row = [
-        float(seed),
-        float(MODALITIES.index(modality)),
+        float(phantom.seed),
+        float(MODALITIES.index(phantom.modality)),
         float(a.severity_texture),
         float(a.severity_shape),
         float(a.steatosis),
@@ -60,8 +65,23 @@ def write_shard(folder: Path, number: int, split: str, recipe: Recipe, count: in
     final = folder / f"shard-{number:05d}"
     if final.is_dir():
         return final
-    rows = [phantom_row(split, number * count + i, recipe) for i in range(count)]
-    part = folder / f"part-{number:05d}"
+    return _write(folder, number, [phantom_row(split, number * count + i, recipe) for i in range(count)])
+
+
+def write_pair_shard(folder: Path, number: int, split: str, recipe: Recipe, count: int = SHARD) -> Path:
+    """Pairs number*count ... of a split as folder/before/shard-NNNNN and folder/after/shard-NNNNN."""
+    final = folder / AFTER / f"shard-{number:05d}"
+    if final.is_dir():
+        return final
+    indices = range(number * count, (number + 1) * count)
+    pairs = [pair_of(split, i, recipe.shape, modality_of(i)) for i in indices]
+    _write(folder / BEFORE, number, [row_of(before) for before, _ in pairs])
+    return _write(folder / AFTER, number, [row_of(after) for _, after in pairs])
+
+
+def _write(folder: Path, number: int, rows: Sequence[Row]) -> Path:
+    final, part = folder / f"shard-{number:05d}", folder / f"part-{number:05d}"
+    shutil.rmtree(final, ignore_errors=True)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     np.save(part / "images.npy", np.stack([r[0] for r in rows]).astype(np.float16))
@@ -129,8 +149,9 @@ def main() -> None:
             raise SystemExit(str(error)) from error
         return
     first, of = (int(x) for x in options.part.split("/"))
+    write = write_pair_shard if recipe.is_paired else write_shard
     for number in range(first - 1, -(-recipe.phantoms // SHARD), of):
-        print(write_shard(folder, number, "training", recipe), flush=True)
+        print(write(folder, number, "training", recipe), flush=True)
 
 
 if __name__ == "__main__":

@@ -150,6 +150,22 @@ class EpsilonSettings(FlowSettings):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class InstructPix2PixSettings(FlowSettings):
+    """The objective of pairs: how often the network is not told the condition, or not shown the image.
+
+    dropout: p; the condition is left out for a share 2 p, the image for 2 p, both at once for p of them.
+    """
+
+    name: str = "instruct_pix2pix"
+    dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.dropout <= 1 / 3:
+            raise ValueError(f"dropout: expected 0 to 1/3, got {self.dropout}")
+
+
 OBJECTIVE_SETTINGS: Mapping[str, type[FlowSettings]] = {
     "flow": FlowSettings,
     "shortcut": ShortcutSettings,
@@ -157,6 +173,7 @@ OBJECTIVE_SETTINGS: Mapping[str, type[FlowSettings]] = {
     "ewc": EwcSettings,
     "consistency": ConsistencySettings,
     "epsilon": EpsilonSettings,
+    "instruct_pix2pix": InstructPix2PixSettings,
 }
 
 
@@ -220,6 +237,15 @@ class Recipe:
             raise ValueError("train: controlnet and gradient_checkpointing are for networks in latents")
         if self.family != "unet" and self.objective.name in ("shortcut", "region_contrast", "epsilon"):
             raise ValueError(f"objective: {self.objective.name} is for the network on images, unet")
+        if self.is_paired and self.family == "unet" and not self.backbone.takes_image:
+            raise ValueError("backbone: instruct_pix2pix shows the network an image, set takes_image")
+        if self.is_paired and (self.family not in ("unet", "stable_diffusion") or self.trained != "all"):
+            raise ValueError("objective: instruct_pix2pix trains all of a unet or a stable_diffusion")
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether it learns from pairs of images (training/pairs.py) instead of single ones."""
+        return self.objective.name == "instruct_pix2pix"
 
     @property
     def trained(self) -> str:

@@ -24,12 +24,13 @@ from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import load_model
 from synthesis.networks import Network
 from training.backbones import starting_backbone
-from training.data import Batch, PhantomShards, batch_at
+from training.data import PhantomShards, batch_at
 from training.ema import PowerEma, trained_weights
 from training.fisher import load_fisher, selected, train_only
 from training.flow_path import plain
 from training.latents import encoder_key
 from training.objectives import OBJECTIVES
+from training.pairs import PairShards, pair_batch_at
 from training.recipe import EwcSettings, OptimiserSettings, Recipe, ShortcutSettings, load_recipe
 from training.run_state import RunState
 
@@ -58,7 +59,9 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     ema.to(accelerator.device)
     state = starting_state(recipe, ema, accelerator)
     reader = cast("Network", plain(network)) if recipe.family != "unet" else None
-    shards = PhantomShards(data, encoder_key(reader, recipe.normalisation) if reader else "")
+    key = encoder_key(reader, recipe.normalisation) if reader else ""
+    shards = PairShards(data, key) if recipe.is_paired else PhantomShards(data, key)
+    draw: Any = pair_batch_at if recipe.is_paired else batch_at
     objective = OBJECTIVES[recipe.objective.name]
     last = recipe.steps if stop_after is None else min(recipe.steps, first + stop_after)
     losses: list[float] = []
@@ -67,12 +70,12 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
         if step % recipe.refresh_every == 0:
             shards.refresh()
         rank = accelerator.process_index
-        batch = batch_at(
+        batch = draw(
             shards, recipe.normalisation, recipe.mask_dropout,
             size=recipe.batch, seed=recipe.seed, step=step, rank=rank, network=reader, latents=recipe.latents,
         )  # fmt: skip
         generator = torch.Generator().manual_seed(hash_seed(recipe.seed, step, rank))
-        batch = _to(batch, accelerator.device)
+        batch = batch.to(accelerator.device)
         state = replace(state, progress=step / recipe.steps)
         loss = objective(network, batch, recipe.objective, generator, state)
         accelerator.backward(loss)
@@ -137,12 +140,12 @@ def starting_state(recipe: Recipe, ema: PowerEma, accelerator: Accelerator) -> R
 
 
 def begin_from(network: nn.Module, folder: Path) -> None:
-    """Start from the weights of a saved model; only an embedding of spans may be new.
+    """Start from the weights of a saved model; only an embedding of spans, or what sees an image, may be new.
 
     Raises ValueError that names the weights which do not fit.
     """
     found = network.load_state_dict(load_model(folder).network.state_dict(), strict=False)
-    strange = [name for name in found.missing_keys if not name.startswith("embed_span.")]
+    strange = [name for name in found.missing_keys if not name.startswith(("embed_span.", "image_in."))]
     if strange or found.unexpected_keys:
         raise ValueError(f"{folder} does not fit: {', '.join([*strange, *found.unexpected_keys])}")
 
@@ -208,10 +211,6 @@ def report(
     }
     with log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    return Batch(batch.images.to(device), batch.condition.to(device), batch.labels.to(device))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from training.objectives.consistency import consistency
 from training.objectives.epsilon import epsilon
 from training.objectives.ewc import ewc
 from training.objectives.flow import flow
+from training.objectives.instruct_pix2pix import instruct_pix2pix
 from training.objectives.region_contrast import region_contrast
 from training.objectives.shortcut import shortcut
 
@@ -18,4 +19,5 @@ OBJECTIVES: dict[str, Callable[..., Any]] = {
     "ewc": ewc,
     "consistency": consistency,
     "epsilon": epsilon,
+    "instruct_pix2pix": instruct_pix2pix,
 }
