@@ -53,7 +53,7 @@ def _root_of_samples(x: Array) -> Array:
     """R [min(n, d), d] with R^T R the covariance of x [n, d]."""
     centred = np.asarray(x, np.float64)
     centred = (centred - centred.mean(0)) / np.sqrt(len(x) - 1)
-    return np.linalg.qr(centred, mode="r") if len(x) > x.shape[1] else centred
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(x) > x.shape[1] else centred
 
 
 def _root_of_covariance(cov: Array) -> Array:
