@@ -8,12 +8,14 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from torch import nn
 
 from synthesis.checkpoints import LoadedModel, file_sha256
+from synthesis.edit_request import CounterfactualResult
+from synthesis.edit_series import SeriesResult
 from synthesis.errors import SynthesisError
 from synthesis.imaging.intensity import normalisations
 from synthesis.placement import place_again
@@ -23,6 +25,7 @@ from webapp.registry.models import Adapter
 from webapp.registry.selectors import adapter_folder
 
 logger = logging.getLogger(__name__)
+Recorded = TypeVar("Recorded", SynthesisResult, CounterfactualResult, SeriesResult)
 KEPT = 8  # adapters per model
 
 
@@ -107,7 +110,7 @@ def adapter_record(adapter: Adapter) -> dict[str, Any]:
     return record
 
 
-def recorded(result: SynthesisResult, adapter: Adapter | None) -> SynthesisResult:
+def recorded(result: Recorded, adapter: Adapter | None) -> Recorded:
     """The result whose recipe names the adapter, where one was used."""
     if adapter is None:
         return result

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pydicom.tag import Tag
 
 from synthesis.edit import edit
 from synthesis.edit_request import CounterfactualRequest, CounterfactualResult
 from synthesis.errors import SynthesisError
-from synthesis.imaging.dicom_write import Source, Subject, derived_uid, synthetic_series, to_bytes
+from synthesis.imaging.dicom_write import synthetic_series, to_bytes
 from synthesis.imaging.plane import Plane
 from synthesis.imaging.storage import to_stored
 from synthesis.request import Image, OnStep, Step
-from webapp.cases.models import Case
 from webapp.jobs.edit_words import change_terms
-from webapp.jobs.edits import edit_wish
+from webapp.jobs.edits import edit_wish, slices_of
 from webapp.jobs.making import making_of
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.selectors import job_for_worker
 from webapp.jobs.services import Made, results_store
+from workers.adapters import laid_adapters, recorded
 from workers.lease import Work, handler_outcome
 from workers.models import device_choose, judges_for, warm
+from workers.series import series_again, series_counterfactual
+from workers.sources import source_of, subject_of, thickness_of
 from workers.synthesise import (
     LOADING_SECONDS,
     SAVING_SECONDS,
@@ -35,8 +35,6 @@ from workers.synthesise import (
     threads_like,
 )
 
-YEARS_OF = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
-
 
 def counterfactual(work: Work) -> None:
     """Make the change that a request asks for and keep what came of it as personal cases."""
@@ -44,13 +42,17 @@ def counterfactual(work: Work) -> None:
     request = job.request
     if request is None or request.case is None:
         raise SynthesisError("The source of this counterfactual was deleted, so nothing can be made of it.")
+    if slices_of(request) is not None:
+        series_counterfactual(work, job, request)
+        return
     wish = edit_wish(request)
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    model = warm.get(request.model, device=device_choose())
+    loaded = warm.get(request.model, device=device_choose())
     previews = Previews(work)
     try:
-        with plain_memory_errors():
-            result = edit(model, wish, on_step=_reporter(previews, wish), judges=judges_for(model))
+        with plain_memory_errors(), laid_adapters.using(loaded, request.adapter) as model:
+            made_by = edit(model, wish, on_step=_reporter(previews, wish), judges=judges_for(model))
+            result = recorded(made_by, request.adapter)
         work.stage("saving", seconds=SAVING_SECONDS, message="Writing DICOM")
         made = [_made(job, request, wish, result, index) for index in range(wish.count)]
         with work.closing():
@@ -63,15 +65,23 @@ def counterfactual(work: Work) -> None:
 
 def edited_again(work: Work, result: Result) -> dict[str, Any]:
     """Make a counterfactual's image again as it was recorded; whether its pixels are the same."""
+    if slices_of(result.request) is not None:
+        return series_again(work, result)
     wish = edit_wish(result.request)
     numerics = result.recipe.get("numerics", {})
     once = replace(wish, options=replace(wish.options, undo=False))
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    model = warm.get(result.request.model, device=device_like(numerics))
+    loaded = warm.get(result.request.model, device=device_like(numerics))
+    adapter = result.request.adapter
     previews = Previews(work)
     try:
-        with plain_memory_errors(), threads_like(numerics):
-            again = edit(model, once, on_step=_reporter(previews, once), judges=judges_for(model))
+        with (
+            plain_memory_errors(),
+            threads_like(numerics),
+            laid_adapters.using(loaded, adapter) as model,
+        ):
+            made = edit(model, once, on_step=_reporter(previews, once), judges=judges_for(model))
+            again = recorded(made, adapter)
     finally:
         previews.clear()
     work.stage("comparing", seconds=SAVING_SECONDS, message="Comparing the pixels")
@@ -131,10 +141,10 @@ def made_of(
         [Plane.from_json(request.prepared["plane"])],
         modality=modality,
         making=making_of(job, request, whole),
-        subject=_subject(source),
+        subject=subject_of(source),
         image=index + 1,
-        thickness_mm=_thickness(source),
-        source=_source(source, int(request.slice_index or 0)),
+        thickness_mm=thickness_of(source),
+        source=source_of(source, int(request.slice_index or 0)),
         description=change_terms(request),
     )
     return Made(
@@ -151,52 +161,3 @@ def made_of(
         numbers=numbers,
         undone=None if undone is None else to_stored(undone, modality),
     )
-
-
-def _thickness(case: Case) -> float:
-    between = case.spacing_mm[2] if len(case.spacing_mm) > 2 else None
-    return float(between) if between else 5.0
-
-
-def _instance(case: Case, index: int) -> Any:
-    number, frame = case.stack[index]
-    return case.instances.get(number=number), int(frame)
-
-
-def _source(case: Case, index: int) -> Source:
-    """The slice that was changed, as DICOM names it; a source without a frame of reference gets one."""
-    instance, frame = _instance(case, index)
-    return Source(
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        study_uid=case.study_uid,
-        frame_of_reference_uid=case.frame_of_reference_uid
-        or derived_uid(case.series_uid, "frame of reference"),
-        frame_number=frame + 1 if instance.frame_count > 1 else None,
-    )
-
-
-def _subject(case: Case) -> Subject:
-    """The source's pseudonym, sex and age: one patient of one study has one of each, whatever is shown."""
-    instance, _frame = _instance(case, 0)
-    number, name = (_text(instance.metadata, keyword) for keyword in ("PatientID", "PatientName"))
-    pseudonym = number or case.patient or f"SOURCE-{str(case.pk)[:8].upper()}"
-    return Subject(
-        patient_id=pseudonym,
-        patient_name=name or pseudonym,
-        sex=_text(instance.metadata, "PatientSex") or None,
-        age=_years(_text(instance.metadata, "PatientAge")),
-    )
-
-
-def _years(text: str) -> float | None:
-    """An age string of DICOM ("058Y", "006M") in years; None where it is none."""
-    match = re.fullmatch(r"(\d{3})([DWMY])", text)
-    return int(match[1]) * YEARS_OF[match[2]] if match else None
-
-
-def _text(metadata: dict[str, Any], keyword: str) -> str:
-    """A value of the DICOM JSON model as text; empty where there is none."""
-    values = metadata.get(f"{int(Tag(keyword)):08X}", {}).get("Value") or [""]
-    first = values[0]
-    return str(first.get("Alphabetic", "") if isinstance(first, dict) else first or "")

@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 
 from synthesis.checkpoints import LoadedModel
 from synthesis.edit_request import CounterfactualResult
+from synthesis.edit_series import SeriesResult
 from synthesis.errors import SynthesisError
 from synthesis.generate import generate
 from synthesis.imaging.dicom_write import invented_subject, synthetic_series, to_bytes
@@ -254,12 +255,15 @@ def _edited_again(work: Work, result: Result) -> dict[str, Any]:
 
 
 def same_pixels(
-    result: Result, again: SynthesisResult | CounterfactualResult, index: int, model: LoadedModel
+    result: Result,
+    again: SynthesisResult | CounterfactualResult | SeriesResult,
+    index: int,
+    model: LoadedModel,
 ) -> dict[str, Any]:
     """Whether the pixels are the same; where not, by how much, and what is different from then."""
     modality = result.request.parameters["condition"]["modality"]
-    then = case_slice(result.case, 0).array
-    now = to_stored(again.images[index], modality).astype(np.float32)
+    then = np.stack([case_slice(result.case, place).array for place in range(result.case.slice_count)])
+    now = to_stored(again.images[index], modality).astype(np.float32).reshape(then.shape)
     apart = np.abs(now - then)
     return {
         "match": again.pixel_sha256[index] == result.pixel_sha256,

@@ -101,15 +101,15 @@ def synthetic_series(
     subject: Subject,
     image: int = 1,
     thickness_mm: float = 5.0,
-    source: Source | None = None,
+    source: Source | Sequence[Source] | None = None,
     description: str = "",
 ) -> list[FileDataset]:
     """One synthetic image, or volume, as a DICOM series: one data set per slice.
 
     stored: int16 [slices, rows, columns] as `synthesis.imaging.storage` keeps them (HU, or MR
     signal, at slope 1). planes: where each slice lies. modality: "CT", "T1" or "T2". image: which
-    of the job's images this is, from 1. source: set for counterfactuals only; then study and frame
-    of reference are the source's.
+    of the job's images this is, from 1. source: set for counterfactuals only, one for all slices or
+    one for each; then study and frame of reference are the source's.
 
     All UIDs follow from (job, image, slice), so a job run twice makes the same objects.
     Raises ValueError where shapes do not match or an enclosed value is impossible.
@@ -124,12 +124,15 @@ def synthetic_series(
         )
     if modality not in WINDOWS:
         raise ValueError(f"modality: expected one of {', '.join(WINDOWS)}, got {modality}.")
+    sources = [source] * len(stored) if source is None or isinstance(source, Source) else list(source)
+    if len(sources) != len(stored):
+        raise ValueError(f"source: expected one for each of {len(stored)} slices, got {len(sources)}.")
     made = []
-    for number, (pixels, plane) in enumerate(zip(stored, planes, strict=True), start=1):
+    for number, (pixels, plane, origin) in enumerate(zip(stored, planes, sources, strict=True), start=1):
         dataset = _file(derived_uid(making.job, image, number), CT_CLASS if modality == "CT" else MR_CLASS)
-        _patient_and_study(dataset, subject, making, source)
-        _series(dataset, modality, making, image, source, description)
-        _general_image(dataset, making, number, source)
+        _patient_and_study(dataset, subject, making, origin)
+        _series(dataset, modality, making, image, origin, description)
+        _general_image(dataset, making, number, origin)
         _place(dataset, plane, thickness_mm, spacing_between(planes))
         _pixels(dataset, pixels, modality)
         (_ct if modality == "CT" else _mr)(dataset)

@@ -50,6 +50,8 @@ def series_grid(
 
 def grid_at(grid: Plane, first: Plane, source: Plane) -> Plane:
     """The series' grid on another of its slices: it moves as the slice itself lies away from the first."""
+    if grid == first:
+        return source
     away = np.asarray(source.position_mm) - np.asarray(first.position_mm)
     x, y, z = (float(value) for value in np.asarray(grid.position_mm) + away)
     return replace(grid, position_mm=(x, y, z))

@@ -14,11 +14,11 @@ from django.utils.translation import gettext as _
 from synthesis.imaging.dicom_write import derived_uid
 from synthesis.imaging.storage import Stored
 from synthesis.imaging.uncertainty import packed
-from webapp.cases.selectors import case_stored_slice
+from webapp.cases.selectors import instance_frame
 from webapp.cases.viewer import Config, mask_config, pane_config
 from webapp.core.errors import NotVisible
 from webapp.core.permissions import can
-from webapp.jobs.edits import original_pixels, pixels_unpacked
+from webapp.jobs.edits import original_pixels, slices_of
 from webapp.jobs.models import Result, SynthesisRequest
 
 IMAGES = ("original", "undone")
@@ -38,23 +38,34 @@ def sees_source(user: Any, request: SynthesisRequest) -> bool:
 
 
 def pixels_of(result: Result, name: str) -> Stored:
-    """int16 [rows, columns] of a picture by name; raises NotVisible where there is none."""
+    """int16 [slices, rows, columns] of a picture by name; raises NotVisible where there is none."""
     request = result.request
-    if name == "original":
-        return original_pixels(request, request.edit)
-    found = bytes(result.edited.undone)
-    if name != "undone" or not found:
+    if name not in IMAGES:
         raise NotVisible
-    return pixels_unpacked(found, request)
+    found = bytes(getattr(result.edited, name))
+    if found:
+        return stack_unpacked(found, request)
+    if name != "original" or slices_of(request) is not None:
+        raise NotVisible
+    return original_pixels(request, request.edit)[None]
+
+
+def stack_unpacked(packed_pixels: bytes, request: SynthesisRequest) -> Stored:
+    """One image or several on the request's grid, int16 [slices, rows, columns]."""
+    flat = np.frombuffer(zlib.decompress(packed_pixels), dtype="<i2")
+    return flat.reshape(-1, int(request.grid["rows"]), int(request.grid["columns"])).astype(np.int16)
 
 
 def changed_pixels(result: Result) -> Stored:
-    """int16 [rows, columns] of the counterfactual itself."""
-    return np.asarray(case_stored_slice(result.case, 0)).astype(np.int16)
+    """int16 [slices, rows, columns] of the counterfactual itself."""
+    case = result.case
+    instances = {one.number: one for one in case.instances.all()}
+    stack = [instance_frame(instances[number], frame) for number, frame in case.stack]
+    return np.stack(stack).astype(np.int16)
 
 
 def difference(result: Result, *, undone: bool = False) -> npt.NDArray[np.int16]:
-    """The counterfactual (or what undoing it gave) minus the original, int16 [rows, columns]."""
+    """The counterfactual (or what undoing it gave) minus the original, int16 [slices, rows, columns]."""
     image = pixels_of(result, "undone") if undone else changed_pixels(result)
     apart = image.astype(np.int32) - pixels_of(result, "original")
     limits = np.iinfo(np.int16)
@@ -67,14 +78,39 @@ def difference_packed(result: Result, *, undone: bool = False) -> bytes:
 
 
 def spread(request: SynthesisRequest) -> npt.NDArray[np.float32] | None:
-    """Standard deviation over the request's images [rows, columns], HU or signal; None of one image."""
+    """Standard deviation over the request's images [slices, rows, columns]; None of one image."""
     results = request.results.select_related("case").order_by("index")
     images = [changed_pixels(result).astype(np.float32) for result in results]
     return np.std(np.stack(images), axis=0) if len(images) > 1 else None
 
 
-def edit_panes(result: Result, *, shows_source: bool, undone: bool) -> list[Config]:
-    """The viewports: original, counterfactual and difference; or with them its undoing and what was lost."""
+def places_of(result: Result) -> list[int]:
+    """The source's slice, from 0, that each of the result's slices lies on."""
+    found = result.recipe.get("slices", {}).get("source")
+    return [int(one) for one in found] if found else [int(result.request.slice_index or 0)]
+
+
+def slice_notes(result: Result) -> list[str]:
+    """What is to be said of each slice of a series: whether it was changed; empty of a single slice."""
+    series = result.request.prepared.get("series")
+    if not series:
+        return []
+    words = {index: _("changed") for index in series["edited"]}
+    words |= {index: _("kept as it is: it has no mask") for index in series["unmasked"]}
+    words |= {index: _("kept as it is: nothing in it is concerned") for index in series["unconcerned"]}
+    said = _("Slice %(number)d of the source, %(words)s.")
+    return [said % {"number": one + 1, "words": words.get(one, "")} for one in places_of(result)]
+
+
+def edit_panes(result: Result, *, shows_source: bool, undone: bool, place: int = 0) -> list[Config]:
+    """The viewports: original, counterfactual and difference; or with them its undoing and what was lost.
+
+    They open at the slice `place`, counted from 0 in the result.
+    """
+    return [pane | {"slice": place} for pane in _panes(result, shows_source=shows_source, undone=undone)]
+
+
+def _panes(result: Result, *, shows_source: bool, undone: bool) -> list[Config]:
     changed = pane_config(_("Counterfactual"), result.case, mask=None)
     if not shows_source:
         return [changed]
@@ -111,21 +147,34 @@ def _picture(title: str, result: Result, name: str) -> Config:
         "description": _("on the model's grid") if name == "original" else _("the change taken back"),
         "is_synthetic": is_synthetic,
         "series_url": address.rstrip("/"),
-        "frames": [{**pane["case"]["frames"][0], "sop": picture_uid(result, name)}],
+        "frames": [
+            {**frame, "sop": picture_uid(result, name, place)}
+            for place, frame in enumerate(pane["case"]["frames"])
+        ],
     }
     return pane | {"case": case}
 
 
-def picture_uid(result: Result, name: str) -> str:
-    """A UID for a picture that is no case, of use to the viewer only."""
-    return derived_uid("counterfactual", result.pk, name)
+def picture_uid(result: Result, name: str, place: int = 0) -> str:
+    """A UID for a slice of a picture that is no case, of use to the viewer only."""
+    return derived_uid("counterfactual", result.pk, name, place)
 
 
-def picture_metadata(result: Result, name: str) -> dict[str, Any]:
-    """DICOM JSON of such a picture: the counterfactual's own, under another identity."""
-    instance = result.case.instances.get()
-    uid = picture_uid(result, name)
-    return instance.metadata | {"00080018": {"vr": "UI", "Value": [uid]}}
+def picture_place(result: Result, name: str, sop: str) -> int:
+    """The slice, from 0, that such a UID names; raises NotVisible for any other."""
+    known = [picture_uid(result, name, place) for place in range(result.case.slice_count)]
+    if sop not in known:
+        raise NotVisible
+    return known.index(sop)
+
+
+def picture_metadata(result: Result, name: str) -> list[dict[str, Any]]:
+    """DICOM JSON of such a picture's slices: the counterfactual's own, under other identities."""
+    known = dict(result.case.instances.values_list("number", "metadata"))
+    return [
+        known[number] | {"00080018": {"vr": "UI", "Value": [picture_uid(result, name, place)]}}
+        for place, (number, _frame) in enumerate(result.case.stack)
+    ]
 
 
 def _difference(result: Result, *, undone: bool = False) -> Config:
@@ -133,7 +182,7 @@ def _difference(result: Result, *, undone: bool = False) -> Config:
     address = reverse("jobs:counterfactual-difference", args=[request.pk, result.index])
     return {
         "url": f"{address}?of=undone" if undone else address,
-        "shape": [1, request.grid["rows"], request.grid["columns"]],
+        "shape": [result.case.slice_count, request.grid["rows"], request.grid["columns"]],
         "unit": unit_of(request),
         "top": round_top(difference(result, undone=undone)),
     }
@@ -146,7 +195,7 @@ def _spread_pane(result: Result) -> list[Config]:
     _values, scale = packed(found)
     heat = {
         "url": reverse("jobs:counterfactual-spread", args=[result.request_id]),
-        "shape": [1, *found.shape],
+        "shape": list(found.shape),
         "scale": scale,
         "unit": unit_of(result.request),
         "top": round_top(found),

@@ -15,6 +15,7 @@ from synthesis.edit_request import EditOptions
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import Fitted, fit
 from synthesis.imaging.labelmaps import label_map
+from synthesis.imaging.plane import Plane
 from synthesis.imaging.preflight import Draft, Problem, preflight
 from synthesis.imaging.storage import Stored, to_stored
 from synthesis.request import Condition, SamplerOptions
@@ -35,7 +36,8 @@ class PreparedEdit:
     """A wished change with image and masks on the model's grid, and what speaks against it.
 
     `image` is int16 [rows, columns], HU or signal; `labels_after` is None where the mask stays. `notes`
-    is plain JSON: where the grid lies, what was derived, unmapped and lost.
+    is plain JSON: where the grid lies, what was derived, unmapped and lost. `slices`: first, last and how
+    many change, where it stands for several (webapp/jobs/series_preparation.py).
     """
 
     image: Stored
@@ -47,6 +49,7 @@ class PreparedEdit:
     options: EditOptions
     notes: dict[str, Any]
     problems: list[Problem] = field(default_factory=list)
+    slices: dict[str, int] | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -55,6 +58,7 @@ class PreparedEdit:
             "condition": self.after.to_json(),
             "before": self.before.to_json(),
             "edit": self.options.to_json(),
+            **({"slices": self.slices} if self.slices else {}),
         }
 
 
@@ -64,25 +68,28 @@ def edit_prepare(
     case: Any,
     mask: Any,
     parameters: Mapping[str, Any],
+    adapter: Any = None,
     mask_after: Any = None,
     slice_index: int | None = None,
     count: int = 1,
     seed: int = 0,
+    onto: Plane | None = None,
 ) -> PreparedEdit:
     """Read, map, fit and check; every problem is listed, so that a form can show them all.
 
     `parameters` holds "before" and "condition" (the fields of `synthesis.request.Condition`: what the
     image shows, and what it shall show) and "edit" (those of `synthesis.edit_request.EditOptions`).
+    `adapter` is one of the model's; `onto` a grid to use instead of one chosen for this slice.
     Raises ApplicationError where there is nothing to work on: no mask, no such slice, no body,
     settings that nobody knows.
     """
     before, after, options = change_of(parameters)
-    recipe = model.recipe
+    recipe = model.recipe_with(adapter)
     index = _slice_of(case, mask, slice_index)
-    fitted = _fitted(case, mask, index, recipe)
+    fitted = _fitted(case, mask, index, recipe, onto)
     if fitted.image is None:
         raise ValueError("image: expected the source on the model's grid, got none.")
-    other = _fitted(case, mask_after, index, recipe).labels if mask_after is not None else None
+    other = _fitted(case, mask_after, index, recipe, onto).labels if mask_after is not None else None
     after_labels = None if other is None or np.array_equal(other, fitted.labels) else other
     rows, columns = fitted.labels.shape
     spacing = (float(fitted.spacing_mm[0]), float(fitted.spacing_mm[1]))
@@ -144,7 +151,7 @@ def _slice_of(case: Any, mask: Any, slice_index: int | None) -> int:
     return index
 
 
-def _fitted(case: Any, mask: Any, index: int, recipe: Mapping[str, Any]) -> Fitted:
+def _fitted(case: Any, mask: Any, index: int, recipe: Mapping[str, Any], onto: Plane | None = None) -> Fitted:
     if mask.case_id != case.pk:
         raise ApplicationError(_("This mask belongs to another case."), field="mask")
     try:
@@ -155,6 +162,7 @@ def _fitted(case: Any, mask: Any, index: int, recipe: Mapping[str, Any]) -> Fitt
             source=case_slice(case, index),
             modality="CT" if case.modality == "CT" else "MR",
             keep_grid=True,
+            onto=onto,
         )
     except SynthesisError as error:
         raise ApplicationError(str(error), field="mask") from error

@@ -55,11 +55,12 @@ def _age_words(condition: Mapping[str, Any]) -> str:
 
 
 def change_title(item: SynthesisRequest) -> str:
-    """The change in a few words: "No cirrhosis → severe cirrhosis, CT"."""
+    """The change in a few words: "No cirrhosis → severe cirrhosis, CT"; of a series it says so."""
     told = [f"{before} → {after.lower()}" for _name, before, after in changes(item.parameters)]
     if item.prepared.get("mask_after"):
         told.append(_("another mask"))
-    return f"{', '.join(told) or _('nothing')}, {item.parameters.get('condition', {}).get('modality', '')}"
+    words = f"{', '.join(told) or _('nothing')}, {item.parameters.get('condition', {}).get('modality', '')}"
+    return _("%(change)s series") % {"change": words} if item.parameters.get("slices") else words
 
 
 def change_terms(item: SynthesisRequest) -> str:
@@ -92,13 +93,10 @@ def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
     flow = options.get("method") != "guided"
     entry = COUNTERFACTUALS.get(options.get("method", ""))
     notes = item.prepared
-    slice_number = int(notes.get("slice_index") or 0) + 1
     rows = [
         (_("Model"), str(item.model)),
-        (
-            _("Source"),
-            _("%(case)s, slice %(slice)d") % {"case": notes.get("case", ""), "slice": slice_number},
-        ),
+        (_("Adapter"), str(item.adapter or "")),
+        (_("Source"), _source_words(notes)),
         *((name, f"{before} → {after}") for name, before, after in changes(item.parameters)),
         (_("Mask"), _("another one afterwards") if notes.get("mask_after") else ""),
         (_("Method"), str(entry.label) if entry else options.get("method", "")),
@@ -113,6 +111,21 @@ def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
         (_("Note"), item.note),
     ]
     return [(label, str(value)) for label, value in rows if str(value).strip()]
+
+
+def _source_words(notes: Mapping[str, Any]) -> str:
+    case, series = notes.get("case", ""), notes.get("series")
+    if not series:
+        return _("%(case)s, slice %(slice)d") % {
+            "case": case,
+            "slice": int(notes.get("slice_index") or 0) + 1,
+        }
+    return _("%(case)s, slices %(first)d to %(last)d, of which %(changed)d change") % {
+        "case": case,
+        "first": series["first"] + 1,
+        "last": series["last"] + 1,
+        "changed": len(series["edited"]),
+    }
 
 
 def _strength_words(options: Mapping[str, Any]) -> str:

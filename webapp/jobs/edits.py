@@ -17,10 +17,17 @@ from synthesis.request import Condition
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can, require
 from webapp.core.services import audit_record
-from webapp.jobs.edit_preparation import PreparedEdit, edit_prepare
+from webapp.jobs.edit_preparation import PARAMETERS, PreparedEdit, edit_prepare
 from webapp.jobs.memory import refuse_too_large
 from webapp.jobs.models import Edit, EditStrip, SynthesisRequest
-from webapp.jobs.requests import LARGEST_SEED, labels_of, labels_packed, refuse_without_source
+from webapp.jobs.requests import (
+    LARGEST_SEED,
+    check_offered,
+    labels_of,
+    labels_packed,
+    refuse_without_source,
+)
+from webapp.jobs.series_preparation import series_prepare
 from webapp.jobs.submission import job_submit
 
 COUNT_LIMIT = 8
@@ -33,8 +40,10 @@ def edit_submit(
     case: Any,
     mask: Any,
     parameters: Mapping[str, Any],
+    adapter: Any = None,
     mask_after: Any = None,
     slice_index: int | None = None,
+    slices: tuple[int, int] | None = None,
     count: int = 1,
     seed: int | None = None,
     note: str = "",
@@ -43,14 +52,15 @@ def edit_submit(
     """Ask for one slice of a case with something changed; the job is `request.jobs.get()`.
 
     `parameters` are those of `edit_prepare`; `mask_after`, a mask of the same case, adds or takes away a
-    lesion. `count` images differ by their seeds, a missing seed is drawn. Raises ApplicationError in plain
-    words for whatever cannot be done, NotAllowed for people who may not ask for synthesis.
+    lesion. `adapter` is one of the model's. `slices`, the first and the last from 0, asks for all of them
+    as one series (webapp/jobs/series_preparation.py). `count` images differ by their seeds, a missing seed
+    is drawn. Raises ApplicationError in plain words for whatever cannot be done, NotAllowed for people who
+    may not ask for synthesis.
     """
     if not can(user, "create", SynthesisRequest):
         raise NotAllowed(_("Your role does not include asking for synthetic images."))
     require(user, "request", case)
-    if not model.is_active:
-        raise ApplicationError(_("This model is no longer offered. Choose another one."), field="model")
+    check_offered(model, adapter)
     if not 1 <= count <= COUNT_LIMIT:
         raise ApplicationError(
             _("Ask for 1 to %(limit)d images at a time.") % {"limit": COUNT_LIMIT}, field="count"
@@ -60,13 +70,15 @@ def edit_submit(
         raise ApplicationError(
             _("The seed must be a whole number from 0 to %(limit)d.") % {"limit": LARGEST_SEED}, field="seed"
         )
-    prepared = edit_prepare(
+    prepared = change_prepare(
         model=model,
+        adapter=adapter,
         case=case,
         mask=mask,
         parameters=parameters,
         mask_after=mask_after,
         slice_index=slice_index,
+        slices=slices,
         count=count,
         seed=seed,
     )
@@ -77,7 +89,14 @@ def edit_submit(
             code="preflight",
         )
     refuse_too_large(model)
-    kept = {"model": model, "mask": mask, "count": count, "seed": seed, "note": note[:500]}
+    kept = {
+        "model": model,
+        "adapter": adapter,
+        "mask": mask,
+        "count": count,
+        "seed": seed,
+        "note": note[:500],
+    }
     return _store(user=user, case=case, prepared=prepared, strip=strip, **kept)
 
 
@@ -116,6 +135,7 @@ def _store(
             obj=item,
             detail={
                 "model": str(item.model),
+                **({"adapter": str(item.adapter)} if item.adapter is not None else {}),
                 "case": str(item.case_id),
                 "method": prepared.options.method,
                 "count": item.count,
@@ -132,15 +152,33 @@ def edit_again(*, user: Any, request: SynthesisRequest, seed: int | None = None)
     return edit_submit(
         user=user,
         model=request.model,
+        adapter=request.adapter,
         case=request.case,
         mask=request.mask,
-        parameters=request.parameters,
+        parameters=wished(request),
         mask_after=mask_after_of(request),
         slice_index=request.slice_index,
+        slices=slices_of(request),
         count=request.count,
         seed=seed,
         note=request.note,
     )
+
+
+def change_prepare(*, slices: tuple[int, int] | None = None, **wish: Any) -> PreparedEdit:
+    """The wish of one slice, or of several, as `edit_prepare` and `series_prepare` take it."""
+    return edit_prepare(**wish) if slices is None else series_prepare(slices=slices, **wish)
+
+
+def slices_of(request: SynthesisRequest) -> tuple[int, int] | None:
+    """The first and the last slice of a series, from 0; None where one slice is changed."""
+    found = request.parameters.get("slices")
+    return (int(found["first"]), int(found["last"])) if found else None
+
+
+def wished(request: SynthesisRequest) -> dict[str, Any]:
+    """The parameters that the request was handed in with."""
+    return {key: value for key, value in request.parameters.items() if key in PARAMETERS}
 
 
 def mask_after_of(request: SynthesisRequest) -> Any:

@@ -15,12 +15,13 @@ from webapp.jobs.selectors import queue_order
 
 HISTORY = 20
 DRAWING = "drawing"
-"""The stage whose length goes with the number of steps; all the others are overhead."""
+PREPARING = "preparing"
+"""The stages whose length goes with the number of steps, or of slices; all the others are overhead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Median seconds that a job spends besides drawing, and per network call while drawing."""
+    """Median seconds that a job spends besides preparing and drawing, and on these per network call."""
 
     overhead: float
     per_call: float
@@ -36,7 +37,8 @@ def calls_of(parameters: Mapping[str, Any], count: int) -> int:
     An uncertainty map adds what its probes cost.
     """
     if "edit" in parameters:
-        return edit_calls(parameters["edit"], count)
+        slices = (parameters.get("slices") or {}).get("edited", 1)
+        return edit_calls(parameters["edit"], count, slices=int(slices))
     sampler = parameters.get("sampler", {})
     calls = count * int(sampler.get("steps", 1))
     by_heun = sampler.get("name") == "heun" or (sampler.get("name") == "rft" and sampler.get("heun"))
@@ -45,10 +47,10 @@ def calls_of(parameters: Mapping[str, Any], count: int) -> int:
     return calls + (count * Options().calls if parameters.get("uncertainty") else 0)
 
 
-def edit_calls(options: Mapping[str, Any], count: int) -> int:
+def edit_calls(options: Mapping[str, Any], count: int, *, slices: int = 1) -> int:
     """What a counterfactual costs, in units that all edits by its method share: images x steps x ways."""
     steps = int(options.get("steps", 1)) if options.get("method") != "guided" else 1
-    return count * steps * (2 if options.get("undo") else 1)
+    return slices * count * steps * (2 if options.get("undo") else 1)
 
 
 def pace_of(model_id: Any, adapter_id: Any = None, *, method: str = "") -> Pace | None:
@@ -70,9 +72,13 @@ def pace_of(model_id: Any, adapter_id: Any = None, *, method: str = "") -> Pace 
     if not rows:
         return None
     return Pace(
-        overhead=median(sum(spent.values()) - spent.get(DRAWING, 0.0) for spent, _ in rows),
-        per_call=median(spent.get(DRAWING, 0.0) / calls for spent, calls in rows),
+        overhead=median(sum(spent.values()) - _by_call(spent) for spent, _ in rows),
+        per_call=median(_by_call(spent) / calls for spent, calls in rows),
     )
+
+
+def _by_call(spent: Mapping[str, float]) -> float:
+    return spent.get(DRAWING, 0.0) + spent.get(PREPARING, 0.0)
 
 
 def _history(jobs: Any) -> list[tuple[dict[str, float], int]]:

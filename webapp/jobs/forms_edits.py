@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from synthesis.catalog import COUNTERFACTUALS
@@ -17,6 +16,7 @@ from webapp.jobs.edit_preparation import STEPS_MOST
 from webapp.jobs.edit_words import level_word
 from webapp.jobs.edits import COUNT_LIMIT
 from webapp.jobs.forms import MODALITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
+from webapp.jobs.forms_series import SeriesForm, redraw
 from webapp.jobs.requests import LARGEST_SEED
 
 DEFAULTS = EditOptions()
@@ -43,7 +43,7 @@ def _yes_no(label: Any, yes: Any, no: Any, help_text: Any, *, initial: bool) -> 
     )
 
 
-class EditForm(forms.Form):
+class EditForm(SeriesForm):
     """One slice, what it shows, what it shall show. Few fields first; `more` is under "More settings"."""
 
     NOW = ("was_severity", "was_steatosis", "was_age", "was_sex")
@@ -182,8 +182,10 @@ class EditForm(forms.Form):
         label=_("Note"), required=False, max_length=500, help_text=_("For yourself; shown with the result.")
     )
 
-    def __init__(self, *args: Any, models: Any, case: Any, masks: Any, **kwargs: Any) -> None:
-        """Offer these models, and these masks of the case."""
+    def __init__(
+        self, *args: Any, models: Any, case: Any, masks: Any, adapters: Any = (), **kwargs: Any
+    ) -> None:
+        """Offer these models, the adapters that fit the chosen one, and these masks of the case."""
         super().__init__(*args, **kwargs)
         self.models = {str(model.pk): model for model in models}
         self.case_object = case
@@ -199,7 +201,9 @@ class EditForm(forms.Form):
         others = [("", _("The same mask")), *((key, str(mask)) for key, mask in self.masks.items())]
         fields["mask_after"].widget = forms.Select(choices=others)
         fields["slice_number"].help_text = _("1 to %(count)d.") % {"count": case.slice_count}
-        fields["method"].widget.attrs.update(_redraw())
+        self.offer(case=case, models=self.models, adapters=adapters)
+        for name in ("method", "model"):
+            fields[name].widget.attrs.update(redraw(name))
         for name, (low, high, step) in _RANGES.items():
             fields[name].widget.attrs.update({"min": low, "max": high, "step": step})
             fields[name].validators += [MinValueValidator(low), MaxValueValidator(high)]
@@ -279,6 +283,8 @@ class EditForm(forms.Form):
         number = values.get("slice_number")
         return {
             "model": self.models[values["model"]],
+            "adapter": self.adapter_object,
+            "slices": self.slices,
             "case": self.case_object,
             "mask": self.masks.get(values["mask"]),
             "mask_after": self.masks.get(values["mask_after"]),
@@ -314,18 +320,6 @@ def condition_of(modality: str, *, level: float, **others: Any) -> dict[str, Any
     """A condition with its severity as a grade, or between two of them."""
     severity = {"severity": SEVERITIES[int(level)]} if level == int(level) else {"severity_level": level}
     return {"modality": modality, **severity, **others}
-
-
-def _redraw() -> dict[str, Any]:
-    """Another method has options of its own: the form comes back with them."""
-    return {
-        "hx-post": reverse_lazy("jobs:counterfactual-apply"),
-        "hx-vals": '{"apply": "method:"}',
-        "hx-trigger": "change",
-        "hx-target": "#request-form",
-        "hx-swap": "outerHTML",
-        "hx-sync": "this:replace",
-    }
 
 
 def initial_of(case: Any, mask: Any, index: int) -> dict[str, Any]:

@@ -69,6 +69,11 @@ class Edited(models.Model):
         editable=False,
         help_text=_("The image with the change taken back, like `image` of the edit; empty: not tried."),
     )
+    original = models.BinaryField(
+        default=bytes,
+        editable=False,
+        help_text=_("Of a series: its source on the same grid, [slices, rows, columns]; empty: one slice."),
+    )
 
     def __str__(self) -> str:
         """The result it belongs to, for logs."""

@@ -52,7 +52,7 @@ def request_submit(
         raise NotAllowed(_("Your role does not include asking for synthetic images."))
     if case is not None:
         require(user, "request", case)
-    _check_offered(model, adapter)
+    check_offered(model, adapter)
     if not 1 <= count <= COUNT_LIMIT:
         raise ApplicationError(
             _("Ask for 1 to %(limit)d images at a time.") % {"limit": COUNT_LIMIT}, field="count"
@@ -94,7 +94,7 @@ def request_submit(
     )
 
 
-def _check_offered(model: Any, adapter: Any) -> None:
+def check_offered(model: Any, adapter: Any) -> None:
     """Refuse what is withdrawn, and an adapter of another model."""
     if not model.is_active:
         raise ApplicationError(_("This model is no longer offered. Choose another one."), field="model")

@@ -35,7 +35,8 @@ class Made:
 
     `files` are whole DICOM files of one series; `mask` is [slices, rows, columns] uint16 in the order
     of that series, with its `labels` [{"value", "name", "color"}]. For a counterfactual `derived_from` is
-    its source, `numbers` how far it is from it, `undone` int16 [rows, columns] the change taken back.
+    its source, `numbers` how far it is from it, `undone` int16 [rows, columns] the change taken back; of
+    a series [slices, rows, columns], and `original` its source on the same grid.
     """
 
     index: int
@@ -52,6 +53,7 @@ class Made:
     derived_from: Case | None = None
     numbers: dict[str, Any] | None = None
     undone: npt.NDArray[np.int16] | None = None
+    original: npt.NDArray[np.int16] | None = None
 
 
 def results_store(
@@ -112,8 +114,11 @@ def _store_one(job: Job, request: SynthesisRequest, one: Made, case_id: UUID) ->
     if one.uncertainty is not None:
         _keep_uncertainty(result, one.uncertainty)
     if one.numbers is not None:
-        undone = b"" if one.undone is None else pixels_packed(one.undone)
-        Edited.objects.create(result=result, numbers=one.numbers, undone=undone)
+        kept = {
+            name: b"" if pixels is None else pixels_packed(pixels)
+            for name, pixels in (("undone", one.undone), ("original", one.original))
+        }
+        Edited.objects.create(result=result, numbers=one.numbers, **kept)
     return result
 
 

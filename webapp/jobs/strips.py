@@ -29,9 +29,9 @@ def strip_submit(
 ) -> EditStrip:
     """Ask for the change at every strength, or to every grade of severity but the image's own.
 
-    `parameters` and `source` are those of `edit_submit`; a missing seed is drawn once for all. Raises
-    QuotaReached where not every job fits into the person's quota, ApplicationError where one of them
-    would be refused: then none is handed in.
+    `parameters` and `source` are those of `edit_submit`, of one slice; a missing seed is drawn once for
+    all. Raises QuotaReached where not every job fits into the person's quota, ApplicationError where one
+    of them would be refused: then none is handed in.
     """
     if not can(user, "create", SynthesisRequest):
         raise NotAllowed(_("Your role does not include asking for synthetic images."))
@@ -41,7 +41,8 @@ def strip_submit(
     quota_room(user, len(wishes))
     strip = EditStrip.objects.create(owner=user, along=along)
     for wish in wishes:
-        item = edit_submit(user=user, parameters=wish, seed=seed, strip=strip, **{**source, "count": 1})
+        one = {**source, "count": 1, "slices": None}
+        item = edit_submit(user=user, parameters=wish, seed=seed, strip=strip, **one)
         seed = item.seed
     audit_record(
         actor=user, action="strip.requested", obj=strip, detail={"along": along, "jobs": len(wishes)}

@@ -20,18 +20,19 @@ from webapp.cases.selectors import case_get_for, case_list_for, mask_list_for_ca
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
 from webapp.jobs.cards import titled
-from webapp.jobs.edit_preparation import PreparedEdit, edit_prepare
+from webapp.jobs.edit_preparation import PreparedEdit
 from webapp.jobs.edit_words import changes
-from webapp.jobs.edits import is_edit, mask_after_of
-from webapp.jobs.estimates import edit_calls, in_words, pace_of
+from webapp.jobs.edits import change_prepare, is_edit, mask_after_of, slices_of
+from webapp.jobs.estimates import calls_of, in_words, pace_of
 from webapp.jobs.forms_edits import EditForm, initial_of
+from webapp.jobs.forms_series import series_initial
 from webapp.jobs.heartbeats import workers_alive
 from webapp.jobs.models import EditStrip, Job, SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, region_picture
 from webapp.jobs.preparation import best_slice
 from webapp.jobs.selectors import queue_ahead, request_get_for, result_list_for
 from webapp.jobs.services import edit_submit, strip_submit
-from webapp.registry.selectors import model_list_for
+from webapp.registry.selectors import adapter_list_for, model_list_for
 
 CASES_OFFERED = 200
 PER_PAGE = 24
@@ -110,7 +111,7 @@ def counterfactual_check(request: HttpRequest) -> HttpResponse:
         return render(request, "jobs/counterfactual_check.html", context)
     wish = form.wish()
     try:
-        prepared = edit_prepare(**wish, seed=form.cleaned_data.get("seed") or 0)
+        prepared = change_prepare(**wish, seed=form.cleaned_data.get("seed") or 0)
     except ApplicationError as error:
         context["problems"] = [{"message": str(error)}]
         return render(request, "jobs/counterfactual_check.html", context)
@@ -148,7 +149,8 @@ def form_of(request: HttpRequest, initial: dict[str, Any] | None = None) -> Edit
     case = case_get_for(user=request.user, id=_uuid(case_id))
     masks = list(mask_list_for_case(case=case).filter(replaced_by__isnull=True))
     offered = model_list_for(user=request.user, offered_only=True)
-    options: dict[str, Any] = {"models": offered, "case": case, "masks": masks}
+    adapters = adapter_list_for(user=request.user, offered_only=True)
+    options: dict[str, Any] = {"models": offered, "adapters": adapters, "case": case, "masks": masks}
     if initial is not None:
         return EditForm(initial=initial, **options)
     if request.method == "POST":
@@ -195,8 +197,10 @@ def _initial_again(item: SynthesisRequest) -> dict[str, Any]:
         **start,
         **told,
         **changed,
+        **series_initial(slices_of(item), item.case.slice_count if item.case is not None else 1),
         "modality": after["modality"],
         "model": str(item.model_id),
+        "adapter": str(item.adapter_id or ""),
         "was_severity": level_value(before),
         "to_severity": level_value(after) if level_value(before) != level_value(after) else "",
         **{f"was_{key}": before.get(key) for key in ("steatosis", "age", "sex")},
@@ -268,10 +272,12 @@ def _problem(problem: Any, form: EditForm) -> dict[str, Any]:
 
 def _forecast(user: Any, wish: dict[str, Any], prepared: PreparedEdit) -> dict[str, Any]:
     options = prepared.options
-    pace = pace_of(wish["model"].pk, method=options.method)
-    units = edit_calls(options.to_json(), wish["count"])
+    adapter = wish["adapter"]
+    pace = pace_of(wish["model"].pk, adapter.pk if adapter is not None else None, method=options.method)
+    units = calls_of(prepared.parameters, wish["count"])
     return {
         "count": wish["count"],
+        "slices": (prepared.slices or {}).get("edited"),
         "total": in_words(pace.seconds(units)) if pace else "",
         "ahead": queue_ahead(user, Job.Queue.COMPUTE),
         "has_worker": bool(workers_alive(Job.Queue.COMPUTE)),

@@ -25,16 +25,20 @@ from webapp.jobs.edit_panes import (
     difference_packed,
     edit_panes,
     picture_metadata,
+    picture_place,
     pixels_of,
+    places_of,
     sees_source,
+    slice_notes,
     spread,
 )
 from webapp.jobs.edit_words import change_title, changes, number_rows, undone_rows
-from webapp.jobs.edits import is_edit, mask_after_of
+from webapp.jobs.edits import is_edit, mask_after_of, wished
 from webapp.jobs.forms import DecisionForm
 from webapp.jobs.models import EditStrip, Result, SynthesisRequest
 from webapp.jobs.requests import refuse_without_source, request_job
 from webapp.jobs.selectors import request_get_for, strip_get_for
+from webapp.jobs.series_words import neighbour_rows, series_sentence, slice_rows
 from webapp.jobs.services import strip_submit
 from webapp.jobs.strips import strip_cells
 
@@ -55,17 +59,24 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
     shows_source = sees_source(request.user, item)
     undone = request.GET.get("show") == "undone" and bool(result.edited.undone) and shows_source
     asked = item.parameters["condition"]
-    lost = undone_rows(result.edited.numbers, asked)
+    numbers = result.edited.numbers
+    lost = undone_rows(numbers, asked)
+    place = _place(result, request.GET.get("slice", ""))
     context = {
         "item": item,
         "result": result,
         "title": change_title(item),
         "changes": changes(item.parameters),
-        "config": {"panes": edit_panes(result, shows_source=shows_source, undone=undone)},
+        "config": {
+            "panes": edit_panes(result, shows_source=shows_source, undone=undone, place=place),
+            "slice_notes": slice_notes(result),
+        },
+        "slices": slice_rows(result),
+        "series": series_sentence(result),
         "shows_source": shows_source,
         "undone": undone,
         "has_undone": bool(result.edited.undone),
-        "numbers": [*number_rows(result.edited.numbers, asked), *lost[:1]],
+        "numbers": [*number_rows(numbers, asked), *neighbour_rows(numbers, asked), *lost[:1]],
         "lost": lost,
         "settings": asked_rows(item),
         "siblings": list(item.results.order_by("index").values_list("index", flat=True)),
@@ -116,6 +127,15 @@ def _chosen(item: SynthesisRequest, text: str) -> Result | None:
     return next((one for one in results if one.index == wanted), results[0] if results else None)
 
 
+def _place(result: Result, text: str) -> int:
+    """The slice that the address asks for, from 1 in the result; else the one that stands for the series."""
+    if text.isdecimal() and len(text) < 5 and 0 < int(text) <= result.case.slice_count:
+        return int(text) - 1
+    places = places_of(result)
+    shown = result.request.slice_index
+    return places.index(shown) if shown in places else 0
+
+
 def _result(request: HttpRequest, id: UUID, index: int) -> Result:
     """An image of a request with its source still in sight, or NotVisible."""
     item = _edit(request, id)
@@ -133,7 +153,7 @@ def picture_header(request: HttpRequest, id: UUID, index: int, name: str) -> Htt
     result = _result(request, id, index)
     if name not in IMAGES:
         raise NotVisible
-    answer = JsonResponse([picture_metadata(result, name)], safe=False, headers=CACHED)
+    answer = JsonResponse(picture_metadata(result, name), safe=False, headers=CACHED)
     answer["Content-Type"] = "application/dicom+json"
     return answer
 
@@ -142,7 +162,9 @@ def picture_header(request: HttpRequest, id: UUID, index: int, name: str) -> Htt
 @require_safe
 def picture_frame(request: HttpRequest, id: UUID, index: int, name: str, sop: str) -> HttpResponse:
     """Its pixels, as DICOMweb sends a frame."""
-    pixels = pixels_of(_result(request, id, index), name).astype("<i2").tobytes()
+    result = _result(request, id, index)
+    stack = pixels_of(result, name)
+    pixels = stack[picture_place(result, name, sop)].astype("<i2").tobytes()
     answer = multipart_body([(EXPLICIT, [pixels])], OCTETS)
     answer["Cache-Control"] = CACHED["Cache-Control"]
     return answer
@@ -184,7 +206,8 @@ def counterfactual_strip(request: HttpRequest, id: UUID) -> HttpResponse:
             mask=item.mask,
             mask_after=mask_after_of(item),
             slice_index=item.slice_index,
-            parameters=item.parameters,
+            parameters=wished(item),
+            adapter=item.adapter,
             seed=item.seed,
             note=item.note,
         )

@@ -6,6 +6,7 @@ from typing import Any
 from tests import factories
 from tests.factories_edits import CHANGE, edit_request, edited_result
 from tests.integration.permissions.rows import Row
+from webapp.jobs.edit_panes import picture_uid
 from webapp.jobs.models import SynthesisRequest
 
 ASKS = "clinician researcher"
@@ -62,7 +63,8 @@ def picture(item: Any) -> tuple[Any, ...]:
 
 def frame(item: Any) -> tuple[Any, ...]:
     """The undone image's pixels."""
-    return (item.pk, 0, "undone", "1.2.3")
+    result = item.results.first()
+    return (item.pk, 0, "undone", picture_uid(result, "undone") if result is not None else "1.2.3")
 
 
 def image(item: Any) -> tuple[Any, ...]:

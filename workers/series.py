@@ -1,0 +1,188 @@
+"""A series of counterfactuals: every slice of a request changed under the same noise, kept as one stack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from synthesis.edit_request import CounterfactualRequest
+from synthesis.edit_series import SeriesResult, Stack, edit_series
+from synthesis.imaging.dicom_write import synthetic_series, to_bytes
+from synthesis.imaging.storage import Stored, to_stored
+from synthesis.request import OnStep, Step
+from webapp.jobs.edit_words import change_terms
+from webapp.jobs.edits import edit_wish, mask_after_of
+from webapp.jobs.making import making_of
+from webapp.jobs.models import Job, Result, SynthesisRequest
+from webapp.jobs.series_preparation import SeriesStack, series_stack
+from webapp.jobs.services import Made, results_store
+from workers.adapters import laid_adapters, recorded
+from workers.lease import Work, handler_outcome
+from workers.models import device_choose, judges_for, warm
+from workers.sources import source_of, subject_of, thickness_of
+from workers.synthesise import (
+    LOADING_SECONDS,
+    SAVING_SECONDS,
+    Previews,
+    device_like,
+    plain_memory_errors,
+    same_pixels,
+    threads_like,
+)
+
+SLICE_SECONDS = 120.0  # for reading and fitting one slice
+SAVING_EACH = 2.0  # seconds more for every slice that is written
+
+
+def series_counterfactual(work: Work, job: Job, request: SynthesisRequest) -> None:
+    """Make the change in every slice that it concerns and keep all slices as one case, or nothing."""
+    wish = edit_wish(request)
+    found = _read(work, request)
+    work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
+    loaded = warm.get(request.model, device=device_choose())
+    previews = Previews(work)
+    try:
+        with plain_memory_errors(), laid_adapters.using(loaded, request.adapter) as model:
+            on_step = _reporter(previews, wish)
+            result = edit_series(model, wish, _stack(found), on_step=on_step, judges=judges_for(model))
+        limit = SAVING_SECONDS + SAVING_EACH * wish.count * len(found.indices)
+        work.stage("saving", seconds=limit, message="Writing DICOM")
+        kept = recorded(result, request.adapter)
+        made = [series_made(job, request, wish, found, kept, index) for index in range(wish.count)]
+        with work.closing():
+            outcome = handler_outcome(work, {"images": wish.count, "slices": len(found.edited)})
+            results_store(job_id=work.job_id, token=work.token, made=made, outcome=outcome)
+            work.finished = True
+    finally:
+        previews.clear()
+
+
+def series_again(work: Work, result: Result) -> dict[str, Any]:
+    """Make a changed series again as it was recorded; whether all of its pixels are the same."""
+    request, numerics = result.request, result.recipe.get("numerics", {})
+    wish = edit_wish(request)
+    once = replace(wish, options=replace(wish.options, undo=False))
+    found = _read(work, request)
+    work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
+    loaded = warm.get(request.model, device=device_like(numerics))
+    previews = Previews(work)
+    try:
+        with (
+            plain_memory_errors(),
+            threads_like(numerics),
+            laid_adapters.using(loaded, request.adapter) as model,
+        ):
+            made = edit_series(model, once, _stack(found), on_step=_reporter(previews, once))
+            again = recorded(made, request.adapter)
+    finally:
+        previews.clear()
+    work.stage("comparing", seconds=SAVING_SECONDS, message="Comparing the pixels")
+    return same_pixels(result, again, result.index, model)
+
+
+def _read(work: Work, request: SynthesisRequest) -> SeriesStack:
+    """The slices on the model's grid; each is a stage of its own, so that a cancel is heard in time."""
+    work.stage("preparing", seconds=SLICE_SECONDS, message="Reading the slices")
+
+    def on_slice(done: int, slices: int) -> None:
+        work.stage("preparing", seconds=SLICE_SECONDS, message=f"Reading the slices, {done} of {slices}")
+
+    return series_stack(request, mask_after=mask_after_of(request), on_slice=on_slice)
+
+
+def _stack(found: SeriesStack) -> Stack:
+    return Stack(
+        images=found.images, labels=found.labels, labels_after=found.labels_after, edited=found.edited
+    )
+
+
+def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:
+    """Progress slice by slice; each is a stage of its own."""
+    options = wish.options
+    ways = 2 if options.undo else 1
+
+    def words(step: Step) -> str:
+        undoing = options.undo and 2 * step.step > step.steps
+        doing = "undoing" if undoing else "making"
+        return f"Slice {step.image} of {step.images}: {doing} the change, step {step.step} of {step.steps}"
+
+    return previews.reporter(4 * ways * options.steps * wish.count, words)
+
+
+def series_made(
+    job: Job,
+    request: SynthesisRequest,
+    wish: CounterfactualRequest,
+    found: SeriesStack,
+    result: SeriesResult,
+    index: int,
+) -> Made:
+    """One changed series with its DICOM files, masks, recipe and numbers, ready to be kept.
+
+    Every slice lies where its source lies and names it, changed or not; the kept ones say that they are.
+    """
+    modality, seed = wish.after.modality, wish.seeds[index]
+    slices = {**result.recipe.get("slices", {}), "source": found.indices}
+    recipe = {
+        **result.recipe,
+        "seed": seed,
+        "request_seed": wish.seed,
+        "image_index": index,
+        "slices": slices,
+    }
+    stored = to_stored(result.images[index], modality)
+    labels = found.labels if found.labels_after is None else found.labels_after
+    return Made(
+        index=index,
+        seed=seed,
+        name=f"{change_terms(request)}, series ({index + 1})"[:120],
+        files=_files(job, request, found, recipe, stored, modality=modality, image=index + 1),
+        mask=labels.astype(np.uint16),
+        labels=[label for label in request.label_set if int(label["value"]) != 0],
+        recipe=recipe,
+        pixel_sha256=result.pixel_sha256[index],
+        attributes={key: value for key, value in wish.after.to_json().items() if value is not None},
+        derived_from=request.case,
+        numbers=_numbered(result.numbers[index], found),
+        undone=None if result.undone is None else to_stored(result.undone[index], modality),
+        original=to_stored(found.images, modality),
+    )
+
+
+def _numbered(numbers: dict[str, Any], found: SeriesStack) -> dict[str, Any]:
+    """The numbers with each slice's place in the source."""
+    rows = [{**row, "source": found.indices[row["slice"]]} for row in numbers.get("slices", [])]
+    return {**numbers, "slices": rows}
+
+
+def _files(
+    job: Job,
+    request: SynthesisRequest,
+    found: SeriesStack,
+    recipe: dict[str, Any],
+    stored: Stored,
+    *,
+    modality: str,
+    image: int,
+) -> list[bytes]:
+    case = request.case
+    if case is None:
+        raise ValueError("case: expected the source, got none.")
+    series = synthetic_series(
+        stored,
+        found.planes,
+        modality=modality,
+        making=making_of(job, request, recipe),
+        subject=subject_of(case),
+        image=image,
+        thickness_mm=thickness_of(case),
+        source=[source_of(case, index) for index in found.indices],
+        description=change_terms(request),
+    )
+    for place, dataset in enumerate(series):
+        if place not in found.edited:
+            words = f"This slice was kept as its source shows it. {dataset.DerivationDescription}"
+            dataset.DerivationDescription = words[:1024]
+    return [to_bytes(dataset) for dataset in series]

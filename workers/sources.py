@@ -1,0 +1,62 @@
+"""What a counterfactual's DICOM keeps of its source: its slices, its patient's pseudonym, its spacing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydicom.tag import Tag
+
+from synthesis.imaging.dicom_write import Source, Subject, derived_uid
+from webapp.cases.models import Case
+
+YEARS_OF = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+
+
+def thickness_of(case: Case) -> float:
+    between = case.spacing_mm[2] if len(case.spacing_mm) > 2 else None
+    return float(between) if between else 5.0
+
+
+def _instance(case: Case, index: int) -> Any:
+    number, frame = case.stack[index]
+    return case.instances.get(number=number), int(frame)
+
+
+def source_of(case: Case, index: int) -> Source:
+    """The slice that was changed, as DICOM names it; a source without a frame of reference gets one."""
+    instance, frame = _instance(case, index)
+    return Source(
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        study_uid=case.study_uid,
+        frame_of_reference_uid=case.frame_of_reference_uid
+        or derived_uid(case.series_uid, "frame of reference"),
+        frame_number=frame + 1 if instance.frame_count > 1 else None,
+    )
+
+
+def subject_of(case: Case) -> Subject:
+    """The source's pseudonym, sex and age: one patient of one study has one of each, whatever is shown."""
+    instance, _frame = _instance(case, 0)
+    number, name = (_text(instance.metadata, keyword) for keyword in ("PatientID", "PatientName"))
+    pseudonym = number or case.patient or f"SOURCE-{str(case.pk)[:8].upper()}"
+    return Subject(
+        patient_id=pseudonym,
+        patient_name=name or pseudonym,
+        sex=_text(instance.metadata, "PatientSex") or None,
+        age=_years(_text(instance.metadata, "PatientAge")),
+    )
+
+
+def _years(text: str) -> float | None:
+    """An age string of DICOM ("058Y", "006M") in years; None where it is none."""
+    match = re.fullmatch(r"(\d{3})([DWMY])", text)
+    return int(match[1]) * YEARS_OF[match[2]] if match else None
+
+
+def _text(metadata: dict[str, Any], keyword: str) -> str:
+    """A value of the DICOM JSON model as text; empty where there is none."""
+    values = metadata.get(f"{int(Tag(keyword)):08X}", {}).get("Value") or [""]
+    first = values[0]
+    return str(first.get("Alphabetic", "") if isinstance(first, dict) else first or "")
