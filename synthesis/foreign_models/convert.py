@@ -34,6 +34,7 @@ BETAS = (
     "rescale_betas_zero_snr",
 )
 TOKENS = {"base_image_seq_len": "base_tokens", "max_image_seq_len": "max_tokens"}  # diffusers' words: ours
+PUBLISHED_EDIT = {"guidance": 7.5, "image_guidance": 1.5}  # of InstructPix2Pix
 STEPS = 30  # what a flow is integrated in where nothing is calibrated
 OnPart = Callable[[int, int, str], None]
 
@@ -156,10 +157,18 @@ def _recipe(
         "components": component_sizes(tensors, source.components),
         "mask_trained": bool(about.get("mask_trained", False)) and bool(backbone.get("control")),
         "sampler": {"name": "euler", "steps": int(about.get("steps", STEPS))},
-        **({"guidance": float(about.get("guidance"))} if about.get("guidance") else {}),
+        **_guidance(about, edits=bool(backbone.get("takes_image"))),
         "measures": {},
         "converted": {"layout": source.family, "diffusers": _version()},
     }
+
+
+def _guidance(about: About, *, edits: bool) -> dict[str, Any]:
+    """How firmly it is guided where nobody says; a model that changes images by both of its weights."""
+    told = about.get("guidance")
+    if edits:
+        return {"edit": PUBLISHED_EDIT | ({"guidance": float(told)} if told else {})}
+    return {"guidance": float(told)} if told else {}
 
 
 def _said_of_mask(recipe: Mapping[str, Any]) -> tuple[str, ...]:

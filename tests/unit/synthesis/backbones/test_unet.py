@@ -112,3 +112,35 @@ def test_a_span_that_was_learned_matters_and_none_is_a_span_of_zero(network):
 def test_a_network_without_spans_refuses_one(network):
     with pytest.raises(ValueError, match="velocity alone"):
         network(*inputs(1), torch.tensor(0.5))
+
+
+@torch.no_grad()
+def test_with_a_fresh_eye_for_an_image_it_answers_as_before_to_the_last_bit(network):
+    seeing = UNet(replace(TINY, takes_image=True)).eval()
+    found = seeing.load_state_dict(network.state_dict(), strict=False)
+    assert found.missing_keys == ["image_in.weight"]
+    assert not found.unexpected_keys
+    assert seeing.takes_image
+    given = inputs(2)
+    source = torch.randn(given[0].shape, generator=torch.Generator().manual_seed(9))
+    for shown in (None, torch.zeros_like(source), source):
+        assert torch.equal(seeing(*given, source=shown), network(*given))
+
+
+@torch.no_grad()
+def test_an_image_that_was_learned_to_be_seen_matters_and_zeros_show_none(network):
+    seeing = UNet(replace(TINY, takes_image=True)).eval()
+    seeing.load_state_dict(network.state_dict(), strict=False)
+    seeing.image_in.weight.normal_(0, 0.1)
+    given = inputs(2)
+    plain = seeing(*given)
+    torch.testing.assert_close(seeing(*given, source=torch.zeros_like(given[0])), plain)
+    assert not torch.allclose(seeing(*given, source=given[0]), plain, atol=1e-3)
+
+
+def test_an_image_is_refused_by_a_network_that_sees_none_and_where_it_has_another_size(network):
+    given = inputs(1)
+    with pytest.raises(ValueError, match="shown no image"):
+        network(*given, source=given[0])
+    with pytest.raises(ValueError, match="source must be"):
+        UNet(replace(TINY, takes_image=True))(*given, source=given[0][..., :32])

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import StableDiffusionInstructPix2PixPipeline
 from safetensors.torch import load_file, save_file
 
 from synthesis.checkpoints import load_model
+from synthesis.components import widened
 from synthesis.control.painting import PLANES
+from synthesis.edit_request import takes_image
 from synthesis.errors import SynthesisError
 from synthesis.foreign_models.convert import convert
 from synthesis.foreign_models.sources import is_foreign
@@ -214,3 +217,36 @@ def test_in_float16_t5_keeps_wide_what_would_overflow(tmp_path: Path) -> None:
     assert wide == {f"text_encoder.encoder.block.{n}.layer.1.DenseReluDense.wo.weight" for n in range(2)}
     assert torch.isfinite(network.read(["Axial CT of the abdomen."]).tokens).all()
     assert all(buffer.dtype == torch.float16 for buffer in network.buffers() if buffer.is_floating_point())
+
+
+def instructed() -> Any:
+    """A tiny pipeline of InstructPix2Pix, as timbrooks/instruct-pix2pix is laid out."""
+    pipe = own_pipeline("stable_diffusion")
+    widened = network_of("stable_diffusion", pipe).with_image()
+    stir(widened.unet.conv_in)
+    names = ("vae", "text_encoder", "tokenizer", "scheduler", "safety_checker", "feature_extractor")
+    parts = {name: pipe.components[name] for name in names}
+    return StableDiffusionInstructPix2PixPipeline(**parts, unet=widened.unet, requires_safety_checker=False)
+
+
+def test_a_network_that_is_shown_an_image_is_taken_to_change_images(tmp_path: Path) -> None:
+    pipe = instructed()
+    pipe.save_pretrained(tmp_path / "pipe")
+    made, network = brought_in(tmp_path / "pipe")
+    recipe = load_model(made.folder).recipe
+    assert takes_image(recipe)
+    assert recipe["backbone"]["components"]["unet"]["in_channels"] == 8
+    assert recipe["edit"] == {"guidance": 7.5, "image_guidance": 1.5}
+    assert same(network, network_of("stable_diffusion", pipe, takes_image=True))
+    assert "It changes images" in (made.folder / "card.md").read_text()
+    again, _ = brought_in(tmp_path / "pipe", "guidance: 4")
+    assert load_model(again.folder).recipe["edit"]["guidance"] == 4.0
+
+
+def test_more_channels_for_anything_else_are_refused(tmp_path: Path) -> None:
+    """Nine, as of pictures to be filled in."""
+    pipe = own_pipeline("stable_diffusion")
+    pipe.unet = widened(pipe.unet, 9)
+    pipe.save_pretrained(tmp_path / "pipe")
+    with pytest.raises(SynthesisError, match="takes 9 channels"):
+        brought_in(tmp_path / "pipe")

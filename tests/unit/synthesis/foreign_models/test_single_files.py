@@ -9,12 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from synthesis.components import config_of
 from synthesis.errors import SynthesisError
+from synthesis.foreign_models import sources
 from synthesis.foreign_models.convert import convert
 from synthesis.foreign_models.sources import is_foreign
 from tests.unit.synthesis.foreign_models.folders import FAMILIES, about, brought_in, own_pipeline, same
 from tests.unit.synthesis.foreign_models.original import original
-from tests.unit.synthesis.tiny_backbones import network_of
+from tests.unit.synthesis.tiny_backbones import network_of, stir
 
 
 def written(folder: Path, tensors: dict[str, Any]) -> Path:
@@ -55,6 +57,23 @@ def test_a_file_becomes_a_model_that_answers_the_same(family: str, tmp_path: Pat
             given = original(family, pipe)["text_encoders.clip_l.transformer.text_projection.weight"]
             assert torch.equal(weight, given)
     assert same(network, reference)
+
+
+def test_a_file_of_eight_channels_is_taken_to_change_images(tmp_path: Path) -> None:
+    """As instruct-pix2pix-00-22000.safetensors: the layout of 1.x, but for its first convolution."""
+    pipe = own_pipeline("stable_diffusion")
+    seeing = network_of("stable_diffusion", pipe).with_image()
+    stir(seeing.unet.conv_in)
+    parts(tmp_path, pipe)
+    (tmp_path / "parts" / "unet" / "config.json").unlink()
+    published = {"unet": config_of(pipe.unet)}
+    pipe.unet = seeing.unet
+    path = written(tmp_path, original("stable_diffusion", pipe))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "published_config", lambda edition, name: published[name])
+        _, network = brought_in(path, "parts: parts")
+    assert network.takes_image
+    assert same(network, seeing)
 
 
 def test_sd3_s_first_clip_is_given_the_identity_where_it_has_no_projection(tmp_path: Path) -> None:
