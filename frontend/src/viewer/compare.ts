@@ -1,112 +1,12 @@
 /** Linked viewports side by side: the source slice, the synthetic image, the image with its mask. */
-import { createEngine, hasWebGL, openSeries, viewerInit } from './core';
-import { DifferenceLayer, differenceLegend } from './difference';
-import { HeatLayer, heatLegend } from './heat';
+import { createEngine, viewerInit } from './core';
 import { type Action, bindButtons, bindKeys } from './keyboard';
 import { drawLegend, together } from './legend';
-import { MaskLayer } from './mask';
-import { Overlay } from './overlay';
+import { Pane } from './pane';
 import { firstPreset, presetsFor } from './presets';
 import { StackView } from './stack';
 import { type Primary, ToolBelt } from './tools';
-import type { PaneConfig, ResultViewerConfig } from './types';
-
-class Pane {
-  view: StackView | null = null;
-  mask: MaskLayer | null = null;
-  heat: HeatLayer | null = null;
-  difference: DifferenceLayer | null = null;
-  readonly overlay: Overlay;
-  readonly host: HTMLDivElement;
-  private maskShown: boolean;
-  private readonly title: HTMLHeadingElement;
-
-  constructor(
-    readonly config: PaneConfig,
-    private readonly figure: HTMLElement,
-  ) {
-    this.title = document.createElement('h2');
-    this.title.className = 'pane__title';
-    this.title.textContent = config.title;
-    this.host = document.createElement('div');
-    this.host.className = 'viewport';
-    this.host.tabIndex = 0;
-    this.host.setAttribute('role', 'group');
-    this.host.setAttribute('aria-label', `${config.title}: ${config.case.name}`);
-    figure.append(this.title, this.host);
-    this.overlay = new Overlay(this.host, config.case, () => this.view);
-    this.maskShown = config.show_mask ?? true;
-  }
-
-  /** Loads the mask where one is to be shown; a hidden one waits until somebody asks for it. */
-  async loadMask(): Promise<void> {
-    const { mask: reference, case: source } = this.config;
-    if (!reference || !this.view || this.mask || !this.maskShown || !hasWebGL()) return;
-    this.mask = new MaskLayer(this.view, [source.frames.length, source.rows, source.columns], () => undefined);
-    await this.mask.load(reference);
-  }
-
-  /** Loads the map over the image, where there is one, with its legend under the title. */
-  async loadHeat(): Promise<void> {
-    const { heat } = this.config;
-    if (!heat || !this.view) return;
-    const layer = new HeatLayer(this.view, this.host, heat);
-    await layer.load();
-    this.heat = layer;
-    this.overlay.alsoRead((column, row) => layer.reading(column, row));
-    this.figure.insertBefore(heatLegend(heat, (opacity) => layer.setOpacity(opacity)), this.host);
-    layer.place();
-  }
-
-  /** Loads the difference over the image, where there is one, with its legend under the title. */
-  async loadDifference(): Promise<void> {
-    const { difference } = this.config;
-    if (!difference || !this.view) return;
-    const layer = new DifferenceLayer(this.view, this.host, difference);
-    await layer.load();
-    this.difference = layer;
-    this.overlay.alsoRead((column, row) => layer.reading(column, row));
-    this.figure.insertBefore(differenceLegend(difference, (opacity) => layer.setOpacity(opacity)), this.host);
-    layer.place();
-  }
-
-  /** The images of the viewport: the case's, and behind them the one that blinks. */
-  async imageIds(): Promise<string[]> {
-    const { blink, case: own } = this.config;
-    const ids = await openSeries(own);
-    return blink ? [...ids.slice(0, 1), ...(await openSeries(blink.case)).slice(0, 1)] : ids;
-  }
-
-  /** Says which of the two images stands in the viewport. */
-  update(): void {
-    const { blink } = this.config;
-    if (blink) {
-      const now = this.isBlinked ? blink : this.config;
-      this.title.textContent = now.title;
-      this.host.dataset['blinked'] = this.isBlinked ? 'yes' : 'no';
-      this.overlay.speakOf(now.case);
-    }
-    this.overlay.update();
-  }
-
-  get isBlinked(): boolean {
-    return Boolean(this.config.blink) && this.view?.index === 1;
-  }
-
-  async blink(): Promise<void> {
-    if (this.config.blink) await this.view?.show(this.isBlinked ? 0 : 1);
-  }
-
-  async showMask(shown: boolean): Promise<void> {
-    this.maskShown = shown;
-    if (shown) await this.loadMask();
-    this.mask?.setShown(shown);
-  }
-
-  get showsMask(): boolean {
-    return this.mask !== null && this.maskShown;
-  }
-}
+import type { ResultViewerConfig } from './types';
 
 export class ResultViewer {
   private readonly panes: Pane[] = [];
@@ -135,6 +35,9 @@ export class ResultViewer {
     const ids = this.panes.flatMap((pane) => (pane.view ? [pane.view.viewportId] : []));
     this.belt = new ToolBelt('result-tools', engine.id, ids, { masks: false });
     this.bind();
+    this.followWheel();
+    this.followLinks();
+    this.tellSlice(this.panes[0]);
     await this.loadMasks();
     await this.loadHeats();
     this.activate('window');
@@ -242,12 +145,57 @@ export class ResultViewer {
     drawLegend(list, together(masked.map(({ mask }) => mask)), { paints: false, only: new Set(present) });
   }
 
+  /** The wheel goes through the pane's slices, and never on to the image that lies behind them. */
+  private followWheel(): void {
+    for (const pane of this.panes) {
+      const scroll = (event: WheelEvent): void => {
+        if (event.ctrlKey || event.deltaY === 0) return;
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        this.go(pane, pane.slice + Math.sign(event.deltaY));
+      };
+      pane.host.addEventListener('wheel', scroll, { capture: true, passive: false });
+    }
+  }
+
+  /** Links of the page that name a slice show it here instead of asking for the page again. */
+  private followLinks(): void {
+    document.querySelectorAll<HTMLElement>('[data-slice-link]').forEach((link) => {
+      link.addEventListener('click', (event) => {
+        event.preventDefault();
+        this.go(this.panes[0], Number(link.dataset['sliceLink']));
+      });
+    });
+  }
+
+  /** Says what there is to be said of the slice on screen, and marks it in the page's list. */
+  private tellSlice(pane: Pane | undefined): void {
+    if (!pane || this.root.dataset['slice'] === String(pane.slice + 1)) return;
+    this.root.dataset['slice'] = String(pane.slice + 1);
+    const note = this.config.slice_notes?.[pane.slice];
+    if (note) this.say(note);
+    document.querySelectorAll<HTMLElement>('[data-slice-row]').forEach((row) => {
+      const isShown = row.dataset['sliceRow'] === String(pane.slice);
+      row.classList.toggle('is-shown', isShown);
+      row.querySelector('a')?.setAttribute('aria-current', String(isShown));
+      if (isShown) row.scrollIntoView({ block: 'nearest' });
+    });
+  }
+
+  /** Shows a slice of a pane, and of all linked ones that are stacks of as many slices. */
+  private go(from: Pane | undefined, slice: number): void {
+    if (!from) return;
+    const together = this.linked ? this.panes.filter((pane) => pane.slices === from.slices) : [from];
+    for (const pane of together) void pane.showSlice(slice);
+  }
+
   /** Carries zoom and pan, and the window among panes of the same modality, to the others. */
   private changed(from: Pane): void {
     from.update();
     from.heat?.place();
     from.difference?.place();
     const view = from.view;
+    this.tellSlice(from);
     if (this.following || !this.linked || !view?.hasImage()) return;
     this.following = true;
     try {
@@ -274,8 +222,13 @@ export class ResultViewer {
     const tool = (primary: Primary, label: string, key: string): Action => ({
       id: `tool.${primary}`, label, group: 'Image', keys: [key], run: () => this.activate(primary),
     });
-    const focused = (): StackView | null =>
-      (this.panes.find((pane) => pane.host.contains(document.activeElement)) ?? this.panes[0])?.view ?? null;
+    const pane = (): Pane | undefined =>
+      this.panes.find((one) => one.host.contains(document.activeElement)) ?? this.panes[0];
+    const focused = (): StackView | null => pane()?.view ?? null;
+    const step = (by: number): void => {
+      const one = pane();
+      if (one) this.go(one, one.slice + by);
+    };
     const actions: Action[] = [
       tool('window', 'Window and level', 'w'),
       tool('zoom', 'Zoom', 'z'),
@@ -284,8 +237,8 @@ export class ResultViewer {
       tool('ellipse', 'Region: mean and SD', 'o'),
       { id: 'zoom.in', label: 'Larger', group: 'Image', keys: ['+', '='], repeats: true, run: () => focused()?.zoomBy(1.2) },
       { id: 'zoom.out', label: 'Smaller', group: 'Image', keys: ['-'], repeats: true, run: () => focused()?.zoomBy(1 / 1.2) },
-      { id: 'slice.next', label: 'Next slice', group: 'Slices', keys: ['ArrowDown'], repeats: true, run: () => focused()?.step(1) },
-      { id: 'slice.previous', label: 'Previous slice', group: 'Slices', keys: ['ArrowUp'], repeats: true, run: () => focused()?.step(-1) },
+      { id: 'slice.next', label: 'Next slice', group: 'Slices', keys: ['ArrowDown'], repeats: true, run: () => step(1) },
+      { id: 'slice.previous', label: 'Previous slice', group: 'Slices', keys: ['ArrowUp'], repeats: true, run: () => step(-1) },
       { id: 'image.reset', label: 'Fit', group: 'Image', keys: ['r'], run: () => focused()?.fit() },
       { id: 'mask.toggle', label: 'Show or hide the mask', group: 'Mask', keys: ['m'], run: () => this.toggleMasks() },
       { id: 'view.link', label: 'Link the viewports', group: 'Image', keys: ['k'], run: () => this.toggleLink() },

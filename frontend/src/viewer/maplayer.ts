@@ -53,10 +53,11 @@ export interface MapConfig {
   shape: Shape;
 }
 
-/** One map on one viewport; it stays on the image's pixels under zoom and pan. */
+/** One map on one viewport, slice by slice; it stays on the image's pixels under zoom and pan. */
 export abstract class MapLayer<Config extends MapConfig> {
   private readonly canvas: HTMLCanvasElement;
   private values: Uint16Array | Int16Array | null = null;
+  private slice = -1;
 
   /** `kind` names the canvas as data-KIND="map". */
   constructor(
@@ -87,14 +88,28 @@ export abstract class MapLayer<Config extends MapConfig> {
   async load(): Promise<void> {
     const values = this.typed(await decodeMask(await getBytes(this.config.url), this.config.shape));
     this.values = values;
-    painted(this.canvas, (index) => this.colour(values[index] as number));
     this.canvas.hidden = false;
     this.place();
   }
 
-  /** Lays the map on the image's pixels; called whenever zoom or pan changed. */
+  /** Draws the map of the slice on screen and lays it on the image's pixels; called whenever these changed. */
   place(): void {
+    this.paint();
     layOver(this.canvas, this.view, this.config.shape);
+  }
+
+  private paint(): void {
+    const { values } = this;
+    const slice = this.view.index % this.config.shape[0];
+    if (!values || slice === this.slice) return;
+    this.slice = slice;
+    const from = this.first();
+    painted(this.canvas, (index) => this.colour(values[from + index] as number));
+  }
+
+  /** Where the slice on screen begins among the values. */
+  private first(): number {
+    return Math.max(this.slice, 0) * this.config.shape[1] * this.config.shape[2];
   }
 
   setOpacity(opacity: number): void {
@@ -111,7 +126,7 @@ export abstract class MapLayer<Config extends MapConfig> {
 
   /** What the map says of a pixel, for the readout. */
   reading(column: number, row: number): string {
-    const value = this.values?.[row * this.config.shape[2] + column];
+    const value = this.values?.[this.first() + row * this.config.shape[2] + column];
     return value === undefined || !this.isShown ? '' : this.words(value);
   }
 }

@@ -136,7 +136,7 @@ export class Overlay {
 
   private writeCorners(view: StackView): void {
     const { config } = this;
-    const index = Math.min(view.index, config.frames.length - 1);
+    const index = view.index % config.frames.length; // behind a stack may lie the one that blinks
     const frame = config.frames[index];
     const position = frame?.position_mm;
     const window = view.window;

@@ -67,10 +67,12 @@ export interface PaneConfig {
   heat?: HeatConfig | null;
   /** How far the image is from another, drawn over it. */
   difference?: DifferenceConfig | null;
-  /** Another image of the same grid that takes this one's place while somebody blinks. */
+  /** Another stack of the same grid that takes this one's place while somebody blinks. */
   blink?: { title: string; case: CaseConfig } | null;
 }
 
 export interface ResultViewerConfig {
   panes: PaneConfig[];
+  /** What is to be said of each slice, where the panes are stacks of the same slices. */
+  slice_notes?: string[];
 }
