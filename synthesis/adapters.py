@@ -34,10 +34,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from synthesis.checkpoints import LoadedModel, drift_in, file_sha256
+from synthesis.checkpoints import LoadedModel, drift_in, file_sha256, prompts_for
 from synthesis.control.ordinal import OrdinalEmbedding
+from synthesis.control.patient_prompts import PatientPrompts
 from synthesis.drift import TrainedDrift
 from synthesis.errors import SynthesisError
+from synthesis.networks import Network
+
+Told = tuple[TrainedDrift | None, PatientPrompts | None]  # what a network is trained with beside its weights
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -148,7 +152,7 @@ def load_adapter(model: LoadedModel, folder: Path, name: str) -> dict[str, Any]:
         raise ValueError(f"name: the model already has an adapter {name}.")
     recipe, config, tensors = _read(folder)
     conditioning = _read_conditioning(folder, model.network)
-    drift = _drift_of(recipe, model)
+    told = _told_of(recipe, model)
     base = recipe.get("base", {})
     if base.get("weights_sha256") != model.weights_sha256:
         raise SynthesisError(
@@ -181,9 +185,9 @@ def load_adapter(model: LoadedModel, folder: Path, name: str) -> dict[str, Any]:
     kept = model.network.__dict__.setdefault("conditioning_of_adapters", {})
     kept.setdefault(None, _conditioning_state(model.network))
     kept[name] = conditioning
-    drifts = model.network.__dict__.setdefault("drift_of_adapters", {})
-    drifts.setdefault(None, model.network.drift)
-    drifts[name] = drift
+    of_adapters = model.network.__dict__.setdefault("told_of_adapters", {})
+    of_adapters.setdefault(None, _told(model.network))
+    of_adapters[name] = told
     choose(model, chosen)
     return recipe
 
@@ -219,9 +223,11 @@ def choose(model: LoadedModel, name: str | None) -> None:
         told = kept.get(name) or kept.get(None) or {}
         if told:
             module.load_state_dict({key: told[f"{part}.{key}"] for key in module.state_dict()})
-    drifts = model.network.__dict__.get("drift_of_adapters", {})
-    if drifts:
-        model.network.use_drift(drifts.get(name, drifts[None]))
+    of_adapters = model.network.__dict__.get("told_of_adapters", {})
+    if of_adapters:
+        drift, prompts = of_adapters.get(name, of_adapters[None])
+        model.network.use_drift(drift)
+        model.network.use_prompts(prompts)
     model.network.requires_grad_(False)
 
 
@@ -240,7 +246,7 @@ def remove(model: LoadedModel, name: str) -> None:
     """Take an adapter off a model; the others stay."""
     if active(model) == name:
         choose(model, None)
-    for kept in ("conditioning_of_adapters", "drift_of_adapters"):
+    for kept in ("conditioning_of_adapters", "told_of_adapters"):
         model.network.__dict__.get(kept, {}).pop(name, None)
     for layer in _layers(model.network):
         if name in _names(layer):
@@ -304,13 +310,22 @@ def _read_conditioning(folder: Path, network: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
-def _drift_of(recipe: Mapping[str, Any], model: LoadedModel) -> TrainedDrift | None:
-    """The drift that an adapter was trained with; its base's where it does not say, as LoRA from elsewhere."""
-    if "drift" not in recipe:
-        own: Any = model.network.__dict__.get("drift_of_adapters", {})
-        base: TrainedDrift | None = own.get(None, model.network.drift)
-        return base
-    return drift_in(recipe, model.network)
+def _told(network: Network) -> Told:
+    return network.drift, getattr(network, "prompts", None)
+
+
+def _told_of(recipe: Mapping[str, Any], model: LoadedModel) -> Told:
+    """The drift and the prompts that an adapter was trained with.
+
+    Where its recipe says nothing of them, as that of a LoRA from elsewhere, they are those of its base.
+    """
+    of_adapters: dict[str | None, Told] = model.network.__dict__.get("told_of_adapters", {})
+    drift, prompts = of_adapters.get(None, _told(model.network))
+    if "drift" in recipe:
+        drift = drift_in(recipe, model.network)
+    if "prompts" in recipe:
+        prompts = prompts_for(recipe, model.network)
+    return drift, prompts
 
 
 def _layers(network: nn.Module) -> Iterator[BaseTunerLayer]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from synthesis.catalog import BACKBONES
+from synthesis.control.patient_prompts import PatientPrompts, prompts_in
 from synthesis.drift import TrainedDrift, trained_drift
 from synthesis.errors import SynthesisError
 from synthesis.imaging.intensity import Normalisation, normalisations
@@ -129,6 +130,7 @@ def load_model(
         ) from problem
     network = network.to(device=device).eval().requires_grad_(False)
     network.use_drift(drift_in(packed.recipe, network))
+    network.use_prompts(prompts_for(packed.recipe, network))
     return LoadedModel(network, packed.recipe, digest, normalisations(packed.recipe))
 
 
@@ -214,6 +216,20 @@ def drift_in(recipe: Mapping[str, Any], network: Network) -> TrainedDrift | None
     except ValueError as problem:
         raise SynthesisError(f"The drift in the model's recipe makes no sense: {problem}") from problem
     return drift
+
+
+def prompts_for(recipe: Mapping[str, Any], network: Network) -> PatientPrompts | None:
+    """The prompts that a recipe asks for and that network reads, None where it asks for none.
+
+    Raises SynthesisError where the recipe's prompts make no sense.
+    """
+    try:
+        prompts = prompts_in(recipe)
+    except (TypeError, ValueError) as problem:
+        raise SynthesisError(f"The prompts in the model's recipe make no sense: {problem}") from problem
+    if prompts is not None and not network.tokenizers:
+        raise SynthesisError("The prompts in the model's recipe make no sense: the network reads no words.")
+    return prompts
 
 
 def _check_digest(path: Path, digest: str) -> None:

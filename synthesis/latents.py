@@ -8,16 +8,13 @@ parts of our own: ordinal, and whatever a family needs to see the mask.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from synthesis.components import (
@@ -31,23 +28,16 @@ from synthesis.components import (
     widened,
 )
 from synthesis.control.ordinal import OrdinalEmbedding
-from synthesis.control.painting import LABEL_COUNT, ConditionTensors, paint, unconditional
-from synthesis.control.prompts import UNSTATED, prompt_of
-from synthesis.control.text import Prompts, TextCondition, read_tokenizer, token_numbers
+from synthesis.control.text import Prompts, TextCondition
 from synthesis.errors import SynthesisError
-from synthesis.networks import Network
-from synthesis.phantoms.labels import LABEL_SET
-from synthesis.request import Condition
+from synthesis.prompted import PromptedNetwork
 from synthesis.variance_preserving import NoiseSchedule, scale_like, velocity_from_prediction
 
-KEPT_PROMPTS = 64
 
-
-class LatentNetwork(Network):
+class LatentNetwork(PromptedNetwork):
     """A velocity of latents: `predict` in the family's own convention, everything around it here.
 
-    The text encoders and the autoencoder always stay in evaluation mode. Prompts are encoded once: the
-    last KEPT_PROMPTS are kept, unless an adapter lies on a text encoder.
+    The text encoders and the autoencoder always stay in evaluation mode.
     """
 
     in_latents = True
@@ -86,10 +76,6 @@ class LatentNetwork(Network):
     @abstractmethod
     def token_width(self) -> int:
         """Width D of the encoded prompt's tokens."""
-
-    @abstractmethod
-    def encode_prompts(self, prompts: Sequence[str]) -> Prompts:
-        """Prompts as the family's pipeline in diffusers encodes them."""
 
     @abstractmethod
     def predict(self, x: Tensor, step: Tensor, told: TextCondition, tokens: Tensor) -> Tensor:
@@ -204,84 +190,11 @@ class LatentNetwork(Network):
         shift, factor = self._scaling(x_1)
         return x_1 / factor + shift
 
-    # What the network is told.
-
-    def condition(self, labels: npt.NDArray[np.integer], conditions: Sequence[Condition]) -> TextCondition:
-        return self.told(
-            paint(labels, conditions),
-            torch.tensor([float("nan") if c.severity is None else c.level for c in conditions]),
-            [prompt_of(c) for c in conditions],
-        )
-
-    def told(self, painted: ConditionTensors, level: Tensor, prompts: Sequence[str]) -> TextCondition:
-        """A condition from painted planes, severity levels [B] (NaN: not stated) and prompts."""
-        read = self.read(prompts)
-        planes = painted.planes
-        picture = (
-            self.picture(planes) if self.options.control == "picture" else planes.new_zeros(len(planes), 0)
-        )
-        return TextCondition(*painted, level.float(), *read, picture)
-
-    def unconditional(self, condition: TextCondition) -> TextCondition:
-        """The same mask, with the prompt, the level and what is painted of them not stated."""
-        painted = unconditional(ConditionTensors(condition.planes, condition.attributes))
-        empty = self.read([UNSTATED] * len(condition.level))
-        return TextCondition(
-            *painted, torch.full_like(condition.level, float("nan")), *empty, condition.picture
-        )
-
-    def read(self, prompts: Sequence[str]) -> Prompts:
-        """Encoded prompts, from memory where they are; each is encoded alone: none moves another by a bit."""
-        fresh: dict[str, Prompts] = {}
-        with torch.inference_mode(False), torch.no_grad():  # what is kept may be trained with
-            for one in dict.fromkeys(prompts):
-                if one not in self._encoded:
-                    fresh[one] = self.encode_prompts([one])
-        known = self._encoded | fresh
-        if not self._text_adapted():
-            self._encoded = dict(list(known.items())[-KEPT_PROMPTS:])
-        return Prompts(*(torch.cat(parts) for parts in zip(*(known[one] for one in prompts), strict=True)))
-
-    def picture(self, planes: Tensor) -> Tensor:
-        """The mask in the palette's colours [B, 3, H, W], 0..1."""
-        colours = self.options.palette or tuple(label.color for label in LABEL_SET)
-        table = torch.tensor([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours[:LABEL_COUNT]])
-        return torch.einsum("blhw,lc->bchw", planes[:, :LABEL_COUNT], table.to(planes) / 255)
+    # Mask control.
 
     def pooled_planes(self, planes: Tensor, side: int) -> Tensor:
         """planes [B, P, H, W] at one value for each side x side pixels: the highest, so that none is lost."""
         return F.max_pool2d(planes, side)
-
-    @property
-    def tokenizers(self) -> dict[str, str]:
-        return dict(self._texts)
-
-    def use_tokenizers(self, texts: Mapping[str, str]) -> None:
-        """Take the tokenizers (see `padded_tokenizer`), one for each text encoder.
-
-        Raises ValueError where one is missing, or cuts prompts to no fixed length.
-        """
-        wanted = [ENCODERS[name] for name in self.options.components if name in ENCODERS]
-        if sorted(texts) != sorted(wanted):
-            raise ValueError(f"tokenizers: expected {', '.join(wanted)}, got {', '.join(texts) or 'none'}.")
-        for name, text in texts.items():
-            read_tokenizer(name, text)
-        self._texts, self._encoded = dict(texts), {}
-
-    def token_numbers(self, encoder: str, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token numbers and mask [B, L] of prompts for a text encoder, on its device."""
-        name = ENCODERS[encoder]
-        if name not in self._texts:
-            raise SynthesisError(f"The model carries no {name}, so that its prompts cannot be read.")
-        device = execution_device(self.get_submodule(encoder))
-        numbers, mask = token_numbers(read_tokenizer(name, self._texts[name]), prompts)
-        return numbers.to(device), mask.to(device)
-
-    def _text_adapted(self) -> bool:
-        parts = (self.get_submodule(name) for name in self.options.components if name in ENCODERS)
-        return any(isinstance(layer, BaseTunerLayer) for part in parts for layer in part.modules())
-
-    # Mask control.
 
     def with_control(self) -> Self:
         """This network with fresh parts by which the painted mask enters; they change nothing yet.

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from synthesis.control.painting import paint, unconditional
+from synthesis.control.patient_prompts import PatientPrompts
 from synthesis.drift import TrainedDrift
 from synthesis.paths import time_like
 from synthesis.request import Condition
@@ -143,6 +144,11 @@ class Network(nn.Module, ABC):
     def decode(self, x_1: Tensor) -> Tensor:
         """The images [B, 1, H, W] float32 that states at t = 1 stand for."""
         return x_1
+
+    def use_prompts(self, prompts: PatientPrompts | None) -> None:
+        """Be told of patients in these words; ValueError for a network that reads none."""
+        if prompts is not None:
+            raise ValueError("prompts: this network reads no words.")
 
     def use_tokenizers(self, texts: Mapping[str, str]) -> None:
         """Take the tokenizers by which prompts are read; ValueError for a network that reads none."""

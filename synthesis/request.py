@@ -51,10 +51,11 @@ class Condition(PlainJson):
 
     `severity_level` is the cirrhosis on the scale of SEVERITIES, 0 to 3, whole numbers being the grades;
     None where the word `severity` alone decides. Where it is given, it decides, and `severity` becomes
-    the nearest word (of two equally near ones the more severe), for whoever reads only words.
+    the nearest word (of two equally near ones the more severe), for whoever reads only words. `diagnosis`
+    is one that the model's prompts name (`synthesis.control.patient_prompts`), for models that have such.
     """
 
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"severity_level"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"severity_level", "diagnosis"})
 
     modality: str
     severity: str = "none"
@@ -62,6 +63,7 @@ class Condition(PlainJson):
     steatosis: int = 0
     age: float | None = None
     sex: str | None = None
+    diagnosis: str | None = None
 
     def __post_init__(self) -> None:
         level = self.severity_level

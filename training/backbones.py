@@ -54,9 +54,10 @@ def backbone_of(model: LoadedModel, recipe: Recipe) -> LatentNetwork:
         raise ValueError(f"init_from: expected a {recipe.family}, {recipe.init_from} holds a {network.name}")
     network.use_drift(None)  # the run draws its own noise
     if recipe.is_paired and not network.takes_image:
-        return network.with_image()
-    if recipe.trained == "controlnet" and not network.options.control:
-        return network.with_control()
+        network = network.with_image()
+    elif recipe.trained == "controlnet" and not network.options.control:
+        network = network.with_control()
+    network.use_prompts(recipe.prompts)
     return network
 
 

@@ -23,6 +23,7 @@ from synthesis.checkpoints import WEIGHTS_FILE, load_model, read_recipe, save_mo
 from synthesis.phantoms.labels import LABEL_SET
 from training.backbones import finished_backbone
 from training.data import PhantomShards
+from training.pairs import PairShards
 from training.recipe import Recipe, ShortcutSettings, load_recipe
 from training.train import CHECKPOINT
 
@@ -35,8 +36,8 @@ def export(recipe: Recipe, run: Path, data: Path, folder: Path) -> str:
     """
     state: dict[str, Any] = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
     if recipe.family != "unet":
-        return export_backbone(recipe, state, PhantomShards(data), folder)
-    card = card_of(recipe, PhantomShards(data), int(state["step"]))
+        return export_backbone(recipe, state, shards_of(recipe, data), folder)
+    card = card_of(recipe, shards_of(recipe, data), int(state["step"]))
     if recipe.adapter:
         base = load_model(Path(recipe.init_from))
         adapted = with_adapter(base.network, recipe.adapter)
@@ -45,13 +46,20 @@ def export(recipe: Recipe, run: Path, data: Path, folder: Path) -> str:
             "adapter": asdict(recipe.adapter),
             "share_of_network": round(share_of(adapted), 4),
         }
-        return save_adapter(folder, adapted, {"drift": None} | card, base)
+        return save_adapter(folder, adapted, {"drift": None, "prompts": None} | card, base)
     network = UNet(recipe.backbone)
     network.load_state_dict(state["ema"])
     return save_model(folder, network, card)
 
 
-def export_backbone(recipe: Recipe, state: Mapping[str, Any], shards: PhantomShards, folder: Path) -> str:
+def shards_of(recipe: Recipe, data: Path) -> PhantomShards | PairShards:
+    """What the recipe trained on."""
+    return PairShards(data) if recipe.is_paired else PhantomShards(data)
+
+
+def export_backbone(
+    recipe: Recipe, state: Mapping[str, Any], shards: PhantomShards | PairShards, folder: Path
+) -> str:
     """Write a trained network in latents whole, or its adapter alone; returns the file's SHA-256.
 
     What the base's recipe says (licence, label set) holds until this one says otherwise; what it knew of
@@ -73,11 +81,11 @@ def export_backbone(recipe: Recipe, state: Mapping[str, Any], shards: PhantomSha
     card["base"] = {"name": base.recipe.get("name", ""), "weights_sha256": base.weights_sha256}
     if network.options.control:
         card["mask_trained"] = True
-    kept = {key: value for key, value in base.recipe.items() if key != "drift"}
+    kept = {key: value for key, value in base.recipe.items() if key not in ("drift", "prompts")}
     return save_model(folder, network, kept | card)
 
 
-def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:
+def card_of(recipe: Recipe, shards: PhantomShards | PairShards, step: int) -> dict[str, Any]:
     """The recipe as the checkpoint carries it: all that is needed to run the model and to judge it."""
     spacing = shards.column("spacing_mm") if len(shards) else np.array([2.5, 4.0])
     low, high = (round(float(v), 2) for v in (spacing.min(), spacing.max()))
@@ -107,6 +115,7 @@ def card_of(recipe: Recipe, shards: PhantomShards, step: int) -> dict[str, Any]:
         "measures": {},
         **steps_of(recipe),
         **({"drift": recipe.drift.to_json()} if recipe.drift else {}),
+        **({"prompts": recipe.prompts.to_json()} if recipe.prompts else {}),
     } | dict(recipe.extra)
 
 

@@ -12,6 +12,7 @@ import yaml
 from synthesis.adapters import ATTENTION, AdapterOptions
 from synthesis.backbones.unet import Options
 from synthesis.catalog import BACKBONES
+from synthesis.control.patient_prompts import PatientPrompts
 from synthesis.drift import TrainedDrift
 from synthesis.imaging.intensity import Normalisation
 from synthesis.variance_preserving import NoiseSchedule
@@ -217,6 +218,7 @@ class Recipe:
     mask_dropout: MaskDropout = field(default_factory=MaskDropout)
     objective: FlowSettings = field(default_factory=FlowSettings)
     drift: TrainedDrift | None = None  # where the noise lies that it learns from; any objective's option
+    prompts: PatientPrompts | None = None  # words for patients, in place of masks and severities
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     extra: Mapping[str, Any] = field(default_factory=dict)  # label set, licence, field: copied into the model
 
@@ -233,6 +235,10 @@ class Recipe:
             raise ValueError(f"init_from: expected the installed {self.family} that the training starts from")
         if self.frozen != "float32" and self.precision == "no":
             raise ValueError("frozen: with less than float32 expected a precision, bf16 or fp16")
+        if self.family == "unet" and self.prompts:
+            raise ValueError(
+                "prompts: the network on images reads no words; it is told age and sex as numbers"
+            )
         if self.family == "unet" and (self.train == "controlnet" or self.gradient_checkpointing):
             raise ValueError("train: controlnet and gradient_checkpointing are for networks in latents")
         if self.family != "unet" and self.objective.name in ("shortcut", "region_contrast", "epsilon"):
@@ -314,6 +320,7 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
         "mask_dropout": MaskDropout,
         "objective": OBJECTIVE_SETTINGS[objective],
         "optimiser": OptimiserSettings,
+        "prompts": PatientPrompts,
     }
     for name, kind in parts.items():
         if name in values:
