@@ -27,7 +27,7 @@ from training.data import COLUMNS, ENCLOSED_AIR, Batch, MaskDropout, PhantomShar
 BEFORE, AFTER = "before", "after"
 STATED = [COLUMNS.index(name) for name in ("severity_texture", "steatosis", "age", "sex")]
 APART = 100_000  # phantoms
-LEAST_LIVER = 150  # pixels
+LEAST_LIVER = 150 / 128**2  # of an image's pixels
 UNCHANGED = 0.1  # share of a batch that is shown the very image that it shall draw
 
 # What is changed between the two phantoms of a pair, and how often.
@@ -159,10 +159,10 @@ def _another(name: str, value: Any, rng: np.random.Generator) -> Any:
 def pair_of(split: str, index: int, shape: tuple[int, int], modality: str) -> tuple[Phantom, Phantom]:
     """A phantom of a split and the same with something changed: same person, level and noise.
 
-    It is phantom `index`, or the next one APART from there that shows at least LEAST_LIVER pixels of liver.
+    It is phantom `index`, or the next one APART from there whose liver covers at least LEAST_LIVER.
     """
     before = abdomen(phantom_seed(split, index), shape=shape, modality=modality)
-    while np.count_nonzero(before.labels == LIVER) < LEAST_LIVER:
+    while np.mean(before.labels == LIVER) < LEAST_LIVER:
         index += APART
         before = abdomen(phantom_seed(split, index), shape=shape, modality=modality)
     other = changed_attributes(before.seed, before.attributes)
