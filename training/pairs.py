@@ -110,8 +110,7 @@ def pair_batch_at(
     indices = rng.integers(0, len(shards), size)
     turned, same = rng.random(size) < 0.5, rng.random(size) < UNCHANGED
     ends = [shards.before.take(indices), shards.after.take(indices)]
-    rows = _chosen(*(part[2] for part in ends), ~turned)
-    stored = _chosen(*(part[1] for part in ends), ~turned)
+    stored, rows = (_chosen(~turned, ends[1][part], ends[0][part]) for part in (1, 2))
     kept = (ends[0][2][:, STATED] != ends[1][2][:, STATED]) & ~same[:, None]
     condition = told(stored, rows, rng, dropout, network, kept)
     truth = torch.from_numpy(stored & ~np.uint8(ENCLOSED_AIR)).long()
@@ -128,9 +127,9 @@ def pair_batch_at(
     return Batch(images, condition, truth, _where(turned ^ same, states[1], states[0]))
 
 
-def _chosen(before: npt.NDArray, after: npt.NDArray, which: npt.NDArray[np.bool_]) -> npt.NDArray:
-    """The items of `after` where `which` [n], else those of `before`."""
-    return np.where(which.reshape(-1, *[1] * (after.ndim - 1)), after, before)
+def _chosen(which: npt.NDArray[np.bool_], one: npt.NDArray, other: npt.NDArray) -> npt.NDArray:
+    """The items of `one` where `which` [n], else those of `other`."""
+    return np.where(which.reshape(-1, *[1] * (one.ndim - 1)), one, other)
 
 
 def _where(which: npt.NDArray[np.bool_], one: Tensor, other: Tensor) -> Tensor:

@@ -46,7 +46,9 @@ class NoisePredictor(Network):
     def start(self) -> float:
         return self.schedule.start
 
-    def forward(self, x_t: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
+    def forward(  # type: ignore[override]  # it is shown no image
+        self, x_t: Tensor, t: Tensor, *condition: Tensor
+    ) -> Tensor:
         """The velocity at x_t [B, 1, H, W] and one time for all."""
         count = len(self.schedule.alpha_bars)
 
