@@ -31,7 +31,7 @@ def edit_request(user: Any, *, case: Any = None, **fields: Any) -> Any:
 
     case = case or phantom_case(user)
     values = {"model": fields.pop("model", None) or factories.generative_model(), "parameters": CHANGE}
-    values |= {"mask": case.masks.get(), "slice_index": 1, "seed": 7}
+    values |= {"mask": case.masks.earliest("created_at"), "slice_index": 1, "seed": 7}
     return edit_submit(user=user, case=case, **(values | fields))
 
 

@@ -17,6 +17,7 @@ from synthesis.imaging.labelmaps import LabelMap, label_map
 from synthesis.imaging.plane import Plane, plane_of
 from synthesis.imaging.preflight import LEAST_PIXELS, Problem
 from synthesis.imaging.series_fitting import as_it_is, grid_at, rising, series_grid
+from synthesis.imaging.storage import from_stored, to_stored
 from synthesis.imaging.volume import Slice
 from synthesis.phantoms.labels import AIR
 from synthesis.request import Condition
@@ -152,9 +153,9 @@ def ranges(indices: Sequence[int]) -> str:
 class SeriesStack:
     """The slices of a request on the model's grid, in the order of the DICOM stack to come.
 
-    images [slices, rows, columns] float32, HU or signal; labels_after: None where the mask stays.
-    indices: each slice's number in the source, from 0. planes: where each lies. edited: which of them,
-    by their place here, are to be changed.
+    images [slices, rows, columns] float32, HU or signal, rounded as DICOM stores them. labels_after:
+    None where the mask stays. indices: each slice's number in the source, from 0. planes: where each lies.
+    edited: which of them, by their place here, are to be changed.
     """
 
     images: npt.NDArray[np.float32]
@@ -191,7 +192,7 @@ def series_stack(
         rows, indices = rows[::-1], indices[::-1]
     images, labels, afters, planes = (list(part) for part in zip(*rows, strict=True))
     return SeriesStack(
-        images=np.stack(images),
+        images=from_stored(to_stored(np.stack(images), request.parameters["condition"]["modality"])),
         labels=np.stack(labels),
         labels_after=None if masks.after is None else np.stack(afters),
         indices=indices,
