@@ -113,7 +113,7 @@ def judge_for(model: LoadedModel) -> MaskJudge | None:
     return None if judges is None else MaskJudge(judges, model)
 
 
-def judges_for(model: LoadedModel) -> Judges | None:
+def judges_for(model: LoadedModel | GenerativeModel) -> Judges | None:
     """The shipped judges; None for models with other labels, or where they are not installed.
 
     Judges that are there but damaged are left out with a word in the log: they must not cost a result.

@@ -35,6 +35,7 @@ Handler = Callable[[Work], dict[str, Any] | None]
 HANDLERS: dict[str, str] = {
     "synthesise": "workers.synthesise:synthesise",
     "counterfactual": "workers.counterfactuals:counterfactual",
+    "estimate_severity": "workers.severity:estimate_severity",
     "reproduce": "workers.synthesise:reproduce",
     "install_model": "workers.installation:install_model",
     "install_adapter": "workers.installation:install_adapter",

@@ -44,6 +44,11 @@ urlpatterns = [
         counterfactuals.CounterfactualDetail.as_view(),
         name="counterfactual-detail",
     ),
+    path(
+        "v1/counterfactuals/severity/",
+        counterfactuals.SeverityEstimates.as_view(),
+        name="severity-estimate-list",
+    ),
     path("v1/counterfactuals/strips/", counterfactuals.StripList.as_view(), name="strip-list"),
     path("v1/counterfactuals/strips/<uuid:id>/", counterfactuals.StripDetail.as_view(), name="strip-detail"),
     path("v1/jobs/", jobs.JobList.as_view(), name="job-list"),

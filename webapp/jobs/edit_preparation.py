@@ -85,11 +85,11 @@ def edit_prepare(
     """
     before, after, options = change_of(parameters)
     recipe = model.recipe_with(adapter)
-    index = _slice_of(case, mask, slice_index)
-    fitted = _fitted(case, mask, index, recipe, onto)
+    index = slice_of(case, mask, slice_index)
+    fitted = fitted_slice(case, mask, index, recipe, onto)
     if fitted.image is None:
         raise ValueError("image: expected the source on the model's grid, got none.")
-    other = _fitted(case, mask_after, index, recipe, onto).labels if mask_after is not None else None
+    other = fitted_slice(case, mask_after, index, recipe, onto).labels if mask_after is not None else None
     after_labels = None if other is None or np.array_equal(other, fitted.labels) else other
     rows, columns = fitted.labels.shape
     spacing = (float(fitted.spacing_mm[0]), float(fitted.spacing_mm[1]))
@@ -137,7 +137,8 @@ def change_of(parameters: Mapping[str, Any]) -> tuple[Condition, Condition, Edit
     return before, after, options
 
 
-def _slice_of(case: Any, mask: Any, slice_index: int | None) -> int:
+def slice_of(case: Any, mask: Any, slice_index: int | None) -> int:
+    """The slice that is meant, from 0: the one that was said, else where the mask shows most of the liver."""
     if mask is None:
         raise ApplicationError(
             _("This case has no mask yet. Paint or import one, so that the model knows the anatomy."),
@@ -151,7 +152,10 @@ def _slice_of(case: Any, mask: Any, slice_index: int | None) -> int:
     return index
 
 
-def _fitted(case: Any, mask: Any, index: int, recipe: Mapping[str, Any], onto: Plane | None = None) -> Fitted:
+def fitted_slice(
+    case: Any, mask: Any, index: int, recipe: Mapping[str, Any], onto: Plane | None = None
+) -> Fitted:
+    """A slice and its mask as a model of that recipe sees them; raises ApplicationError where it cannot."""
     if mask.case_id != case.pk:
         raise ApplicationError(_("This mask belongs to another case."), field="mask")
     try:

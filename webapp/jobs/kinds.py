@@ -23,6 +23,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "synthesise": Kind(queue=Job.Queue.COMPUTE, label=_("Synthesis")),
     "counterfactual": Kind(queue=Job.Queue.COMPUTE, label=_("Counterfactual")),
+    "estimate_severity": Kind(queue=Job.Queue.COMPUTE, label=_("Severity read off an image")),
     "reproduce": Kind(queue=Job.Queue.COMPUTE, label=_("Exact repetition")),
     "install_model": Kind(queue=Job.Queue.COMPUTE, label=_("Model installation")),
     "install_adapter": Kind(queue=Job.Queue.COMPUTE, label=_("Adapter installation")),

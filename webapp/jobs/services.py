@@ -21,6 +21,7 @@ from webapp.jobs.heartbeats import heartbeat_record, heartbeat_remove
 from webapp.jobs.reaper import jobs_reap
 from webapp.jobs.requests import request_again, request_submit
 from webapp.jobs.results import Made, result_decide, result_offer, result_reproduce, results_store
+from webapp.jobs.severity_estimates import severity_estimate_submit
 from webapp.jobs.strips import strip_submit
 from webapp.jobs.submission import QuotaReached, job_cancel, job_retry, job_submit
 from webapp.jobs.transitions import Conflict, LeaseLost
@@ -59,5 +60,6 @@ __all__ = [
     "result_offer",
     "result_reproduce",
     "results_store",
+    "severity_estimate_submit",
     "strip_submit",
 ]

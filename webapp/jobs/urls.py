@@ -9,6 +9,7 @@ from webapp.jobs import (
     views_jobs,
     views_requests,
     views_results,
+    views_severity,
     views_workspace,
 )
 
@@ -25,6 +26,12 @@ urlpatterns: list[URLPattern] = [
     path("counterfactuals/new/", views_edits.counterfactual_new, name="counterfactual-new"),
     path("counterfactuals/check/", views_edits.counterfactual_check, name="counterfactual-check"),
     path("counterfactuals/apply/", views_edits.counterfactual_apply, name="counterfactual-apply"),
+    path("counterfactuals/severity/", views_severity.severity_estimate, name="severity-estimate"),
+    path(
+        "counterfactuals/severity/<uuid:id>/",
+        views_severity.severity_estimate_fragment,
+        name="severity-estimate-fragment",
+    ),
     path("counterfactuals/strip/", views_edits.strip_create, name="strip-create"),
     path("counterfactuals/strips/<uuid:id>/", views_workspace.strip_detail, name="strip-detail"),
     path("counterfactuals/strips/<uuid:id>/fragment/", views_workspace.strip_fragment, name="strip-fragment"),

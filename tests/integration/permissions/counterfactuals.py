@@ -56,6 +56,23 @@ def strip_of(who: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return build
 
 
+def reading_of(who: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A job of that person that reads the severity off an image."""
+
+    def build(person: Any) -> Any:
+        from tests.factories_edits import phantom_case
+        from webapp.jobs.services import severity_estimate_submit
+
+        user = who(person)
+        case = phantom_case(user)
+        model = factories.generative_model()
+        return severity_estimate_submit(
+            user=user, model=model, case=case, mask=case.masks.get(), modality="CT", slice_index=1
+        )
+
+    return build
+
+
 def picture(item: Any) -> tuple[Any, ...]:
     """The original's address."""
     return (item.pk, 0, "original")
@@ -79,6 +96,8 @@ OBJECTS = {
     "another's counterfactual": ("jobs.SynthesisRequest", another),
     "own strip": ("jobs.EditStrip", strip_of(requester)),
     "another's strip": ("jobs.EditStrip", strip_of(lambda _: factories.person("clinician"))),
+    "own severity reading": ("jobs.Job", reading_of(requester)),
+    "another's severity reading": ("jobs.Job", reading_of(lambda _: factories.person("clinician"))),
     "source of one's own counterfactual": ("jobs.SynthesisRequest", lambda p: edit_request(requester(p))),
 }
 
@@ -106,6 +125,16 @@ ROWS = [
     Row(obj="own strip", asks="GET jobs:strip-fragment", may=ASKS),
     Row(obj="another's strip", action="view", asks="GET jobs:strip-detail"),
     Row(obj="another's strip", asks="GET jobs:strip-fragment"),
+    Row(obj="counterfactuals", action="create", may=ASKS, asks="POST jobs:severity-estimate"),
+    Row(obj="own severity reading", may=ASKS, asks="GET jobs:severity-estimate-fragment"),
+    Row(obj="another's severity reading", asks="GET jobs:severity-estimate-fragment"),
+    Row(
+        obj="counterfactuals",
+        may=ASKS,
+        asks="POST api:severity-estimate-list",
+        content_type=JSON,
+        accepts=REFUSED,
+    ),
     Row(obj="counterfactuals", may=ASKS, asks="GET api:counterfactual-list"),
     Row(
         obj="counterfactuals",

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from synthesis.catalog import COUNTERFACTUALS
 from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES
 from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
+from webapp.api.v1.jobs import JobSerializer
 from webapp.cases.selectors import case_get_for, mask_get_for
 from webapp.core.errors import NotVisible
 from webapp.core.permissions import require
@@ -20,9 +21,9 @@ from webapp.jobs.edit_preparation import STEPS_MOST
 from webapp.jobs.edits import COUNT_LIMIT, is_edit
 from webapp.jobs.models import EditStrip, Result, SynthesisRequest
 from webapp.jobs.selectors import job_get_for, request_get_for, request_list_for, strip_get_for
-from webapp.jobs.services import edit_submit, strip_submit
+from webapp.jobs.services import edit_submit, severity_estimate_submit, strip_submit
 from webapp.jobs.strips import strip_cells
-from webapp.registry.selectors import model_by_id_for
+from webapp.registry.selectors import adapter_by_id_for, model_by_id_for
 
 WITH_IMAGES = Prefetch("results", queryset=Result.objects.select_related("edited").order_by("index"))
 
@@ -78,10 +79,20 @@ class EditParametersSerializer(serializers.Serializer):
     edit = EditOptionsSerializer(required=False)
 
 
-class CounterfactualCreateSerializer(serializers.Serializer):
-    """What is asked for."""
+class SlicesSerializer(serializers.Serializer):
+    """Slices of the case, all of which are changed; those without a mask are kept as they are."""
+
+    first = serializers.IntegerField(min_value=0, help_text="From 0, in stack order.")
+    last = serializers.IntegerField(min_value=0, help_text="The last one, included.")
+
+
+class EditCreateSerializer(serializers.Serializer):
+    """What is asked of one slice."""
 
     model = serializers.UUIDField(help_text="The id of a model that is offered.")
+    adapter = serializers.UUIDField(
+        required=False, allow_null=True, help_text="An adapter of that model, laid on it for this."
+    )
     case = serializers.UUIDField(help_text="Whose slice is changed.")
     mask = serializers.UUIDField(help_text="A mask of that case.")
     mask_after = serializers.UUIDField(
@@ -94,7 +105,17 @@ class CounterfactualCreateSerializer(serializers.Serializer):
     note = serializers.CharField(required=False, max_length=500, allow_blank=True)
 
 
-class StripCreateSerializer(CounterfactualCreateSerializer):
+class CounterfactualCreateSerializer(EditCreateSerializer):
+    """What is asked for: one slice changed, or several as one series."""
+
+    slices = SlicesSerializer(
+        required=False,
+        allow_null=True,
+        help_text="Several slices instead of one: each image is then a series, changed slice by slice.",
+    )
+
+
+class StripCreateSerializer(EditCreateSerializer):
     """What is asked for, over all strengths or severities."""
 
     along = serializers.ChoiceField(choices=EditStrip.Along.choices)
@@ -120,7 +141,18 @@ class CounterfactualSerializer(serializers.ModelSerializer):
     class Meta:
         model = SynthesisRequest
         fields = (
-            *("id", "url", "model", "case", "mask", "slice_index", "parameters", "grid", "prepared"),
+            *(
+                "id",
+                "url",
+                "model",
+                "adapter",
+                "case",
+                "mask",
+                "slice_index",
+                "parameters",
+                "grid",
+                "prepared",
+            ),
             *("seed", "count", "note", "jobs", "images", "created_at"),
         )
 
@@ -180,13 +212,16 @@ class StripSerializer(serializers.ModelSerializer):
 
 def _wish(user: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The ids of a body as what the person may see, NotVisible otherwise."""
-    after = given.pop("mask_after", None)
+    after, adapter = given.pop("mask_after", None), given.pop("adapter", None)
+    slices = given.pop("slices", None)
     return {
         **given,
+        **({"slices": (slices["first"], slices["last"])} if slices else {}),
+        **({"mask_after": mask_get_for(user=user, id=after)} if after else {}),
+        **({"adapter": adapter_by_id_for(user=user, id=adapter)} if adapter else {}),
         "model": model_by_id_for(user=user, id=given["model"]),
         "case": case_get_for(user=user, id=given["case"]),
         "mask": mask_get_for(user=user, id=given["mask"]),
-        "mask_after": mask_get_for(user=user, id=after) if after else None,
     }
 
 
@@ -248,6 +283,37 @@ class CounterfactualDetail(generics.RetrieveAPIView):
             raise NotVisible
         prefetch_related_objects([item], WITH_IMAGES)
         return item
+
+
+class SeverityEstimateCreateSerializer(serializers.Serializer):
+    """Which slice is read."""
+
+    model = serializers.UUIDField(help_text="The id of the model whose view of the slice is read.")
+    case = serializers.UUIDField()
+    mask = serializers.UUIDField(help_text="A mask of that case; its liver is read.")
+    slice_index = serializers.IntegerField(required=False, min_value=0, help_text="From 0, in stack order.")
+    modality = serializers.ChoiceField(choices=MODALITIES)
+
+
+class SeverityEstimates(APIView):
+    """Having the severity of a liver read off an image."""
+
+    @extend_schema(
+        request=SeverityEstimateCreateSerializer,
+        responses={202: OpenApiResponse(JobSerializer), **problems(400, 403, 429)},
+        parameters=[LOCATION],
+    )
+    def post(self, request: Request) -> Response:
+        """Have the reader look: 202, the job in Location, whose outcome has `severity` when it is done.
+
+        The reader was trained on phantoms; what it says is no diagnosis, and is not kept with the case.
+        """
+        require(request.user, "create", SynthesisRequest)
+        form = SeverityEstimateCreateSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        job = severity_estimate_submit(user=request.user, **_wish(request.user, dict(form.validated_data)))
+        job = job_get_for(user=request.user, id=job.pk)
+        return accepted(request, job, JobSerializer(job, context={"request": request}).data)
 
 
 class StripList(APIView):
