@@ -25,6 +25,7 @@ from webapp.jobs.kinds import kind_label
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.selectors import queue_position
 from webapp.jobs.severities import severity_words
+from webapp.jobs.uploads import upload_is_there
 
 TONES = {
     Job.State.QUEUED: ("clock", ""),
@@ -169,7 +170,8 @@ class JobCard:
     @property
     def may_retry(self) -> bool:
         """Whether a try-again button stands here."""
-        return self.job.state in (Job.State.FAILED, Job.State.CANCELLED) and can(self.user, "retry", self.job)
+        is_over = self.job.state in (Job.State.FAILED, Job.State.CANCELLED)
+        return is_over and can(self.user, "retry", self.job) and upload_is_there(self.job)
 
     @cached_property
     def file_url(self) -> str:

@@ -19,6 +19,7 @@ from webapp.jobs.dispatch import wake_after_commit
 from webapp.jobs.kinds import kind_get
 from webapp.jobs.models import Job, JobEvent, Quota, SynthesisRequest
 from webapp.jobs.transitions import State, job_locked, move
+from webapp.jobs.uploads import refuse_without_upload
 
 
 class QuotaReached(ApplicationError):
@@ -135,8 +136,8 @@ def job_cancel(*, user: Any, job: Job) -> Job:
 def job_retry(*, user: Any, job: Job) -> Job:
     """Hand the same work in once more as a new job that names the old one.
 
-    Raises Conflict while the job is not over, when it succeeded, or when another retry already
-    stands in its place.
+    Raises Conflict while the job is not over, when it succeeded, when another retry already stands in its
+    place, or when what was uploaded for it is gone.
     """
     require(user, "retry", job)
     with transaction.atomic():
@@ -145,6 +146,7 @@ def job_retry(*, user: Any, job: Job) -> Job:
             raise Conflict(_("This job no longer exists."))
         if row.state not in (State.FAILED, State.CANCELLED):
             raise Conflict(_("Only a failed or cancelled job can be tried again."))
+        refuse_without_upload(row)
         if row.retries.exclude(state__in=(State.FAILED, State.CANCELLED)).exists():
             raise Conflict(_("This job was already tried again. Open the newer job instead."))
         again = job_submit(

@@ -14,6 +14,7 @@ from synthesis.errors import Cancelled
 from webapp.cases.services import import_stop
 from webapp.jobs.clock import database_now
 from webapp.jobs.models import Job, JobEvent
+from webapp.jobs.uploads import upload_clear_after_commit
 
 State = Job.State
 
@@ -77,6 +78,8 @@ def move(job: Job, to: str, *, note: str = "", at: datetime | None = None, **cha
     for name, value in changes.items():
         setattr(job, name, value)
     JobEvent.objects.create(job=job, sequence=job.sequence, state=to, note=note[:300], at=at)
+    if to == State.CANCELLED:
+        upload_clear_after_commit(job)
     run_id = job.payload.get("run_id") if job.kind == "import_cases" else None
     if run_id and to in (State.FAILED, State.CANCELLED):
         stopped = _("The import was stopped; what was taken stays.")

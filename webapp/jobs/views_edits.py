@@ -57,6 +57,9 @@ def counterfactual_new(request: HttpRequest) -> HttpResponse:
     require(request.user, "create", SynthesisRequest)
     form = form_of(request)
     if form is None:
+        if request.GET.get("again"):
+            words = _("The case that this was made from was deleted. Choose another one.")
+            messages.warning(request, words)
         return render(request, "jobs/counterfactual_new.html", {"cases": _offered(request.user)})
     if request.method != "POST":
         return render(request, "jobs/counterfactual_new.html", _context(request, form))
