@@ -91,6 +91,11 @@ COUNTERFACTUALS = _shelf(
         "synthesis.counterfactuals.guided:guided",
     ),
     Entry(
+        "pix2pix_zero",
+        "Along the words of the change, with the layout held",
+        "synthesis.counterfactuals.pix2pix_zero:pix2pix_zero",
+    ),
+    Entry(
         "instruct_pix2pix",
         "Drawn anew by a model that is shown the image (trained on pairs)",
         "synthesis.counterfactuals.instruct_pix2pix:instruct_pix2pix",

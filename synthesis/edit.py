@@ -15,6 +15,7 @@ from torch import Tensor
 
 from synthesis.catalog import COUNTERFACTUALS
 from synthesis.checkpoints import LoadedModel
+from synthesis.control.captions import captions_of
 from synthesis.drift import Drift
 from synthesis.edit_request import (
     CounterfactualRequest,
@@ -22,6 +23,7 @@ from synthesis.edit_request import (
     EditOptions,
     edited_region,
     level_of,
+    methods_of,
     softened,
     strength_and_contrast,
 )
@@ -39,6 +41,9 @@ from synthesis.reporting import reporter, units
 from synthesis.reproduction import numerics, repeatable, versions
 from synthesis.request import Condition, Image, Labels, OnStep
 from synthesis.stepping import Velocity
+
+FROM_THE_NOISE = ("instruct_pix2pix", "pix2pix_zero")  # methods whose strength is 1 where none is asked for
+BACKWARDS = ("guided", "pix2pix_zero")  # methods that take gradients through the network
 
 
 @repeatable()
@@ -129,6 +134,7 @@ def prepare(
     if judges is not None and len(levels) == len(after) and levels != [level_of(one) for one in before]:
         outcome = SeverityOutcome(judges.severity, new, modality, levels, network.decode)
     told, told_after = network.condition(old, before), network.condition(new, after)
+    words = getattr(network, "prompts", None)
     instructions = None
     if network.takes_image:
         instructions = Instructions(
@@ -149,6 +155,8 @@ def prepare(
         network=network,
         told=tuple(told.to(device, network.dtype)),
         told_after=tuple(told_after.to(device, network.dtype)),
+        said=tuple(captions_of(one, words) for one in before),
+        said_after=tuple(captions_of(one, words) for one in after),
         instructions=instructions,
     )
 
@@ -189,13 +197,12 @@ def method_options(
     """
     values = options.to_json() | {"drift": Drift(delta=options.drift, scheme=options.drift_scheme)}
     strength, contrast = strength_and_contrast(labels, labels_after, before, after)
+    if options.method in FROM_THE_NOISE:
+        strength, contrast = 1.0, 1.0
     values["strength"] = strength if options.strength is None else options.strength
     values["contrast"] = contrast if options.contrast is None else options.contrast
     if options.method == "instruct_pix2pix":
-        values["strength"] = 1.0 if options.strength is None else options.strength
-        own = (recipe or {}).get("edit", {})
-        values = {k: own.get(k) if v is None else v for k, v in values.items()}
-        values = {k: v for k, v in values.items() if v is not None}
+        values = dict((recipe or {}).get("edit", {})) | values
     kind = COUNTERFACTUALS[options.method].load_options()
     return kind(**{one.name: values[one.name] for one in fields(kind) if one.name in values})
 
@@ -210,6 +217,12 @@ def _check(model: LoadedModel, request: CounterfactualRequest, judges: Judges | 
     if request.options.method not in COUNTERFACTUALS:
         known = ", ".join(COUNTERFACTUALS)
         raise SynthesisError(f'There is no method "{request.options.method}"; choose {known}.')
+    offered = methods_of(model.recipe)
+    if request.options.method not in offered:
+        raise SynthesisError(
+            f'This model cannot be edited by "{request.options.method}". Choose {" or ".join(offered)}, '
+            "or another model."
+        )
     if request.before.modality not in model.normalisation:
         known = ", ".join(model.normalisation)
         raise SynthesisError(f"This model knows {known}, not {request.before.modality}.")
@@ -218,7 +231,7 @@ def _check(model: LoadedModel, request: CounterfactualRequest, judges: Judges | 
             "This method follows the severity reader's verdict, and no reader is installed here. "
             "Choose another method."
         )
-    if request.options.method == "guided" and plan_of(model.network) == SEQUENTIAL:
+    if request.options.method in BACKWARDS and plan_of(model.network) == SEQUENTIAL:
         raise SynthesisError(
             "This model is so large that its layers come to this device one by one, and this method follows "
             "changes back through them. Choose another method."

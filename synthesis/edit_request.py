@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from synthesis.phantoms.labels import LESION, LIVER
+from synthesis.phantoms.labels import LABEL_SET, LESION, LIVER
 from synthesis.request import SEED_LIMIT, Condition, Image, Labels, PlainJson
 
 Mask = npt.NDArray[np.bool_]
@@ -21,6 +21,8 @@ STRENGTH_TEXTURE = 0.5
 CONTRAST_NONE = 2.0  # no cirrhosis any more: the least error to the truth
 CONTRAST_MORE = 1.25  # more of it: as much texture as a reader expects
 INSTRUCTED_SAMPLERS = ("rft", "euler", "heun", "ddim", "dpmpp", "unipc")  # that `instruct_pix2pix` draws with
+NEGATIVE_MOST = 300  # characters of a prompt to lead away from
+LOOKING = ("stable_diffusion", "sdxl")  # backbones whose pixels look at the words of a prompt
 EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softened
 
 
@@ -43,9 +45,15 @@ class EditOptions(PlainJson):
     weight: how much the outcome counts against likeness (`guided`); 0 returns the image as it is.
     reach: `guided` doubles the weight until the reader is that sure of the outcome; None: never.
     undo: the change is also taken back, to show what is lost on the way there and back.
-    guidance, image_guidance, sampler: of `instruct_pix2pix`: how firmly the new condition is followed and
-        the image kept, and a name of INSTRUCTED_SAMPLERS; None leaves each to the model. Its `strength`
-        is 1 where nothing is said.
+    guidance: how firmly the new condition is followed (`instruct_pix2pix`, `pix2pix_zero`); None leaves it
+        to the model or method.
+    image_guidance, sampler: of `instruct_pix2pix`: how firmly the image is kept, and a name of
+        INSTRUCTED_SAMPLERS; None leaves each to the model.
+    attention, regularisation, negative: of `pix2pix_zero`: how firmly the network is held to look where it
+        looked, how white the noise is kept on the way back (0: the exact way back instead), and words that
+        guidance leads away from; None leaves each to the method.
+
+    A strength of None is 1 for both of these methods.
     """
 
     method: str = "flow_inversion"
@@ -63,8 +71,13 @@ class EditOptions(PlainJson):
     guidance: float | None = None
     image_guidance: float | None = None
     sampler: str | None = None
+    attention: float | None = None
+    regularisation: float | None = None
+    negative: str | None = None
 
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"guidance", "image_guidance", "sampler"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset(
+        {"guidance", "image_guidance", "sampler", "attention", "regularisation", "negative"}
+    )
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -80,10 +93,12 @@ class EditOptions(PlainJson):
             raise ValueError(f"strength: expected 0 to 1, got {self.strength}.")
         if self.contrast is not None and not 0 <= self.contrast <= 10:
             raise ValueError(f"contrast: expected 0 to 10, got {self.contrast}.")
-        for name in ("guidance", "image_guidance"):
+        for name in ("guidance", "image_guidance", "attention", "regularisation"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 100:
                 raise ValueError(f"{name}: expected 0 to 100, got {value}.")
+        if self.negative is not None and len(self.negative) > NEGATIVE_MOST:
+            raise ValueError(f"negative: expected at most {NEGATIVE_MOST} characters.")
         if self.sampler is not None and self.sampler not in INSTRUCTED_SAMPLERS:
             raise ValueError(
                 f"sampler: expected one of {', '.join(INSTRUCTED_SAMPLERS)}, got {self.sampler!r}."
@@ -164,10 +179,10 @@ class CounterfactualResult:
 def edited_region(labels: Labels, labels_after: Labels, before: Condition, after: Condition) -> Mask:
     """Where the two masks and conditions say different things, [rows, columns].
 
-    Severity concerns the liver, steatosis the liver and its lesions, age and sex the whole image; a
-    change of the mask concerns its own pixels and their neighbours, which share in them.
+    Severity concerns the liver, steatosis the liver and its lesions, age, sex and a diagnosis the whole
+    image; a change of the mask concerns its own pixels and their neighbours, which share in them.
     """
-    if (before.age, before.sex) != (after.age, after.sex):
+    if (before.age, before.sex, before.diagnosis) != (after.age, after.sex, after.diagnosis):
         return np.ones(labels.shape, bool)
     region = ndimage.binary_dilation(labels != labels_after)
     if level_of(before) != level_of(after):
@@ -193,7 +208,7 @@ def strength_and_contrast(
     what becomes of it. Whatever moves mean values is decided early, and a contrast would move them too far.
     """
     was, will_be = level_of(before), level_of(after)
-    rest = ("steatosis", "age", "sex")
+    rest = ("steatosis", "age", "sex", "diagnosis")
     same = all(getattr(before, name) == getattr(after, name) for name in rest)
     if not same or was == will_be or not np.array_equal(labels, labels_after):
         return 1.0, 1.0
@@ -207,6 +222,24 @@ def strength_and_contrast(
 def takes_image(recipe: Mapping[str, Any]) -> bool:
     """Whether a model of this recipe was trained to change images (`instruct_pix2pix`) and only for that."""
     return bool(recipe.get("backbone", {}).get("takes_image"))
+
+
+def methods_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names in COUNTERFACTUALS that a model of this recipe offers, the one to begin with first.
+
+    instruct_pix2pix, and that alone, where the model was trained to change images; else flow_inversion
+    always, pix2pix_zero where pixels look at the words of a prompt, guided where the labels are those that
+    the severity reader knows.
+    """
+    if takes_image(recipe):
+        return ("instruct_pix2pix",)
+    found = ["flow_inversion"]
+    if recipe.get("backbone", {}).get("name") in LOOKING:
+        found.append("pix2pix_zero")
+    names = {int(label["value"]): str(label["name"]) for label in recipe.get("label_set", ())}
+    if names == {label.value: label.name for label in LABEL_SET}:
+        found.append("guided")
+    return tuple(found)
 
 
 def level_of(condition: Condition) -> float | None:

@@ -50,8 +50,8 @@ class Edit:
     x: states at t = 1, [B, C, ...]. before, after: the velocity under what the images show and under
     what they shall show. start: the time where the network's flow begins. region: where before and
     after differ, [B, 1, ...] from 0 to 1, on the grid of the states. outcome: the reader that `guided`
-    asks. network, and told and told_after, the condition's tensors as it takes them: for methods that
-    look inside it.
+    asks. network, told and told_after, the condition's tensors as it takes them, and said and said_after,
+    each image's condition in several wordings: for methods that look inside the network.
     """
 
     x: Tensor
@@ -64,6 +64,8 @@ class Edit:
     network: Network | None = None
     told: tuple[Tensor, ...] = ()
     told_after: tuple[Tensor, ...] = ()
+    said: tuple[tuple[str, ...], ...] = ()
+    said_after: tuple[tuple[str, ...], ...] = ()
     instructions: Instructions | None = None
 
     def back(self, changed: Tensor, outcome: Outcome | None = None) -> Edit:
@@ -75,6 +77,8 @@ class Edit:
             after=self.before,
             told=self.told_after,
             told_after=self.told,
+            said=self.said_after,
+            said_after=self.said,
             outcome=outcome,
             instructions=self.instructions
             and replace(self.instructions, before=self.instructions.after, after=self.instructions.before),

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from synthesis.drift import Drift, spread
 from synthesis.errors import SynthesisError
-from synthesis.paths import posterior_mean
-from synthesis.stepping import OnSamplerStep, SamplerStep, Times, Velocity, evaluate, intervals
+from synthesis.paths import noise_mean, posterior_mean
+from synthesis.stepping import (
+    Generators,
+    OnSamplerStep,
+    SamplerStep,
+    Times,
+    Velocity,
+    evaluate,
+    intervals,
+    noise_like,
+)
 
 ITERATIONS = 40
 TOLERANCE = 1e-5
 HALVINGS = 3  # how often a step that cannot be undone is halved before it is given up
 MEMORY = 2  # earlier rounds that Anderson's acceleration looks back upon
 RIDGE = 1e-6  # share of their mean square that keeps its small system solvable
+
+# (velocity, x, a, b, the velocity at x and a where it is known) -> x at time b
+FlowStep = Callable[[Velocity, Tensor, float, float, Tensor | None], Tensor]
 
 
 def heun_step(velocity: Velocity, x: Tensor, a: float, b: float, v: Tensor | None = None) -> Tensor:
@@ -25,6 +40,29 @@ def heun_step(velocity: Velocity, x: Tensor, a: float, b: float, v: Tensor | Non
     v = evaluate(velocity, x, a) if v is None else v
     ahead = x + (b - a) * v
     return ahead if b >= 1 else x + (b - a) * (v + evaluate(velocity, ahead, b)) / 2
+
+
+def euler_step(velocity: Velocity, x: Tensor, a: float, b: float, v: Tensor | None = None) -> Tensor:
+    """One step of Euler's method from time a to b: x + (b - a) v, which is DDIM's (math.md section 3)."""
+    return x + (b - a) * (evaluate(velocity, x, a) if v is None else v)
+
+
+def renewed(velocity: Velocity, x: Tensor, t: float, share: Tensor, generator: Generators) -> Tensor:
+    """x_t with a share r of its noise n drawn anew: n' = sqrt(1 - r) n + sqrt(r) z; r broadcasts against x.
+
+    At t = 0 the noise is x itself and keeps its law exactly; later E[n | x_t] stands for it.
+    """
+    n = noise_mean(x, evaluate(velocity, x, t), t)
+    anew = torch.sqrt(1 - share) * n + torch.sqrt(share) * noise_like(x, generator)
+    return x + (1 - t) * (anew - n)
+
+
+def drifted_start(x: Tensor, t: float, drift: Drift) -> Tensor:
+    """The state x_t moved by what the drift adds at that time, (1 - t) delta; as it is without one."""
+    delta = drift.delta
+    if not drift.moves_the_start() or (not isinstance(delta, Tensor) and delta == 0):
+        return x
+    return x + (1 - t) * spread(delta, x)
 
 
 def invert(
@@ -60,12 +98,14 @@ def inverted_path(
     iterations: int = ITERATIONS,
     tolerance: float = TOLERANCE,
     halvings: int = HALVINGS,
+    step: FlowStep = heun_step,
     on_step: OnSamplerStep | None = None,
 ) -> list[tuple[float, Tensor]]:
     """`invert` with every state on the way: [(t, x_t), ...] from times[0] up to (1, x_1).
 
     A step that cannot be undone is halved, its halves again, up to `halvings` times; the times in between
-    then stand in the path too, and the way forth has to take them. One report per step of `times`.
+    then stand in the path too, and the way forth has to take them. `step` is what the way forth steps by.
+    One report per step of `times`.
     """
     if iterations < 1:
         raise ValueError(f"iterations: expected at least 1, got {iterations}.")
@@ -76,7 +116,7 @@ def inverted_path(
     def back_over(a: float, b: float, left: int) -> Tensor:
         """Go back from b to a, in halves where need be; the velocity at a."""
         try:
-            x, found = _undone(velocity, path[-1][1], v, a, b, iterations, tolerance)
+            x, found = _undone(velocity, path[-1][1], v, a, b, iterations, tolerance, step)
         except SynthesisError:
             if left == 0:
                 raise
@@ -106,6 +146,7 @@ def _undone(
     b: float,
     iterations: int,
     tolerance: float,
+    step: FlowStep,
 ) -> tuple[Tensor, Tensor]:
     """The x_a [B, ...] whose step to b ends at `target`, and the velocity there.
 
@@ -116,7 +157,7 @@ def _undone(
     error = float("inf")
     for _ in range(iterations):
         v = evaluate(velocity, guess, a)
-        missing = target - heun_step(velocity, guess, a, b, v)
+        missing = target - step(velocity, guess, a, b, v)
         left = missing.flatten(1).square().mean(1).sqrt()  # [B]
         error = float(left.max())
         if error <= tolerance:

@@ -8,11 +8,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from synthesis.drift import Drift, drifted_velocity, spread
+from synthesis.drift import Drift, drifted_velocity
 from synthesis.editing import Edit, counted
-from synthesis.inversion import heun_step, inverted_path
-from synthesis.paths import noise_mean, posterior_mean
-from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity, evaluate, noise_like
+from synthesis.inversion import drifted_start, heun_step, inverted_path, renewed
+from synthesis.paths import posterior_mean
+from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity, evaluate
 
 TOLERANCE = 2e-3  # of each step back, root mean square on the state's scale (0.2 HU for the shipped model)
 SHIFT = 0.25  # of the time grid: short steps near the image, where its own noise makes the flow stiff
@@ -76,7 +76,9 @@ def way_back(edit: Edit, options: Options, *, on_step: OnSamplerStep | None = No
 def way_forth(edit: Edit, path: Path, options: Options, *, on_step: OnSamplerStep | None = None) -> Tensor:
     """From the first state of a way back to the changed image, under what it shall show."""
     begin, x = path[0]
-    x = _started(_renewed(edit, x, begin, options), begin, options)
+    if options.variety:
+        x = renewed(edit.before, x, begin, options.variety * edit.region, edit.generator)
+    x = drifted_start(x, begin, options.drift)
     velocity = drifted_velocity(
         _pulled(edit, options), options.drift, is_trained_with_drift=False, steps=len(path) - 1
     )
@@ -110,24 +112,3 @@ def _pulled(edit: Edit, options: Options) -> Velocity:
         return v + weight * (edit.after(x, t) - v)
 
     return edit.after if edit.after is edit.before or bool((weight == 1).all()) else velocity
-
-
-def _renewed(edit: Edit, x: Tensor, t: float, options: Options) -> Tensor:
-    """x_t with the share s of its noise n in the region drawn anew: n' = sqrt(1 - s r) n + sqrt(s r) z.
-
-    At t = 0 the noise is x itself and keeps its law exactly; later E[n | x_t] stands for it.
-    """
-    if options.variety == 0:
-        return x
-    n = noise_mean(x, evaluate(edit.before, x, t), t)
-    share = options.variety * edit.region
-    anew = torch.sqrt(1 - share) * n + torch.sqrt(share) * noise_like(x, edit.generator)
-    return x + (1 - t) * (anew - n)
-
-
-def _started(x: Tensor, t: float, options: Options) -> Tensor:
-    """The state moved by what the drift adds at that time, (1 - t) delta; as it is without one."""
-    delta = options.drift.delta
-    if not options.drift.moves_the_start() or (not isinstance(delta, Tensor) and delta == 0):
-        return x
-    return x + (1 - t) * spread(delta, x)

@@ -11,6 +11,7 @@ from synthesis.catalog import SAMPLERS
 from synthesis.drift import Drift, drifted_velocity, spread
 from synthesis.editing import Edit, Instructions
 from synthesis.errors import SynthesisError
+from synthesis.inversion import drifted_start
 from synthesis.stepping import OnSamplerStep, Velocity, noise_like
 from synthesis.variance_preserving import scale
 
@@ -118,10 +119,7 @@ def _first_state(edit: Edit, begin: float, options: Options) -> Tensor:
     """The state at `begin`: noise alone at the network's start, else (1 - t) n + t x_1; n ~ N(delta, I)."""
     noise = noise_like(edit.x, edit.generator)
     x = noise * scale(begin) if begin == edit.start else (1 - begin) * noise + begin * edit.x
-    delta = options.drift.delta
-    if not options.drift.moves_the_start() or (not isinstance(delta, Tensor) and delta == 0):
-        return x
-    return x + (1 - begin) * spread(delta, x)
+    return drifted_start(x, begin, options.drift)
 
 
 def _times(instructions: Instructions, start: float, begin: float, options: Options) -> list[float]:

@@ -22,6 +22,7 @@ from synthesis.errors import Cancelled, SynthesisError
 from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
 from synthesis.phantoms import labels as L
 from synthesis.request import Condition
+from tests.unit.synthesis.tiny_backbones import tiny_latent_model
 from tests.unit.synthesis.tiny_model import SIDE, tiny_model
 
 
@@ -140,7 +141,11 @@ def test_cancelling_reaches_the_caller(model, judges, name):
     def stop(step):
         raise Cancelled
 
-    suited = tiny_model(takes_image=True) if name == "instruct_pix2pix" else model
+    suited = model
+    if name == "instruct_pix2pix":
+        suited = tiny_model(takes_image=True)
+    elif name == "pix2pix_zero":
+        suited = tiny_latent_model("stable_diffusion")
     with pytest.raises(Cancelled):
         edit(suited, request(options=EditOptions(method=name)), judges=judges, on_step=stop)
 
@@ -159,6 +164,8 @@ def test_guided_says_whose_verdict_it_followed(model, judges):
         ({"image": np.zeros((16, 16), np.float32), "labels": np.zeros((16, 16), np.uint8)}, "16 x 16"),
         ({"options": EditOptions(method="magic")}, "magic"),
         ({"options": EditOptions(method="guided")}, "no reader is installed"),
+        ({"options": EditOptions(method="pix2pix_zero")}, 'cannot be edited by "pix2pix_zero"'),
+        ({"options": EditOptions(method="instruct_pix2pix")}, "Choose flow_inversion or guided"),
         ({"before": Condition(modality="PET"), "after": Condition(modality="PET")}, "not PET"),
     ],
 )

@@ -11,6 +11,7 @@ import torch
 
 from synthesis.edit import edit, prepare
 from synthesis.edit_request import CounterfactualRequest, EditOptions
+from synthesis.errors import SynthesisError
 from synthesis.metrics.psnr import psnr
 from synthesis.phantoms import labels as L
 from synthesis.request import Condition
@@ -83,3 +84,40 @@ def test_states_stay_in_float32_where_weights_have_16_bits():
     assert set(given) == {torch.float32}
     assert np.abs(result.difference).max() > 0
     assert result.recipe["numerics"]["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize("name", ["stable_diffusion", "sdxl"])
+def test_a_model_that_is_told_words_is_edited_along_them_and_back(name):
+    model = tiny_latent_model(name)
+    one = asked(model, method="pix2pix_zero", strength=0.3, steps=3, undo=True)
+    seen = []
+    result = edit(model, one, on_step=seen.append)
+    assert [step.step for step in seen] == list(range(1, 13))
+    assert {step.steps for step in seen} == {12}
+    assert 0 < sum(step.preview is not None for step in seen) <= 12
+    there, back = result.numbers[0]["l1"], result.numbers[0]["undone"]["l1"]
+    assert there > 0
+    assert result.undone is not None
+    used = result.recipe["options"]
+    assert (used["attention"], used["guidance"], used["regularisation"]) == (0.1, 1.0, 0.0)
+    with torch.no_grad():
+        work = prepare(model, [one.image], [one.labels], [one.labels], [one.before], [one.after])
+        seen_by_it = model.denormalise(model.network.decode(work.x)[0, 0].numpy(), "CT")
+    assert back < 2 * np.abs(seen_by_it - one.image).mean() + there
+
+
+def test_its_null_edit_is_as_near_as_the_autoencoder_to_within_a_decibel():
+    model = tiny_latent_model("stable_diffusion")
+    one = asked(model, method="pix2pix_zero", strength=0.5, steps=4)
+    one = replace(one, after=one.before)
+    work = prepare(model, [one.image], [one.labels], [one.labels], [one.before], [one.after])
+    with torch.no_grad():
+        seen = model.network.decode(work.x)[0, 0].numpy()
+    reconstruction = psnr(model.denormalise(seen, "CT"), one.image, data_range=500)
+    assert psnr(edit(model, one).images[0], one.image, data_range=500) >= reconstruction - 1
+
+
+def test_a_model_that_mixes_words_and_image_in_another_way_offers_no_such_edit():
+    model = tiny_latent_model("sd3")
+    with pytest.raises(SynthesisError, match="cannot be edited by"):
+        edit(model, asked(model, method="pix2pix_zero"))

@@ -8,16 +8,19 @@ import sys
 import numpy as np
 import pytest
 
+from synthesis.catalog import COUNTERFACTUALS
 from synthesis.edit_request import (
     CounterfactualRequest,
     EditOptions,
     edited_region,
+    methods_of,
     softened,
 )
 from synthesis.phantoms import labels as L
 from synthesis.request import Condition
 
 CT = Condition(modality="CT", age=50, sex="F")
+LABELS = [{"value": one.value, "name": one.name, "color": one.color} for one in L.LABEL_SET]
 
 
 def a_mask():
@@ -106,3 +109,42 @@ def test_seeds_run_on_from_the_first():
 def test_requests_need_no_torch():
     code = "import sys; sys.modules['torch'] = None; import synthesis.edit_request"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "methods"),
+    [
+        ({}, ("flow_inversion",)),
+        ({"label_set": LABELS}, ("flow_inversion", "guided")),
+        ({"label_set": LABELS[:-1]}, ("flow_inversion",)),
+        ({"backbone": {"name": "unet"}, "label_set": LABELS}, ("flow_inversion", "guided")),
+        ({"backbone": {"name": "stable_diffusion"}}, ("flow_inversion", "pix2pix_zero")),
+        ({"backbone": {"name": "sdxl"}, "label_set": LABELS}, ("flow_inversion", "pix2pix_zero", "guided")),
+        ({"backbone": {"name": "sd3"}}, ("flow_inversion",)),
+        ({"backbone": {"name": "unet", "takes_image": True}, "label_set": LABELS}, ("instruct_pix2pix",)),
+        ({"backbone": {"name": "stable_diffusion", "takes_image": True}}, ("instruct_pix2pix",)),
+    ],
+)
+def test_what_a_model_offers_stands_in_its_recipe(recipe, methods):
+    assert methods_of(recipe) == methods
+    assert set(methods) <= set(COUNTERFACTUALS)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"attention": -1.0}, "attention: expected 0 to 100"),
+        ({"regularisation": 101.0}, "regularisation: expected 0 to 100"),
+        ({"guidance": -0.5}, "guidance: expected 0 to 100"),
+        ({"negative": "x" * 301}, "negative: expected at most 300"),
+    ],
+)
+def test_options_of_methods_that_are_told_words_have_limits(options, words):
+    with pytest.raises(ValueError, match=words):
+        EditOptions(**options)
+
+
+def test_what_is_left_to_the_method_is_not_written_down():
+    assert set(EditOptions().to_json()) & {"attention", "regularisation", "negative", "guidance"} == set()
+    said = EditOptions(method="pix2pix_zero", attention=0.0, negative="fat")
+    assert EditOptions.from_json(said.to_json()) == said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -96,13 +97,16 @@ def test_the_pixels_are_those_of_the_whole_network(family: str) -> None:
             assert device.most < max(sizes)
 
 
-def changed(plan: str, **options: object) -> list[str]:
+ALONG_WORDS: dict[str, Any] = {"family": "stable_diffusion", "method": "pix2pix_zero", "strength": 0.3}
+
+
+def changed(plan: str, family: str = "sd3", **options: object) -> list[str]:
     """The pixels of an edit of one model by a plan, on a device that holds it where it does not lie whole."""
-    network, device = controlled("sd3"), Device()
+    network, device = controlled(family), Device()
     place(network, Placement(device=CPU, dtype=torch.float32, plan=plan), copy=device.copy)
     if plan != WHOLE:
         device.hold(network)
-    model = tiny_latent_model("sd3", network)
+    model = tiny_latent_model(family, network)
     return edit(model, asked(model, **{"steps": 2} | options), judges=judges()).pixel_sha256
 
 
@@ -116,6 +120,7 @@ def judges() -> Judges:
 def test_edits_are_those_of_the_whole_network() -> None:
     assert changed(STAGED) == changed(SEQUENTIAL) == changed(WHOLE)
     assert changed(STAGED, method="guided") == changed(WHOLE, method="guided")
+    assert changed(STAGED, **ALONG_WORDS) == changed(WHOLE, **ALONG_WORDS)
 
 
 def test_what_follows_gradients_through_layers_that_have_left_is_refused() -> None:
@@ -127,6 +132,8 @@ def test_what_follows_gradients_through_layers_that_have_left_is_refused() -> No
     assert not found.isfinite().all()
     with pytest.raises(SynthesisError, match="layers come to this device one by one"):
         changed(SEQUENTIAL, method="guided")
+    with pytest.raises(SynthesisError, match="layers come to this device one by one"):
+        changed(SEQUENTIAL, **ALONG_WORDS)
 
 
 def test_stages_are_those_of_the_estimate() -> None:
