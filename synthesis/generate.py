@@ -76,6 +76,11 @@ def generate(
 
 def _check(model: LoadedModel, request: SynthesisRequest) -> None:
     """Refuse what would fail inside; `preflight` says the same, and more, before submitting."""
+    if model.network.takes_image:
+        raise SynthesisError(
+            "This model was trained to change images and draws none from nothing. Choose another model, or "
+            "open an image and change it."
+        )
     image = model.recipe["image"]
     expected = (int(image["rows"]), int(image["columns"]))
     if request.labels.shape != expected:

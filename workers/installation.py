@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from synthesis.checkpoints import LoadedModel
+from synthesis.edit import edit
+from synthesis.edit_request import CounterfactualRequest, EditOptions, takes_image
 from synthesis.errors import Cancelled, SynthesisError
 from synthesis.generate import generate
 from synthesis.phantoms import abdomen
@@ -103,11 +105,27 @@ def _install_adapter(work: Work, job: Any) -> dict[str, Any]:
 
 
 def draw_once(model: LoadedModel) -> None:
-    """One image in one step of a phantom's label map; raises whatever stands in the way of drawing."""
+    """One image in one step of a phantom's label map, or of the phantom where the model changes images.
+
+    Raises whatever stands in the way of drawing.
+    """
     image = model.recipe["image"]
-    phantom = abdomen(0, shape=(int(image["rows"]), int(image["columns"])))
     modality = str((model.recipe.get("modalities") or ["CT"])[0])
+    phantom = abdomen(0, shape=(int(image["rows"]), int(image["columns"])), modality=modality)
     row, column = (float(value) for value in phantom.spacing_mm)
+    if takes_image(model.recipe):
+        edit(
+            model,
+            CounterfactualRequest(
+                image=phantom.image,
+                labels=phantom.labels,
+                spacing_mm=(row, column),
+                before=Condition(modality=modality, severity="none"),
+                after=Condition(modality=modality, severity="severe"),
+                options=EditOptions(method="instruct_pix2pix", steps=1),
+            ),
+        )
+        return
     generate(
         model,
         SynthesisRequest(

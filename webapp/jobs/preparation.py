@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from django.utils.translation import gettext as _
 
+from synthesis.edit_request import takes_image
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import fit
 from synthesis.imaging.labelmaps import concept_of, label_map
@@ -92,8 +93,22 @@ def prepare(
         sampler=sampler,
         parameters={"condition": condition.to_json(), "sampler": sampler.to_json(), **extra},
         notes=notes,
-        problems=preflight(draft, recipe) + _uncertainty_problems(extra, sampler, recipe),
+        problems=[
+            *_drawing_problems(recipe),
+            *preflight(draft, recipe),
+            *_uncertainty_problems(extra, sampler, recipe),
+        ],
     )
+
+
+def _drawing_problems(recipe: Mapping[str, Any]) -> list[Problem]:
+    """Why nothing can be drawn with the model, where it only changes images."""
+    if not takes_image(recipe):
+        return []
+    words = _(
+        "This model changes images and draws none from nothing. Choose another model, or change an image."
+    )
+    return [Problem("model", str(words))]
 
 
 def _uncertainty_problems(

@@ -48,6 +48,14 @@ def synthesise(request: HttpRequest) -> HttpResponse:
                 return done
         return render(request, "jobs/synthesise.html", form_context(request, form), status=422)
     form = form_of(request, None)
+    if _lost_source(_again(request)):
+        messages.warning(
+            request,
+            _(
+                "The case that this was made from was deleted. The form opens on a demo anatomy instead; all "
+                "other settings are those of then."
+            ),
+        )
     return render(request, "jobs/synthesise.html", form_context(request, form))
 
 
@@ -117,7 +125,7 @@ def form_of(request: HttpRequest, values: QueryDict | None, *, bound: bool = Tru
     masks = list(mask_list_for_case(case=case)) if case is not None else []
     if again is not None and again.mask is not None and again.mask not in masks:
         masks.append(again.mask)
-    models = model_list_for(user=request.user, offered_only=True)
+    models = model_list_for(user=request.user, offered_only=True, drawing_only=True)
     adapters = adapter_list_for(user=request.user, offered_only=True)
     options: dict[str, Any] = {"models": models, "adapters": adapters, "case": case, "masks": masks}
     if values is not None and bound:
@@ -147,7 +155,7 @@ def _wanted(request: HttpRequest, models: Any, adapters: Any) -> dict[str, Any]:
 
 def _own_sampler(request: HttpRequest, wanted: str | None, adapter: str | None = None) -> dict[str, Any]:
     """Sampler and steps of the model with that id, else of the first on offer, and of its adapter."""
-    models = list(model_list_for(user=request.user, offered_only=True))
+    models = list(model_list_for(user=request.user, offered_only=True, drawing_only=True))
     chosen = next((m for m in models if str(m.pk) == wanted), models[0] if models else None)
     if chosen is None:
         return {}
@@ -171,6 +179,11 @@ def _again(request: HttpRequest) -> SynthesisRequest | None:
     wanted = request.GET.get("again", "")
     item = request_get_for(user=request.user, id=wanted) if _is_uuid(wanted) else None  # type: ignore[arg-type]
     return None if item is None or is_edit(item) else item
+
+
+def _lost_source(item: SynthesisRequest | None) -> bool:
+    """Whether a request was of a case that is there no more."""
+    return item is not None and item.case_id is None and "phantom_seed" not in item.parameters
 
 
 def _initial_of(item: SynthesisRequest) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.urls import reverse
 
+from synthesis.edit_request import takes_image
 from synthesis.imaging.adapted import adapted_recipe
 from webapp.core.models import Record
 
@@ -73,6 +74,11 @@ class GenerativeModel(Record):
     def modalities(self) -> list[str]:
         """What it can make: CT, T1, T2."""
         return list(self.recipe.get("modalities", []))
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether it was trained to change images and draws none from nothing."""
+        return takes_image(self.recipe)
 
     @property
     def parameters_millions(self) -> str:

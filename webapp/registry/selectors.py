@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from webapp.core.errors import NotVisible
 from webapp.core.permissions import can
@@ -15,11 +15,19 @@ from webapp.registry.models import Adapter, GenerativeModel
 from webapp.registry.weights import file_sha256
 
 
-def model_list_for(*, user: Any, offered_only: bool = False) -> QuerySet[GenerativeModel]:
-    """The models that the person may see, by name, newest version first."""
+def model_list_for(
+    *, user: Any, offered_only: bool = False, drawing_only: bool = False
+) -> QuerySet[GenerativeModel]:
+    """The models that the person may see, by name, newest version first.
+
+    drawing_only: without those that were trained to change images and draw none from nothing.
+    """
     if not can(user, "view", GenerativeModel):
         return GenerativeModel.objects.none()
     models = GenerativeModel.objects.select_related("installed_by")
+    if drawing_only:
+        says = "recipe__backbone__takes_image"
+        models = models.filter(Q(**{f"{says}__isnull": True}) | ~Q(**{says: True}))
     return models.filter(is_active=True) if offered_only else models
 
 
