@@ -139,6 +139,7 @@ def _fill(site: Launched) -> list[Shot]:
         Shot("results", "clinician", "/results/", full=True),
         Shot("result", "clinician", f"/results/{made[-1]}/", full=True),
         *_figures(clinician, model),
+        *_edits(clinician, model, healthy, mask),
         Shot("compare", "clinician", f"/results/{made[0]}/compare/{made[-1]}/", RESULT),
         Shot("dataset-export", "data_manager", f"/datasets/{dataset['id']}/export/"),
         Shot("case-edit", "data_manager", f"/cases/{healthy['id']}/edit/", full=True),
@@ -168,6 +169,48 @@ def _figures(api: Api, model: Any) -> list[Shot]:
         Shot("uncertainty", "clinician", f"/results/{mapped}/", f"{RESULT}[data-heat=shown]"),
         Shot("severities", "clinician", f"/severities/{grid['id']}/", RESULT),
     ]
+
+
+def _edits(api: Api, model: Any, case: Any, mask: Any) -> list[Shot]:
+    """The healthy liver with severe cirrhosis: one slice, its undoing, every severity, the whole series."""
+    shows = {"modality": "CT", "severity": "none", "age": 58.0, "sex": "M"}
+    wish = {
+        **{"model": model["id"], "case": case["id"], "mask": mask["id"], "seed": 11},
+        "slice_index": case["slice_count"] // 2,
+        "parameters": {
+            "before": shows,
+            "condition": shows | {"severity": "severe"},
+            "edit": {"undo": True},
+        },
+    }
+    one = _counterfactual(api, wish)
+    several = {**wish["parameters"], "edit": {"undo": True, "variety": 0.5}}
+    seeds = _counterfactual(api, wish | {"parameters": several, "count": 3})
+    whole = {"first": 0, "last": case["slice_count"] - 1}
+    series = _counterfactual(api, wish | {"slices": whole})
+    status, answer = api.ask("POST", "/api/v1/counterfactuals/strips/", wish | {"along": "severity"})
+    strip = json.loads(answer)
+    for cell in strip["cells"] if status == 202 else ():
+        api.wait(cell["job"])
+    form = f"/counterfactuals/new/?case={case['id']}&mask={mask['id']}&slice={wish['slice_index']}"
+    return [
+        Shot("counterfactual-form", "clinician", form, ".check__pictures", full=True),
+        Shot("counterfactual", "clinician", f"/counterfactuals/{one}/", RESULT),
+        Shot("counterfactual-undone", "clinician", f"/counterfactuals/{one}/?show=undone", RESULT),
+        Shot("counterfactual-seeds", "clinician", f"/counterfactuals/{seeds}/", RESULT),
+        Shot("counterfactual-series", "clinician", f"/counterfactuals/{series}/?slice=15", RESULT),
+        Shot("counterfactual-strip", "clinician", f"/counterfactuals/strips/{strip['id']}/", RESULT),
+    ]
+
+
+def _counterfactual(api: Api, wish: dict[str, Any]) -> str:
+    """Ask for a change and wait until it is made; its id."""
+    status, answer = api.ask("POST", "/api/v1/counterfactuals/", wish)
+    if status != 202:
+        raise RuntimeError(f"the change was answered {status}: {answer.decode()[:400]}")
+    made = json.loads(answer)
+    api.wait(made["jobs"][0])
+    return str(made["id"])
 
 
 def _ask(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 from pydicom import dcmread
 
 from tests import factories
-from tests.factories_edits import edited_result, phantom_case
+from tests.factories_edits import CHANGE, edit_request, edited_result, phantom_case
+from tests.factories_models import tiny_model
+from tests.factories_series import series_result
 from webapp.jobs.models import Result, SynthesisRequest
+from webapp.jobs.services import job_claim, job_finish
+from workers.lease import Work
 
 VIEWER = "[data-mount=result-viewer]"
 DIFFERENCE = "[data-difference=map]"
@@ -98,8 +105,6 @@ def test_one_thing_is_changed_looked_at_and_taken_away(
 def test_the_colours_lie_on_the_pixels_that_changed(
     page: Any, site: str, sign_in: Any, clinician: Any, case: Any
 ) -> None:
-    from tests.factories_edits import edit_request
-
     result = edited_result(clinician, request=edit_request(clinician, case=case))
     sign_in(page, clinician)
     page.goto(site + reverse("jobs:counterfactual-detail", args=[result.request_id]))
@@ -121,8 +126,6 @@ def test_the_colours_lie_on_the_pixels_that_changed(
 
 
 def test_the_workspace_fits_a_phone(page: Any, site: str, sign_in: Any, clinician: Any, case: Any) -> None:
-    from tests.factories_edits import edit_request
-
     result = edited_result(clinician, request=edit_request(clinician, case=case))
     page.set_viewport_size({"width": 390, "height": 844})
     sign_in(page, clinician)
@@ -133,3 +136,133 @@ def test_the_workspace_fits_a_phone(page: Any, site: str, sign_in: Any, clinicia
         page.goto(site + address)
         page.locator("main").wait_for()
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+class Paced(Work):
+    """A worker's job that waits at some of its steps until somebody has seen them."""
+
+    def __init__(self, claim: Any, stops: tuple[int, ...]) -> None:
+        super().__init__(claim)
+        self.seen = {step: threading.Event() for step in stops}
+
+    def step(self, step: int, total: int, **said: Any) -> None:
+        super().step(step, total, **said)
+        if step in self.seen and not self.seen[step].wait(timeout=60):
+            raise TimeoutError(f"nobody saw step {step}")
+
+
+def test_every_step_is_seen_live_and_the_image_follows(
+    page: Any,
+    site: str,
+    sign_in: Any,
+    clinician: Any,
+    case: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The handler of the workers runs in a thread of this process, with a tiny network."""
+    from webapp.registry.services import model_install
+    from workers.counterfactuals import counterfactual
+
+    monkeypatch.setattr("workers.lease.PROGRESS_SECONDS", 0.0)
+    model = model_install(path=tiny_model(tmp_path / "tiny"))
+    options = {"steps": 8, "strength": 1.0, "undo": True}
+    request = edit_request(clinician, case=case, model=model, parameters=CHANGE | {"edit": options})
+    sign_in(page, clinician)
+    page.goto(site + reverse("jobs:counterfactual-detail", args=[request.pk]))
+    page.locator("#edit-live[data-state=queued]").wait_for()
+    claim = job_claim(queue="compute", worker="test")
+    assert claim is not None
+    work = Paced(claim, stops=(3, 20))
+
+    def run() -> None:
+        try:
+            counterfactual(work)
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=run)
+    worker.start()
+    try:
+        page.get_by_text("Making the change, step 3 of 32").wait_for()
+        assert page.locator("#edit-live progress").get_attribute("value") == f"{3 / 32:.4f}"
+        page.locator("#edit-live .job-page__preview img").wait_for()
+        work.seen[3].set()
+        page.get_by_text("Undoing the change, step 20 of 32").wait_for()
+        assert page.locator("#edit-live .number", has_text="62 %").count() == 1
+        work.seen[20].set()
+        page.locator(f"{VIEWER}[data-state=ready]").wait_for()
+    finally:
+        for event in work.seen.values():
+            event.set()
+        worker.join(timeout=60)
+    assert not worker.is_alive()
+    assert request.results.count() == 1
+
+
+def test_a_series_is_scrolled_in_all_viewports(
+    page: Any, site: str, sign_in: Any, clinician: Any, check_accessibility: Any
+) -> None:
+    result = series_result(clinician)
+    sign_in(page, clinician)
+    page.goto(site + reverse("jobs:counterfactual-detail", args=[result.request_id]))
+    viewer = page.locator(VIEWER)
+    page.locator(f"{VIEWER}[data-state=ready][data-slice='2']").wait_for()
+    corners = viewer.locator(".overlay__corner--top-right")
+
+    def slices(number: int) -> None:
+        shown = viewer.locator(".overlay__corner--top-right", has_text=f"Slice {number}/3")
+        shown.nth(3).wait_for()
+
+    def coloured() -> int:
+        return viewer.locator(DIFFERENCE).evaluate(
+            """(canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+              .filter((value, at) => at % 4 === 3 && value > 0).length"""
+        )
+
+    assert corners.count() == 4
+    slices(2)
+    assert coloured() > 0
+    assert viewer.locator("[data-status]").inner_text() == "Slice 2 of the source, changed."
+    viewer.locator(".viewport").first.focus()
+    page.keyboard.press("ArrowDown")
+    slices(3)
+    page.keyboard.press("ArrowDown")  # the last one: nothing lies behind it
+    page.keyboard.press("b")
+    viewer.locator("[data-blinked=yes]").wait_for()
+    slices(3)
+    viewer.locator(".viewport").nth(1).hover()
+    page.mouse.wheel(0, -120)
+    slices(2)
+    assert viewer.locator("[data-blinked=yes]").count() == 1
+    page.keyboard.press("b")
+    viewer.locator("[data-blinked=no]").wait_for()
+    page.mouse.wheel(0, -120)
+    slices(1)
+    assert coloured() == 0
+    note = "Slice 1 of the source, kept as it is: it has no mask."
+    viewer.locator("[data-status]", has_text=note).wait_for()
+    page.locator("[data-slice-link='2']").click()
+    slices(3)
+    assert page.locator("[data-slice-row].is-shown").get_attribute("data-slice-row") == "2"
+    assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
+    check_accessibility(page)
+
+
+def test_the_severity_is_read_off_the_image(
+    page: Any, site: str, sign_in: Any, clinician: Any, case: Any, check_accessibility: Any
+) -> None:
+    factories.generative_model(title="Abdomen")
+    sign_in(page, clinician)
+    page.goto(site + reverse("jobs:counterfactual-new") + f"?case={case.pk}&slice=1")
+    page.get_by_text("tinted where the change belongs").wait_for()
+    page.get_by_role("button", name="Estimate from the image").click()
+    page.locator("#severity-estimate [role=status]").wait_for()
+    claim = job_claim(queue="compute", worker="test")
+    assert claim is not None
+    found = {"severity": {"level": 1.62, "read": "mild", "shares": [0.02, 0.38, 0.56, 0.04]}}
+    job_finish(job_id=claim.job_id, token=claim.token, outcome=found)
+    page.get_by_text("Read in slice 2: 1.5 (low–mild), 1.6 of 3.").wait_for()
+    assert page.locator("#id_was_severity").input_value() == "1.5"
+    page.get_by_text("Cirrhosis 1.5 of 3", exact=False).first.wait_for()
+    check_accessibility(page)
