@@ -25,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from synthesis.catalog import COUNTERFACTUALS
 from synthesis.checkpoints import LoadedModel, load_model
-from synthesis.counterfactuals import flow_inversion, guided
+from synthesis.counterfactuals import flow_inversion
 from synthesis.edit import method_options, prepare
 from synthesis.edit_request import EditOptions
 from synthesis.editing import Edit
@@ -38,7 +39,9 @@ from synthesis.phantoms import WINDOWS, Phantom
 from synthesis.phantoms.labels import LESION
 from synthesis.request import MODALITIES
 from training.counterfactual_changes import CHANGES, Change, condition_of, inner_liver, pairs_of
+from training.counterfactual_rows import ROWS, instructed_row, row_of
 from training.held_out import content_key
+from training.recipe import find_model
 from training.texture_reader import TextureReader, kept_texture_reader
 
 Images = npt.NDArray[np.float32]
@@ -54,20 +57,26 @@ def edited_images(
     folder: Path,
     *,
     thorough: bool = True,
+    editor: LoadedModel | None = None,
 ) -> dict[str, dict[str, Images]]:
-    """Row -> "edited" and, where `thorough`, for the first row "null" and "back": images [n, H, W].
+    """Row -> "edited" and, where `thorough`, for a method's first row "null" and "back": images [n, H, W].
 
-    They are kept in `folder`.
+    They are kept in `folder`. `editor` makes the rows of `instruct_pix2pix`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
+    first = {options.method: row for row, options in reversed(rows.items())}
     for start in range(0, len(pairs), BATCH):
-        batch = _Batch(model, pairs[start : start + BATCH], judges)
-        key = [content_key(model), change.name, batch.modality, [b.seed for b, _ in batch.pairs]]
+        some = pairs[start : start + BATCH]
+        batches = [None if one is None else _Batch(one, some, judges) for one in (model, editor)]
         made = {}
-        for number, (row, options) in enumerate(rows.items()):
-            whole = thorough and number == 0
-            wanted = [*key, options.to_json(), whole]
+        for row, options in rows.items():
+            batch = batches[options.method == "instruct_pix2pix"]
+            if batch is None:
+                raise ValueError(f"editor: expected the model that makes the row {row}, got none")
+            key = [content_key(batch.model), change.name, batch.modality, [b.seed for b, _ in batch.pairs]]
+            whole = thorough and first[options.method] == row
+            wanted = [*key, options.to_json(), whole, *_own_choice(batch.model, options)]
             path = folder / (hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:20] + ".npz")
             if not path.is_file():
                 began = time.monotonic()
@@ -87,6 +96,11 @@ def edited_images(
     }
 
 
+def _own_choice(model: LoadedModel, options: EditOptions) -> list[Any]:
+    """What a model that changes images decides of options that are left to it."""
+    return [model.recipe.get("edit")] if options.method == "instruct_pix2pix" else []
+
+
 class _Batch:
     """Some pairs of one change, whose way back to the noise is gone once for all rows that share it."""
 
@@ -101,7 +115,7 @@ class _Batch:
         chosen = self._chosen(options, self.pairs[0])
         found = {"edited": self._edited(there, chosen)}
         if thorough:
-            found["null"] = self._edited(replace(there, after=there.before), chosen)
+            found["null"] = self._edited(_unchanged(there), chosen)
             turned = [(a, b) for b, a in self.pairs]
             again = self._prepared(list(found["edited"]), turned)
             opposite = self._chosen(options, turned[0])
@@ -110,7 +124,15 @@ class _Batch:
 
     def _chosen(self, options: EditOptions, pair: tuple[Phantom, Phantom]) -> Any:
         one, other = pair
-        return method_options(options, one.labels, other.labels, condition_of(one), condition_of(other))
+        self.method = options.method
+        return method_options(
+            options,
+            one.labels,
+            other.labels,
+            condition_of(one),
+            condition_of(other),
+            self.model.recipe,
+        )
 
     def _prepared(self, images: Sequence[Images], pairs: Sequence[tuple[Phantom, Phantom]]) -> Edit:
         return prepare(
@@ -134,10 +156,16 @@ class _Batch:
                     self._paths[key] = path
             x = flow_inversion.way_forth(work, path, chosen)
         else:
-            x = guided.guided(work, options=chosen)
+            x = COUNTERFACTUALS[self.method].load()(work, options=chosen)
         with torch.no_grad():
             shown = self.model.network.decode(x)[:, 0].float().numpy()
         return self.model.denormalise(shown, self.modality)
+
+
+def _unchanged(work: Edit) -> Edit:
+    """The edit that asks for what is there."""
+    told = work.instructions and replace(work.instructions, after=work.instructions.before)
+    return replace(work, after=work.before, told_after=work.told, instructions=told)
 
 
 def figures(
@@ -208,18 +236,6 @@ def _mean_psnr(images: Images, truth: Images, data_range: float) -> float:
     return psnr(np.asarray(images), np.asarray(truth), data_range=data_range)
 
 
-ROWS: dict[str, EditOptions] = {
-    "flow_inversion": EditOptions(),
-    "flow_inversion, whole image": EditOptions(confined=False),
-    "flow_inversion, from the noise": EditOptions(strength=1.0),
-    "flow_inversion, contrast 1": EditOptions(contrast=1.0),
-    "flow_inversion, blended": EditOptions(blend=True),
-    "flow_inversion, drift 0.1 init_only": EditOptions(drift=0.1, drift_scheme="init_only"),
-    "flow_inversion, drift 0.1 noise": EditOptions(drift=0.1),
-    "guided": EditOptions(method="guided"),
-}
-
-
 UNEDITED = "unedited: the row to beat"
 
 
@@ -235,13 +251,15 @@ def evaluate_counterfactuals(
     modality: str = "CT",
     first: int = 0,
     thorough: bool = True,
+    editor: LoadedModel | None = None,
 ) -> dict[str, Any]:
-    """Every figure, by change and row."""
+    """Every figure, by change and row; the rows of `instruct_pix2pix` are made by the model `editor`."""
     shape = (int(model.recipe["image"]["rows"]), int(model.recipe["image"]["columns"]))
     reader = kept_texture_reader(modality, shape, folder)
     report: dict[str, Any] = {
         "model": model.recipe.get("name"),
         "weights_sha256": model.weights_sha256,
+        "editor_sha256": editor and editor.weights_sha256,
         "split": split,
         "cases": cases,
         "first": first,
@@ -257,7 +275,7 @@ def evaluate_counterfactuals(
             for row, options in rows.items()
             if options.method != "guided" or change.reads is not None
         }
-        found = edited_images(model, change, pairs, asked, judges, folder, thorough=thorough)
+        found = edited_images(model, change, pairs, asked, judges, folder, thorough=thorough, editor=editor)
         source = np.stack([before.image for before, _ in pairs])
         found[UNEDITED] = {
             "edited": source,
@@ -309,13 +327,6 @@ def line(name: str, row: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _row(text: str) -> tuple[str, EditOptions]:
-    """A row from the command line: "0.4,1.5"."""
-    strength, contrast = (float(one) for one in text.split(","))
-    options = EditOptions(strength=strength, contrast=contrast)
-    return f"strength {strength:g}, contrast {contrast:g}", options
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -333,19 +344,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--also",
         nargs="+",
-        type=_row,
+        type=row_of,
         default=[],
         metavar="STRENGTH,CONTRAST",
         help="more rows of flow_inversion, to choose its options by (on the validation split)",
     )
+    parser.add_argument(
+        "--instructed",
+        nargs="+",
+        type=instructed_row,
+        default=[],
+        metavar="STEPS,GUIDANCE,IMAGE_GUIDANCE[,STRENGTH]",
+        help="more rows of instruct_pix2pix, likewise",
+    )
+    parser.add_argument("--editor", default="abdomen-2d-edit", help="the model that makes its rows")
     parser.add_argument("--edits-only", action="store_true", help="no null edit, no way there and back")
     parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
     parser.add_argument("--out", type=Path, default=Path("var/counterfactuals"))
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    folder = Path(options.model) if Path(options.model).exists() else Path("weights") / options.model
-    model = load_model(folder)
+    model = load_model(find_model(options.model))
     model.network.to(memory_format=torch.channels_last)
+    rows = {row: ROWS[row] for row in options.rows} | dict(options.also) | dict(options.instructed)
+    editor = None
+    if any(one.method == "instruct_pix2pix" for one in rows.values()):
+        editor = load_model(find_model(options.editor))
+        editor.network.to(memory_format=torch.channels_last)
     print("| " + HEADINGS + " |\n" + "|---" * (HEADINGS.count("|") + 1) + "|")
     report = evaluate_counterfactuals(
         model,
@@ -354,7 +378,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split=options.split,
         cases=options.cases,
         changes=options.only,
-        rows={row: ROWS[row] for row in options.rows} | dict(options.also),
+        rows=rows,
+        editor=editor,
         modality=options.modality,
         first=options.first,
         thorough=not options.edits_only,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from synthesis.catalog import COUNTERFACTUALS
 from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
 from synthesis.phantoms import abdomen, phantom_seed
 from tests.unit.synthesis.tiny_model import SIDE, tiny_model
@@ -15,6 +16,7 @@ from training import counterfactual_changes as changes
 from training import counterfactuals as c
 from training import texture_reader
 from training.counterfactual_bounds import bound, noise_spectrum, pattern_spectra
+from training.counterfactual_rows import ROWS, instructed_row, row_of
 from training.texture_reader import TextureReader, features
 
 CHANGE = changes.severity_change(3, 0)
@@ -93,6 +95,28 @@ def test_edits_are_kept_and_rows_share_their_way_back(tmp_path, judges, monkeypa
     again = c.edited_images(model, change, pairs, rows, judges, tmp_path)
     assert len(gone) == 2
     assert np.array_equal(again["other"]["edited"], first["other"]["edited"])
+
+
+def test_a_model_that_changes_images_makes_its_own_rows(tmp_path, judges, monkeypatch):
+    monkeypatch.setattr(changes, "LARGE_LIVER", 4)
+    model, editor = tiny_model(), tiny_model(1, takes_image=True)
+    pairs = changes.pairs_of(CHANGE, "validation", 2, "CT", (SIDE, SIDE))
+    rows = dict([instructed_row("2,1,1"), instructed_row("1,1.5,1,0.8"), row_of("0.2,1")])
+    assert rows["instructed 1,1.5,1,0.8"].strength == 0.8
+    with pytest.raises(ValueError, match="editor"):
+        c.edited_images(model, CHANGE, pairs, rows, judges, tmp_path)
+    found = c.edited_images(model, CHANGE, pairs, rows, judges, tmp_path, editor=editor)
+    two, one, flow = found.values()
+    assert {"null", "back"} <= set(two) & set(flow)  # the first of each method
+    assert "null" not in one
+    assert not np.array_equal(two["edited"], one["edited"])
+    guided = replace(editor, recipe=editor.recipe | {"edit": {"sampler": "rft"}})
+    again = c.edited_images(model, CHANGE, pairs, rows, judges, tmp_path, editor=guided)
+    assert not np.array_equal(again["instructed 2,1,1"]["edited"], two["edited"])
+
+
+def test_the_named_rows_ask_for_methods_that_there_are():
+    assert {one.method for one in ROWS.values()} <= set(COUNTERFACTUALS)
 
 
 def test_every_named_change_makes_a_pair_that_differs():
