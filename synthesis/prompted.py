@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthesis.components import ENCODERS, LatentOptions, execution_device
 from synthesis.control.painting import LABEL_COUNT, ConditionTensors, paint, unconditional
@@ -39,16 +39,22 @@ class PromptedNetwork(Network):
     def condition(self, labels: npt.NDArray[np.integer], conditions: Sequence[Condition]) -> TextCondition:
         return self.told(paint(labels, conditions), self.levels(conditions), self.words(conditions))
 
-    def words(self, conditions: Sequence[Condition], rng: np.random.Generator | None = None) -> list[str]:
-        """One prompt per condition, as `prompts` words it or else as `prompt_of` does.
+    def words(
+        self,
+        conditions: Sequence[Condition],
+        rng: np.random.Generator | None = None,
+        prompts: PatientPrompts | None = None,
+    ) -> list[str]:
+        """One prompt per condition, as `prompts` (its own, unless others are given) words it or `prompt_of`.
 
         Where there are several wordings, the canonical one, or one that `rng` draws. Raises SynthesisError
         for a diagnosis that this model was not trained on.
         """
-        if self.prompts is None:
+        used = prompts or self.prompts
+        if used is None:
             return [prompt_of(c) for c in conditions]
         try:
-            return [self.prompts.prompt(c) if rng is None else self.prompts.drawn(c, rng) for c in conditions]
+            return [used.prompt(c) if rng is None else used.drawn(c, rng) for c in conditions]
         except ValueError as problem:
             raise SynthesisError(f"This model cannot be told that: {problem}") from problem
 
@@ -123,10 +129,14 @@ class PromptedNetwork(Network):
         numbers, mask = token_numbers(read_tokenizer(name, self._texts[name]), prompts)
         return numbers.to(device), mask.to(device)
 
+    @property
+    def learns_words(self) -> bool:
+        """Whether anything of its text encoders is being trained."""
+        return any(weight.requires_grad for part in self._encoders() for weight in part.parameters())
+
+    def _encoders(self) -> list[nn.Module]:
+        return [self.get_submodule(name) for name in self.options.components if name in ENCODERS]
+
     def _text_adapted(self) -> bool:
-        parts = [self.get_submodule(name) for name in self.options.components if name in ENCODERS]
-        return any(
-            isinstance(layer, BaseTunerLayer) or any(w.requires_grad for w in layer.parameters(recurse=False))
-            for part in parts
-            for layer in part.modules()
-        )
+        layers = (layer for part in self._encoders() for layer in part.modules())
+        return self.learns_words or any(isinstance(layer, BaseTunerLayer) for layer in layers)

@@ -6,6 +6,7 @@ less); everything else may be held in less too, the recipe's `frozen`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +20,13 @@ from synthesis.components import ENCODERS
 from synthesis.latents import LatentNetwork
 from synthesis.networks import Network
 from training.recipe import Recipe
+from training.tokens import new_tokens, with_new_token
 
 TOGETHER = ("ordinal",)  # trains with whatever trains
+WORD_ATTENTION = {
+    "crossattn_kv": r"\.attn2\.(to_k|to_v)$",
+    "crossattn": r"\.attn2\.(to_q|to_k|to_v|to_out)$",
+}
 
 
 def starting_backbone(recipe: Recipe) -> nn.Module:
@@ -34,6 +40,8 @@ def starting_backbone(recipe: Recipe) -> nn.Module:
     network.requires_grad_(False)
     for name in trained_parts(network, recipe.trained):
         network.get_submodule(name).requires_grad_(True)
+    for rows in new_tokens(network):
+        rows.requires_grad_(True)
     if recipe.gradient_checkpointing:
         enable_checkpointing(network)
     begun: nn.Module = with_adapter(network, recipe.adapter) if recipe.adapter else network
@@ -58,11 +66,19 @@ def backbone_of(model: LoadedModel, recipe: Recipe) -> LatentNetwork:
     elif recipe.trained == "controlnet" and not network.options.control:
         network = network.with_control()
     network.use_prompts(recipe.prompts)
+    if recipe.prompts and recipe.prompts.token_from:
+        with_new_token(network, recipe.prompts)
     return network
 
 
 def trained_parts(network: LatentNetwork, trained: str) -> list[str]:
-    """The parts that train where `trained` is "all" or "controlnet"; an "adapter" brings its own."""
+    """The parts that train where `trained` is "all" or "controlnet", or the layers of the attention to words.
+
+    An "adapter" and new "tokens" bring their own.
+    """
+    if trained in WORD_ATTENTION:
+        layers = (name for name, _ in network.get_submodule(network.trunk).named_modules())
+        return [f"{network.trunk}.{name}" for name in layers if re.search(WORD_ATTENTION[trained], name)]
     rest = {network.trunk, "vae", *ENCODERS, *TOGETHER}
     control = [name for name, _ in network.named_children() if name not in rest]
     return {"all": [network.trunk, *control, *TOGETHER], "controlnet": [*control, *TOGETHER]}.get(trained, [])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +13,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from synthesis.control.painting import paint_arrays
+from synthesis.control.painting import paint, paint_arrays
+from synthesis.control.patient_prompts import PatientPrompts
+from synthesis.control.prompts import UNSTATED
 from synthesis.imaging.intensity import Normalisation
 from synthesis.networks import Network
 from synthesis.phantoms import labels as names
 from synthesis.request import MODALITIES, SEVERITIES, SEXES, Condition
 from training.latents import MEAN_FILE, STD_FILE, key_of
 
+DIAGNOSES_FILE = "diagnoses.json"
 ENCLOSED_AIR = 128  # bit of a stored label: air inside the body (gas in stomach or bowel)
 COLUMNS = (
     "seed",
@@ -61,24 +65,33 @@ class MaskDropout:
 class Batch(NamedTuple):
     """images: states on the network's scale, [B, 1, H, W] or latents [B, C, h, w]; the condition, a
     ConditionBatch of the network; labels [B, H, W] as they truly are, on the grid of the image; of pairs
-    also the source, the states of the images before, which those become."""
+    also the source, the states of the images before, which those become; words, the prompts, where a
+    network is told patients in words; prior, images that the network drew itself (training/prior.py)."""
 
     images: Tensor
     condition: Any
     labels: Tensor
     source: Tensor | None = None
+    words: tuple[str, ...] = ()
+    prior: Any = None
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        source = None if self.source is None else self.source.to(device)
-        return Batch(self.images.to(device), self.condition.to(device), self.labels.to(device), source)
+        return self._replace(
+            images=self.images.to(device),
+            condition=self.condition.to(device),
+            labels=self.labels.to(device),
+            source=None if self.source is None else self.source.to(device),
+            prior=None if self.prior is None else self.prior.to(device),
+        )
 
 
 class PhantomShards:
     """The phantoms under a folder of shards, which may still be growing.
 
     A shard is a folder with images.npy [n, H, W] float16 in HU or signal, labels.npy [n, H, W]
-    uint8 and attributes.npy [n, len(COLUMNS)] float64; `training.prepare` writes them. With `latents`,
+    uint8 and attributes.npy [n, len(COLUMNS)] float64, and perhaps diagnoses.json, a list of words;
+    `training.prepare` writes them. With `latents`,
     the key of an encoder (training/latents.py), a shard counts once it has that encoder's latents.
     """
 
@@ -88,6 +101,7 @@ class PhantomShards:
         self._encoded: list[tuple[npt.NDArray, npt.NDArray]] = []
         self._shards: list[tuple[npt.NDArray, npt.NDArray, npt.NDArray]] = []
         self.names: list[str] = []
+        self._diagnoses: list[list[str]] = []
         self.refresh()
 
     def refresh(self) -> None:
@@ -97,6 +111,8 @@ class PhantomShards:
                 arrays = [np.load(shard / f"{part}.npy", mmap_mode="r") for part in ("images", "labels")]
                 self._shards.append((arrays[0], arrays[1], np.load(shard / "attributes.npy")))
                 self.names.append(shard.name)
+                told = shard / DIAGNOSES_FILE
+                self._diagnoses.append(json.loads(told.read_text(encoding="utf-8")) if told.is_file() else [])
                 if self.latents:
                     mean, std = (np.load(shard / name, mmap_mode="r") for name in (MEAN_FILE, STD_FILE))
                     self._encoded.append((mean, std))
@@ -123,6 +139,11 @@ class PhantomShards:
             attributes.append(self._shards[shard][2][row])
         return np.stack(images), np.stack(labels), np.stack(attributes)
 
+    def diagnoses(self, indices: npt.NDArray) -> list[str]:
+        """What each is said to have, in the words of the set; empty where nothing is said."""
+        told = ((self._diagnoses[shard], row) for shard, row in map(self._place, indices))
+        return [str(words[row] or "") if words else "" for words, row in told]
+
     def take_latents(self, indices: npt.NDArray) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [n, C, h, w] float32 of the latents; only with an encoder's key."""
         rows = [[part[row] for part in self._encoded[shard]] for shard, row in map(self._place, indices)]
@@ -146,11 +167,13 @@ def batch_at(
     rank: int = 0,
     network: Network | None = None,
     latents: str = "mean",
+    prompts: PatientPrompts | None = None,
 ) -> Batch:
     """The batch of one step: a function of (seed, step, rank), of the shards and the network alone.
 
     `network` reads the condition in its own way; without one it is painted as the small U-Net's. With
     shards that have latents the states are their means or, with latents = "sample", draws from them.
+    `prompts` are used in place of those that the network itself is told patients in.
     """
     if len(shards) == 0:
         what, more = (
@@ -160,14 +183,49 @@ def batch_at(
     rng = np.random.default_rng((seed, step, rank))
     indices = rng.integers(0, len(shards), size)
     images, stored, rows = shards.take(indices)
-    condition = told(stored, rows, rng, dropout, network)
+    words: tuple[str, ...] = ()
+    if getattr(network, "prompts", None) is None:
+        condition = told(stored, rows, rng, dropout, network)
+    else:
+        condition, words = told_in_words(
+            network, stored, rows, shards.diagnoses(indices), rng, dropout, prompts
+        )
     truth = torch.from_numpy(stored & ~np.uint8(ENCLOSED_AIR)).long()
     if shards.latents:
         mean, std = shards.take_latents(indices)
         if latents == "sample":
             mean = mean + std * torch.from_numpy(rng.standard_normal(mean.shape, np.float32))
-        return Batch(mean, condition, truth)
-    return Batch(scaled(images, rows, normalisation), condition, truth)
+        return Batch(mean, condition, truth, words=words)
+    return Batch(scaled(images, rows, normalisation), condition, truth, words=words)
+
+
+def told_in_words(
+    network: Any,
+    stored: Labels,
+    rows: npt.NDArray,
+    diagnoses: Sequence[str],
+    rng: np.random.Generator,
+    dropout: MaskDropout,
+    prompts: PatientPrompts | None = None,
+) -> tuple[Any, tuple[str, ...]]:
+    """The condition of patients [n] and the prompts that tell it, with what is left out of them.
+
+    Age, sex and diagnosis go unstated by dropout.attribute, everything by dropout.prompt. Where words are
+    being learned the objective encodes the prompts itself (`training.tokens.spoken`), and here nothing is.
+    """
+    given = np.stack([drop_labels(mask, rng, dropout) for mask in stored])
+    conditions = conditions_of(*_attributes(rows, rng, dropout.attribute))
+    kept = rng.random(len(rows)) >= dropout.attribute
+    conditions = [
+        replace(one, diagnosis=(name or None) if stated else None)
+        for one, name, stated in zip(conditions, diagnoses, kept, strict=True)
+    ]
+    dropped = rng.random(len(rows)) < dropout.prompt
+    said = network.words(conditions, rng, prompts)
+    words = tuple(UNSTATED if out else one for one, out in zip(said, dropped, strict=True))
+    encoded = [UNSTATED] * len(words) if network.learns_words else words
+    condition = network.told(paint(given, conditions), network.levels(conditions), encoded)
+    return without(network, condition, dropped), words
 
 
 def told(
@@ -195,6 +253,12 @@ def scaled(images: npt.NDArray, rows: npt.NDArray, normalisation: Mapping[str, N
     pairs = zip(images, rows, strict=True)
     found = np.stack([normalisation[MODALITIES[int(row[1])]].forward(image) for image, row in pairs])
     return torch.from_numpy(found)[:, None]
+
+
+def conditions_from(rows: npt.NDArray, diagnoses: Sequence[str]) -> list[Condition]:
+    """All that attributes [n, columns] and diagnoses state, as requests say it."""
+    stated = conditions_of(*_attributes(rows, np.random.default_rng(0), 0.0))
+    return [replace(one, diagnosis=name or None) for one, name in zip(stated, diagnoses, strict=True)]
 
 
 def conditions_of(

@@ -25,6 +25,7 @@ from training.backbones import finished_backbone
 from training.data import PhantomShards
 from training.pairs import PairShards
 from training.recipe import Recipe, ShortcutSettings, load_recipe
+from training.tokens import settle_tokens, write_learned
 from training.train import CHECKPOINT
 
 
@@ -76,18 +77,22 @@ def export_backbone(
             "adapter": asdict(recipe.adapter),
             "share_of_network": round(share_of(adapted), 4),
         }
-        return save_adapter(folder, adapted, {"drift": None} | card, base)
+        return save_adapter(folder, adapted, {"drift": None, "prompts": None} | card, base)
     network, base = finished_backbone(recipe, weights)
+    learned = settle_tokens(network)
     card["base"] = {"name": base.recipe.get("name", ""), "weights_sha256": base.weights_sha256}
     if network.options.control:
         card["mask_trained"] = True
     kept = {key: value for key, value in base.recipe.items() if key not in ("drift", "prompts")}
-    return save_model(folder, network, kept | card)
+    digest = save_model(folder, network, kept | card)
+    write_learned(folder, learned)
+    return digest
 
 
 def card_of(recipe: Recipe, shards: PhantomShards | PairShards, step: int) -> dict[str, Any]:
     """The recipe as the checkpoint carries it: all that is needed to run the model and to judge it."""
     spacing = shards.column("spacing_mm") if len(shards) else np.array([2.5, 4.0])
+    spacing = spacing[np.isfinite(spacing)] if np.isfinite(spacing).any() else np.array([1.0])
     low, high = (round(float(v), 2) for v in (spacing.min(), spacing.max()))
     columns = recipe.shape[1]
     return {

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+import torch.nn.functional as F
 
 from synthesis.errors import SynthesisError
 from synthesis.imaging.errors import UnreadableFile
@@ -23,7 +25,7 @@ from synthesis.imaging.raster import read_raster
 from synthesis.imaging.volume import Slice, real_values
 from synthesis.phantoms import labels as names
 from synthesis.request import MODALITIES
-from training.data import mark_enclosed_air
+from training.data import DIAGNOSES_FILE, mark_enclosed_air
 from training.recipe import Recipe
 from training.sources import Source, UnusableSource
 
@@ -33,7 +35,7 @@ REPORT = "report.json"
 PART = "part"  # where shards wait until all of them are there
 PICTURES = (".png", ".jpg", ".jpeg")
 
-Row = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], list[float]]
+Row = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], list[float], str]
 
 
 def write_external(
@@ -79,7 +81,8 @@ def write_external(
 
 
 def slices_of(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator[Row]:
-    """Every slice of a case that fits the recipe: image [H, W], stored labels [H, W], a row of data.COLUMNS.
+    """Every slice of a case that fits the recipe: image [H, W], stored labels [H, W], a row of data.COLUMNS
+    and the diagnosis. Without a mask all that is known of a slice is that it shows a body.
 
     What does not fit is counted in `refused` by its reason. MR signal has no unit: a volume is scaled so
     that its 99.5th percentile is the top of the recipe's range for that modality.
@@ -89,6 +92,9 @@ def slices_of(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator
         raise UnusableSource(
             f"The recipe {recipe.name} knows {', '.join(recipe.modalities)}, not {source.modality}."
         )
+    if source.mask is None:
+        yield from _whole_slices(source, recipe, refused)
+        return
     geometry = {"image": dict(recipe.image), "field": recipe.extra.get("field", {})}
     with _opened(source) as (slices, masks, labels):
         known = label_map(labels)
@@ -128,7 +134,38 @@ def slices_of(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator
                 image,
                 mark_enclosed_air(fitted.labels),
                 _row(source, index, fitted.labels, fitted.spacing_mm),
+                source.attributes.diagnosis,
             )
+
+
+def _whole_slices(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator[Row]:
+    """Slices as large as the recipe draws: shrunk or enlarged evenly; what is left over is filled darkly."""
+    with _opened_alone(source) as slices:
+        scale = _scale(slices, recipe, source.modality)
+        for index, one in enumerate(slices):
+            array = np.nan_to_num(one.array).astype(np.float32)
+            if not np.ptp(array):
+                refused["nothing is to be seen"] += 1
+                continue
+            image, factor = _on_grid(array * np.float32(scale), recipe.shape)
+            labels = np.full(recipe.shape, names.BODY, np.uint8)
+            spacing = one.spacing_mm or (float("nan"), float("nan"))
+            placed = (spacing[0] / factor, spacing[1] / factor)
+            yield image, labels, _row(source, index, labels, placed), source.attributes.diagnosis
+
+
+def _on_grid(array: npt.NDArray[np.float32], shape: tuple[int, int]) -> tuple[npt.NDArray[np.float32], float]:
+    """The image in the middle of a grid of that shape, and the factor by which its sides grew."""
+    rows, columns = array.shape
+    factor = min(shape[0] / rows, shape[1] / columns)
+    size = (min(shape[0], round(rows * factor)), min(shape[1], round(columns * factor)))
+    shrunk = F.interpolate(
+        torch.from_numpy(array)[None, None], size=size, mode="bilinear", antialias=True, align_corners=False
+    )[0, 0].numpy()
+    whole = np.full(shape, array.min(), np.float32)
+    top, left = (shape[0] - size[0]) // 2, (shape[1] - size[1]) // 2
+    whole[top : top + size[0], left : left + size[1]] = shrunk
+    return whole, factor
 
 
 def _row(
@@ -182,7 +219,7 @@ def _opened(source: Source) -> Iterator[tuple[Sequence[Slice], Any, Sequence[Any
     if source.image.suffix.lower() in PICTURES:
         yield _pictures(source, units)
         return
-    with opened_nifti(source.image) as image, opened_nifti(source.mask) as mask:
+    with opened_nifti(source.image) as image, opened_nifti(_mask_of(source)) as mask:
         if not mask.is_whole:
             raise UnusableSource("The mask's voxels are not whole numbers.")
         if image.voxels.shape != mask.voxels.shape:
@@ -195,12 +232,35 @@ def _opened(source: Source) -> Iterator[tuple[Sequence[Slice], Any, Sequence[Any
         yield _Stack(image, units), mask.voxels, source.labels or mask.label_names
 
 
+@contextmanager
+def _opened_alone(source: Source) -> Iterator[Sequence[Slice]]:
+    """Slices of a NIfTI volume or of a picture, without a mask."""
+    if source.image.is_dir():
+        raise UnusableSource("The image is a folder of DICOM; export the dataset as NIfTI (--form nifti).")
+    units = "HU" if source.modality == "CT" else "signal"
+    if source.image.suffix.lower() in PICTURES:
+        picture = read_raster(source.image)
+        if picture.is_colour:
+            raise UnusableSource("The image must be in shades of grey.")
+        yield [
+            Slice(
+                array=picture.pixels.astype(np.float32),
+                spacing_mm=source.spacing_mm or (float("nan"), float("nan")),
+                units=units,
+                is_placed=False,
+            )
+        ]
+        return
+    with opened_nifti(source.image) as image:
+        yield _Stack(image, units)
+
+
 def _pictures(source: Source, units: str) -> tuple[Sequence[Slice], Any, Sequence[Any]]:
     if source.spacing_mm is None:
         raise UnusableSource(
             "A picture does not say how large its pixels are: give spacing_row_mm and spacing_column_mm."
         )
-    image, mask = read_raster(source.image), read_raster(source.mask)
+    image, mask = read_raster(source.image), read_raster(_mask_of(source))
     if image.is_colour or mask.is_colour:
         raise UnusableSource("Image and mask must be in shades of grey.")
     if image.pixels.shape != mask.pixels.shape:
@@ -209,6 +269,12 @@ def _pictures(source: Source, units: str) -> tuple[Sequence[Slice], Any, Sequenc
         array=image.pixels.astype(np.float32), spacing_mm=source.spacing_mm, units=units, is_placed=False
     )
     return [one], mask.pixels[None], source.labels
+
+
+def _mask_of(source: Source) -> Path:
+    if source.mask is None:
+        raise UnusableSource("There is no mask.")
+    return source.mask
 
 
 def _is_labelled(mask: npt.NDArray[Any], known: LabelMap) -> bool:
@@ -233,3 +299,6 @@ def _write(folder: Path, number: int, rows: Sequence[Row]) -> None:
     np.save(shard / "images.npy", np.stack([r[0] for r in rows]).astype(np.float16))
     np.save(shard / "labels.npy", np.stack([r[1] for r in rows]))
     np.save(shard / "attributes.npy", np.array([r[2] for r in rows]))
+    diagnoses = [r[3] for r in rows]
+    if any(diagnoses):
+        (shard / DIAGNOSES_FILE).write_text(json.dumps(diagnoses), encoding="utf-8")

@@ -38,9 +38,10 @@ def modality_of(index: int) -> str:
     return MODALITY_CYCLE[index % len(MODALITY_CYCLE)]
 
 
-def phantom_row(split: str, index: int, recipe: Recipe) -> Row:
+def phantom_row(split: str, index: int, recipe: Recipe, modality: str = "") -> Row:
     """One phantom of a split: image [H, W] in HU or signal, stored labels, a row of training.data.COLUMNS."""
-    return row_of(abdomen(phantom_seed(split, index), shape=recipe.shape, modality=modality_of(index)))
+    kind = modality or modality_of(index)
+    return row_of(abdomen(phantom_seed(split, index), shape=recipe.shape, modality=kind))
 
 
 def row_of(phantom: Phantom) -> Row:
@@ -94,13 +95,16 @@ def _write(folder: Path, number: int, rows: Sequence[Row]) -> Path:
 def prepare_set(path: Path, recipe: Recipe, folder: Path, *, split: str, modality: str | None = None) -> None:
     """Write one split of a set as shards, and print what was taken and what was not.
 
+    A recipe with prompts is told of patients in words, and takes images without a mask.
+
     Raises UnusableSource where the folder already holds shards, or nothing of the set can be used.
     """
     if any(folder.glob("shard-*")):
         raise UnusableSource(
             f"{folder} already holds shards; name another folder, so that no sets are mixed."
         )
-    report = write_external(folder, sources_of(path, modality=modality), recipe, split=split, shard=SHARD)
+    sources = sources_of(path, modality=modality, masks=recipe.prompts is None)
+    report = write_external(folder, sources, recipe, split=split, shard=SHARD)
     for name, case in report["cases"].items():
         left = "; ".join(f"{count} not: {reason}" for reason, count in case["refused"].items())
         print(f"{name}: {case['slices']} slices{f' ({left})' if left else ''}")

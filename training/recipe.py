@@ -15,167 +15,25 @@ from synthesis.catalog import BACKBONES
 from synthesis.control.patient_prompts import PatientPrompts
 from synthesis.drift import TrainedDrift
 from synthesis.imaging.intensity import Normalisation
-from synthesis.variance_preserving import NoiseSchedule
 from training.data import MaskDropout
-from training.fisher import SELECTIONS
+from training.objective_settings import OBJECTIVE_SETTINGS as OBJECTIVE_SETTINGS
+from training.objective_settings import ConsistencySettings as ConsistencySettings
+from training.objective_settings import CustomDiffusionSettings as CustomDiffusionSettings
+from training.objective_settings import DreamBoothSettings as DreamBoothSettings
+from training.objective_settings import EpsilonSettings as EpsilonSettings
+from training.objective_settings import EwcSettings as EwcSettings
+from training.objective_settings import FlowSettings as FlowSettings
+from training.objective_settings import InstructPix2PixSettings as InstructPix2PixSettings
+from training.objective_settings import PriorSettings as PriorSettings
+from training.objective_settings import RegionContrastSettings as RegionContrastSettings
+from training.objective_settings import ShortcutSettings as ShortcutSettings
+from training.objective_settings import TextualInversionSettings as TextualInversionSettings
 
 RECIPES = Path(__file__).parent / "recipes"
 TRAINS = ("all", "controlnet", "adapter")
 LATENTS = ("mean", "sample")
 DTYPES = ("float32", "bfloat16", "float16")
 STATE = Path("var") / "training"  # data and checkpoints of training runs, relative to the repository
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlowSettings:
-    """The flow objective: how times are drawn, which regions weigh more, stage 1's terms (flow_path.py)."""
-
-    name: str = "flow"
-    time_mean: float = 0.2  # of logit(t)
-    time_std: float = 1.2
-    time_uniform: float = 0.1  # share of times drawn evenly from 0..1 instead
-    time_start: float = 0.0  # share of times that are exactly 0, where every sampler begins
-    region_weights: Mapping[int, float] = field(default_factory=lambda: {6: 2.0, 17: 3.0})
-    weight_l2: float = 0.0  # w_2, of the squared error of the expected image
-    weight_ssim: float = 0.0  # w_ssim, of 1 - SSIM of the expected image
-    data_range: float = 2.0  # of the network's scale, for SSIM
-    loss_on: str = "velocity"  # or "native": what the network predicts itself, which weighs times differently
-
-    def __post_init__(self) -> None:
-        if self.loss_on not in ("velocity", "native"):
-            raise ValueError(f'loss_on: expected "velocity" or "native", got {self.loss_on!r}')
-        if min(self.weight_l2, self.weight_ssim) < 0:
-            raise ValueError("the weights of the terms must not be negative")
-        if not self.data_range > 0:
-            raise ValueError(f"data_range: expected a number above 0, got {self.data_range}")
-        if (self.weight_l2 or self.weight_ssim) and self.name in ("shortcut", "region_contrast", "epsilon"):
-            raise ValueError(f"weight_l2 and weight_ssim: {self.name} has no such terms")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShortcutSettings(FlowSettings):
-    """The shortcut objective: how the time axis is cut and how much of a batch learns long steps."""
-
-    name: str = "shortcut"
-    segments: int = 8  # finest steps from t = 0 to 1, a power of two
-    shift: float = 0.35  # of their grid (synthesis.checkpoints.shifted_grid)
-    flow_share: float = 0.5  # share of each batch that learns the velocity itself
-    from_origin: bool = False  # the velocity is that of `init_from`, frozen, instead of learned from data
-    coarse: float = 0.0  # extra weight of the error's means over cells of 4 x 4 pixels
-    balanced: bool = False  # divide each item's error by its own size; only sound with from_origin
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.segments < 1 or self.segments & (self.segments - 1):
-            raise ValueError(f"segments: expected a power of two, got {self.segments}")
-        if not 0 < self.flow_share < 1:
-            raise ValueError(f"flow_share: expected a share between 0 and 1, got {self.flow_share}")
-        if self.balanced and not self.from_origin:
-            raise ValueError("balanced: expected from_origin, as targets with noise would be biased")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegionContrastSettings(FlowSettings):
-    """The region-contrastive objective: how far and how hard answers are driven apart inside lesions."""
-
-    name: str = "region_contrast"
-    power: int = 2  # of the flow's error; 1 as in MAISI-v2's code
-    delta: float = 2.0  # mean distance inside a lesion beyond which nothing is gained
-    weight: float = 0.01  # lambda in the first half of the run
-    weight_late: float = 0.001  # and in the second
-    background: str = "paper"  # "paper": |G_o - G_p|; "released": |G_p - (x_1 - n)|
-    on: str = "velocity"  # or "image": distances between posterior means
-    dilate: int = 3  # side of the square a lesion is grown by before the rest is background
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.background not in ("paper", "released") or self.on not in ("velocity", "image"):
-            raise ValueError(f"background and on: unknown choice {self.background!r}, {self.on!r}")
-        if self.power not in (1, 2) or self.dilate % 2 == 0:
-            raise ValueError("power: expected 1 or 2, dilate: expected an odd number")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EwcSettings(FlowSettings):
-    """Elastic weight consolidation: how firmly the weights of `init_from` are held."""
-
-    name: str = "ewc"
-    fisher: str  # a file of training.fisher
-    strength: float = 1.0  # lambda
-    selection: str = ""  # or "unfreeze_top", "freeze_top": which tensors train, by their rank
-    share: float = 0.5  # of the tensors, that a selection unfreezes or freezes
-    from_origin: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.strength >= 0:
-            raise ValueError(f"strength: expected a number of at least 0, got {self.strength}")
-        if self.selection not in ("", *SELECTIONS) or not 0 <= self.share <= 1:
-            raise ValueError(f"selection and share: unknown choice {self.selection!r}, {self.share}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConsistencySettings(FlowSettings):
-    """Stage 2: which activations an adapted network keeps, and how much its terms weigh beside the flow."""
-
-    name: str = "consistency"
-    layers: tuple[str, ...] = ()  # modules whose outputs are compared, by the end of their names
-    weight_consistency: float = 1.0
-    weight_temporal: float = 0.1
-    weight_spatial: float = 0.5
-    from_origin: bool = False  # without an adapter: keep those of `init_from`, frozen
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.weight_consistency and not self.layers:
-            raise ValueError("layers: expected at least one for weight_consistency, got none")
-        if min(self.weight_consistency, self.weight_temporal, self.weight_spatial) < 0:
-            raise ValueError("the weights of the terms must not be negative")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpsilonSettings(FlowSettings):
-    """Plain diffusion: the noise schedule; times are its training steps, evenly drawn."""
-
-    name: str = "epsilon"
-    beta_start: float = 0.00085  # Stable Diffusion's
-    beta_end: float = 0.012
-    kind: str = "scaled_linear"
-    training_steps: int = 1000
-
-    @property
-    def schedule(self) -> NoiseSchedule:
-        """alpha_bar of every training step."""
-        return NoiseSchedule.of(
-            beta_start=self.beta_start, beta_end=self.beta_end, kind=self.kind, steps=self.training_steps
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class InstructPix2PixSettings(FlowSettings):
-    """The objective of pairs: how often the network is not told the condition, or not shown the image.
-
-    dropout: p; the condition is left out for a share 2 p, the image for 2 p, both at once for p of them.
-    """
-
-    name: str = "instruct_pix2pix"
-    dropout: float = 0.05
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.dropout <= 1 / 3:
-            raise ValueError(f"dropout: expected 0 to 1/3, got {self.dropout}")
-
-
-OBJECTIVE_SETTINGS: Mapping[str, type[FlowSettings]] = {
-    "flow": FlowSettings,
-    "shortcut": ShortcutSettings,
-    "region_contrast": RegionContrastSettings,
-    "ewc": EwcSettings,
-    "consistency": ConsistencySettings,
-    "epsilon": EpsilonSettings,
-    "instruct_pix2pix": InstructPix2PixSettings,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,10 +101,31 @@ class Recipe:
             raise ValueError("train: controlnet and gradient_checkpointing are for networks in latents")
         if self.family != "unet" and self.objective.name in ("shortcut", "region_contrast", "epsilon"):
             raise ValueError(f"objective: {self.objective.name} is for the network on images, unet")
+        self._check_words()
         if self.is_paired and self.family == "unet" and not self.backbone.takes_image:
             raise ValueError("backbone: instruct_pix2pix shows the network an image, set takes_image")
         if self.is_paired and (self.family not in ("unet", "stable_diffusion") or self.trained != "all"):
             raise ValueError("objective: instruct_pix2pix trains all of a unet or a stable_diffusion")
+
+    def _check_words(self) -> None:
+        """Refuse what a method that learns a word cannot do."""
+        learns = isinstance(self.objective, TextualInversionSettings | CustomDiffusionSettings)
+        new = bool(self.prompts and self.prompts.token_from)
+        if learns and (self.family != "stable_diffusion" or self.train or self.adapter or not new):
+            raise ValueError(
+                f"objective: {self.objective.name} learns a new word of Stable Diffusion's: expected that "
+                "backbone, prompts with token and token_from, neither train nor adapter"
+            )
+        if new and not learns:
+            raise ValueError(
+                f"token_from: the objective {self.objective.name} learns no new word; leave it out, and let "
+                "token be a rare word that the text encoder knows"
+            )
+        dreams = isinstance(self.objective, DreamBoothSettings)
+        if dreams and not self.init_from:
+            raise ValueError("init_from: expected the network whose own images dreambooth preserves")
+        if dreams and self.family != "unet" and not (self.prompts and self.prompts.token):
+            raise ValueError("prompts: dreambooth expects a token, the word that is to stand for the new")
 
     @property
     def is_paired(self) -> bool:
@@ -255,8 +134,17 @@ class Recipe:
 
     @property
     def trained(self) -> str:
-        """What trains: one of TRAINS."""
+        """What trains: one of TRAINS, "tokens", "crossattn_kv" or "crossattn"."""
+        if isinstance(self.objective, TextualInversionSettings):
+            return "tokens"
+        if isinstance(self.objective, CustomDiffusionSettings):
+            return self.objective.variant
         return self.train or ("adapter" if self.adapter else "all")
+
+    @property
+    def preserves_prior(self) -> bool:
+        """Whether it also learns from what the network of `init_from` drew itself (training/prior.py)."""
+        return isinstance(self.objective, PriorSettings) and self.objective.weight_prior > 0
 
     @property
     def shape(self) -> tuple[int, int]:

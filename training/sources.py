@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from synthesis.control.patient_prompts import MOST_WORDS
 from synthesis.request import MODALITIES, SEVERITIES, SEXES, STEATOSIS_GRADES
 
 SPLITS = ("train", "validation", "test")
@@ -31,19 +32,21 @@ class Attributes:
     steatosis: int = UNKNOWN
     age: float = float("nan")
     sex: int = UNKNOWN
+    diagnosis: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """One case of a set.
 
-    labels: [{"value", "name"}] of the mask's values. modality: one of MODALITIES. split: of the patient.
+    mask: None where the set has none, or none is wanted. labels: [{"value", "name"}] of its values.
+    modality: one of MODALITIES. split: of the patient.
     spacing_mm: between rows and columns, for pictures that do not tell it themselves.
     """
 
     name: str
     image: Path
-    mask: Path
+    mask: Path | None
     labels: tuple[Mapping[str, Any], ...]
     modality: str
     patient: str
@@ -52,43 +55,48 @@ class Source:
     spacing_mm: tuple[float, float] | None = None
 
 
-def sources_of(path: Path, *, modality: str | None = None) -> list[Source]:
+def sources_of(path: Path, *, modality: str | None = None, masks: bool = True) -> list[Source]:
     """Every case of a set: a CSV file, or a folder with cases.csv, manifest.csv or nnU-Net's dataset.json.
 
-    `modality` overrides what the set says ("T1", "T2", "CT"): nnU-Net sets rarely tell the weighting.
+    Without `masks` a table needs none, and what it has of them is not read. `modality` overrides what the
+    set says ("T1", "T2", "CT"): nnU-Net sets rarely tell the weighting.
     Raises UnusableSource, with the line or the file, where the set makes no sense.
     """
     if modality is not None and modality not in MODALITIES:
         raise UnusableSource(f"The modality must be one of {', '.join(MODALITIES)}, got {modality}.")
     if path.is_file():
-        return from_table(path, modality=modality)
+        return from_table(path, modality=modality, masks=masks)
     for name in TABLES:
         if (path / name).is_file():
-            return from_table(path / name, modality=modality)
+            return from_table(path / name, modality=modality, masks=masks)
     if (path / "dataset.json").is_file():
         return from_nnunet(path, modality=modality)
     raise UnusableSource(f"{path} holds neither {' nor '.join(TABLES)} nor nnU-Net's dataset.json.")
 
 
-def from_table(path: Path, *, modality: str | None = None) -> list[Source]:
+def from_table(path: Path, *, modality: str | None = None, masks: bool = True) -> list[Source]:
     """A manifest: one line per image with the columns image and mask, and as many of these as are known:
 
     patient, split (train, validation or test), modality (CT, T1, T2; or MR with weighting), severity
-    (none, low, mild, severe or 0 to 3), steatosis (0 to 3), age (years), sex (F, M), labels (a JSON file
-    of the mask's values; else labels.json beside the table), spacing_row_mm and spacing_column_mm.
-    `cases.csv` of an exported dataset is such a table. Lines without a mask are left out.
+    (none, low, mild, severe or 0 to 3), steatosis (0 to 3), age (years), sex (F, M), diagnosis (in words),
+    labels (a JSON file of the mask's values; else labels.json beside the table), spacing_row_mm and
+    spacing_column_mm.
+    `cases.csv` of an exported dataset is such a table. Lines without a mask are left out, unless `masks`
+    are not wanted at all.
     """
     with path.open(newline="", encoding="utf-8-sig") as stream:
         rows = [
             {key: (value or "").strip() for key, value in row.items() if key}
             for row in csv.DictReader(stream)
         ]
-    if not rows or not {"image", "mask"} <= set(rows[0]):
-        raise UnusableSource(f"{path.name} needs at least the columns image and mask, and one line.")
+    needed = ("image", "mask") if masks else ("image",)
+    if not rows or not set(needed) <= set(rows[0]):
+        what = f"columns {' and '.join(needed)}" if masks else "column image"
+        raise UnusableSource(f"{path.name} needs at least the {what}, and one line.")
     found = [
-        _from_row(row, path.parent, f"{path.name}, line {number}", modality)
+        _from_row(row if masks else {**row, "mask": ""}, path.parent, f"{path.name}, line {number}", modality)
         for number, row in enumerate(rows, start=2)
-        if row["mask"]
+        if row["mask" if masks else "image"]
     ]
     _check_patients(found)
     return found
@@ -144,7 +152,7 @@ def drawn_split(patient: str, *, seed: int = 0, shares: Sequence[float] = SHARES
 
 
 def _from_row(row: Mapping[str, str], folder: Path, where: str, modality: str | None) -> Source:
-    files = {part: folder / row[part] for part in ("image", "mask")}
+    files = {part: folder / row[part] for part in ("image", "mask") if row[part]}
     for part, file in files.items():
         if not file.exists():
             raise UnusableSource(f"{where}: the {part} {row[part]} is not there.")
@@ -158,8 +166,8 @@ def _from_row(row: Mapping[str, str], folder: Path, where: str, modality: str | 
     return Source(
         name=row.get("name") or files["image"].name.split(".")[0],
         image=files["image"],
-        mask=files["mask"],
-        labels=_table_labels(folder, row.get("labels", ""), where),
+        mask=files.get("mask"),
+        labels=_table_labels(folder, row.get("labels", ""), where) if row["mask"] else (),
         modality=told,
         patient=patient,
         split=split,
@@ -191,7 +199,16 @@ def _attributes(row: Mapping[str, str], where: str) -> Attributes:
         steatosis=_grade(row.get("steatosis", ""), [str(g) for g in STEATOSIS_GRADES], "steatosis", where),
         age=age,
         sex=_grade(row.get("sex", "").upper()[:1], SEXES, "sex", where),
+        diagnosis=_diagnosis(row.get("diagnosis", ""), where),
     )
+
+
+def _diagnosis(words: str, where: str) -> str:
+    """A diagnosis as it will stand in a prompt."""
+    plain = " ".join(words.split())
+    if len(plain) > MOST_WORDS:
+        raise UnusableSource(f"{where}: the diagnosis must have at most {MOST_WORDS} characters.")
+    return plain
 
 
 def _grade(word: str, words: Sequence[str], what: str, where: str) -> int:

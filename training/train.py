@@ -24,19 +24,21 @@ from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import load_model
 from synthesis.networks import Network
 from training.backbones import starting_backbone
-from training.data import PhantomShards, batch_at
+from training.data import Batch, PhantomShards, batch_at
 from training.ema import PowerEma, trained_weights
 from training.fisher import load_fisher, selected, train_only
 from training.flow_path import plain
 from training.latents import encoder_key
 from training.objectives import OBJECTIVES
 from training.pairs import PairShards, pair_batch_at
+from training.prior import prior_shards
 from training.recipe import EwcSettings, OptimiserSettings, Recipe, ShortcutSettings, load_recipe
 from training.run_state import RunState
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 LOG_EVERY = 25
+PRIOR_SEED = 7919  # keeps the draws from the prior apart from those of the step's own batch
 
 
 def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = None) -> Path:
@@ -62,6 +64,9 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     key = encoder_key(reader, recipe.normalisation) if reader else ""
     shards = PairShards(data, key) if recipe.is_paired else PhantomShards(data, key)
     draw: Any = pair_batch_at if recipe.is_paired else batch_at
+    prior = None
+    if recipe.preserves_prior and isinstance(shards, PhantomShards):
+        prior = prior_of(recipe, shards, run, accelerator)
     objective = OBJECTIVES[recipe.objective.name]
     last = recipe.steps if stop_after is None else min(recipe.steps, first + stop_after)
     losses: list[float] = []
@@ -74,6 +79,8 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
             shards, recipe.normalisation, recipe.mask_dropout,
             size=recipe.batch, seed=recipe.seed, step=step, rank=rank, network=reader, latents=recipe.latents,
         )  # fmt: skip
+        if prior is not None:
+            batch = batch._replace(prior=prior_batch_at(recipe, prior, reader, step, rank))
         generator = torch.Generator().manual_seed(hash_seed(recipe.seed, step, rank))
         batch = batch.to(accelerator.device)
         state = replace(state, progress=step / recipe.steps)
@@ -97,6 +104,25 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
                 save_checkpoint(run / CHECKPOINT, accelerator.unwrap_model(network), ema, optimiser, step + 1)
     accelerator.wait_for_everyone()
     return run / CHECKPOINT
+
+
+def prior_of(recipe: Recipe, shards: PhantomShards, run: Path, accelerator: Accelerator) -> PhantomShards:
+    """What the network of `init_from` draws itself: made by the main process, read by all."""
+    if accelerator.is_main_process:
+        prior_shards(recipe, shards, run, accelerator.device)
+    accelerator.wait_for_everyone()
+    return prior_shards(recipe, shards, run, accelerator.device)
+
+
+def prior_batch_at(
+    recipe: Recipe, prior: PhantomShards, reader: Network | None, step: int, rank: int
+) -> Batch:
+    """As many of those images as the batch has new ones, told without the token."""
+    return batch_at(
+        prior, recipe.normalisation, recipe.mask_dropout, size=recipe.batch, seed=recipe.seed + PRIOR_SEED,
+        step=step, rank=rank, network=reader, latents=recipe.latents,
+        prompts=recipe.prompts.without_token() if recipe.prompts else None,
+    )  # fmt: skip
 
 
 def accelerator_for(recipe: Recipe) -> Accelerator:
