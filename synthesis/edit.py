@@ -18,6 +18,7 @@ from synthesis.checkpoints import LoadedModel
 from synthesis.control.captions import captions_of
 from synthesis.drift import Drift
 from synthesis.edit_request import (
+    BACKWARDS,
     CounterfactualRequest,
     CounterfactualResult,
     EditOptions,
@@ -43,7 +44,6 @@ from synthesis.request import Condition, Image, Labels, OnStep
 from synthesis.stepping import Velocity
 
 FROM_THE_NOISE = ("instruct_pix2pix", "pix2pix_zero")  # methods whose strength is 1 where none is asked for
-BACKWARDS = ("guided", "pix2pix_zero")  # methods that take gradients through the network
 
 
 @repeatable()

@@ -22,6 +22,8 @@ CONTRAST_NONE = 2.0  # no cirrhosis any more: the least error to the truth
 CONTRAST_MORE = 1.25  # more of it: as much texture as a reader expects
 INSTRUCTED_SAMPLERS = ("rft", "euler", "heun", "ddim", "dpmpp", "unipc")  # that `instruct_pix2pix` draws with
 NEGATIVE_MOST = 300  # characters of a prompt to lead away from
+FIRST_ORDER_STEPS = 20  # of `pix2pix_zero`, whose steps are DDIM's
+BACKWARDS = ("guided", "pix2pix_zero")  # methods that take gradients through the network
 LOOKING = ("stable_diffusion", "sdxl")  # backbones whose pixels look at the words of a prompt
 EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softened
 
@@ -240,6 +242,11 @@ def methods_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     if names == {label.value: label.name for label in LABEL_SET}:
         found.append("guided")
     return tuple(found)
+
+
+def steps_of(method: str) -> int:
+    """How many steps a method takes where nothing is said."""
+    return FIRST_ORDER_STEPS if method == "pix2pix_zero" else EditOptions().steps
 
 
 def level_of(condition: Condition) -> float | None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import Role, User
+from webapp.core.choices import Hinted
 
 ROLE_HINTS = {
     Role.CLINICIAN: _("Sees shared datasets, asks for synthetic images, decides on the own results."),
@@ -33,16 +34,10 @@ class SignInForm(AuthenticationForm):
         self.fields["username"].label = _("Sign-in name")
 
 
-class RoleChoices(forms.CheckboxSelectMultiple):
+class RoleChoices(Hinted, forms.CheckboxSelectMultiple):
     """The roles as checkboxes, each with a sentence about what it may do."""
 
-    option_template_name = "accounts/role_option.html"
-
-    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Add the sentence to the option."""
-        option = super().create_option(name, value, *args, **kwargs)
-        option["hint"] = ROLE_HINTS[Role(value)]
-        return option
+    hints = ROLE_HINTS
 
 
 class RolesForm(forms.Form):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from django.utils.translation import gettext as _
 
 from synthesis.catalog import COUNTERFACTUALS
-from synthesis.edit_request import EditOptions
+from synthesis.edit_request import EditOptions, methods_of, steps_of
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import Fitted, fit
 from synthesis.imaging.labelmaps import label_map
@@ -79,12 +79,13 @@ def edit_prepare(
 
     `parameters` holds "before" and "condition" (the fields of `synthesis.request.Condition`: what the
     image shows, and what it shall show) and "edit" (those of `synthesis.edit_request.EditOptions`).
-    `adapter` is one of the model's; `onto` a grid to use instead of one chosen for this slice.
+    Without a method it is the first that the model offers. `adapter` is one of the model's; `onto` a grid
+    to use instead of one chosen for this slice.
     Raises ApplicationError where there is nothing to work on: no mask, no such slice, no body,
     settings that nobody knows.
     """
-    before, after, options = change_of(parameters)
     recipe = model.recipe_with(adapter)
+    before, after, options = change_of(_with_method(parameters, recipe))
     index = slice_of(case, mask, slice_index)
     fitted = fitted_slice(case, mask, index, recipe, onto)
     if fitted.image is None:
@@ -98,7 +99,8 @@ def edit_prepare(
     problems = _named("was_", preflight(Draft(**known, condition=before, sampler=sampler), recipe))
     then = known | {"labels": fitted.labels if after_labels is None else after_labels}
     problems += _named("to_", preflight(Draft(**then, condition=after, sampler=sampler), recipe))
-    problems += _change_problems(before, after, options, after_labels is not None, count)
+    problems += _change_problems(before, after, after_labels is not None)
+    problems += _method_problems(model, recipe, options, before.level != after.level, count)
     problems += _image_problems(case, before, fitted, recipe)
     return PreparedEdit(
         image=to_stored(fitted.image, before.modality),
@@ -113,6 +115,14 @@ def edit_prepare(
     )
 
 
+def _with_method(parameters: Mapping[str, Any], recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same, by the model's first method where none is said."""
+    asked = parameters.get("edit") or {}
+    if not isinstance(asked, Mapping) or asked.get("method"):
+        return parameters
+    return {**parameters, "edit": {**asked, "method": methods_of(recipe)[0]}}
+
+
 def change_of(parameters: Mapping[str, Any]) -> tuple[Condition, Condition, EditOptions]:
     """What the image shows, what it shall show, and how; raises ApplicationError for unknown settings."""
     unknown = sorted(set(parameters) - set(PARAMETERS))
@@ -123,7 +133,9 @@ def change_of(parameters: Mapping[str, Any]) -> tuple[Condition, Condition, Edit
     try:
         before = Condition.from_json(dict(parameters.get("before") or {}))
         after = Condition.from_json(dict(parameters.get("condition") or {}))
-        options = EditOptions.from_json(dict(parameters.get("edit") or {}))
+        asked = dict(parameters.get("edit") or {})
+        usual = {"steps": steps_of(str(asked.get("method")))}
+        options = EditOptions.from_json(usual | asked)
         before.level, after.level  # noqa: B018  # an unknown word is found here
     except (TypeError, ValueError) as error:
         raise ApplicationError(
@@ -183,9 +195,7 @@ def _named(prefix: str, problems: list[Problem]) -> list[Problem]:
     ]
 
 
-def _change_problems(
-    before: Condition, after: Condition, options: EditOptions, mask_changes: bool, count: int
-) -> list[Problem]:
+def _change_problems(before: Condition, after: Condition, mask_changes: bool) -> list[Problem]:
     """What speaks against the change itself."""
     problems = []
     alike = all(
@@ -199,19 +209,33 @@ def _change_problems(
         problems.append(
             Problem("was_age" if before.age is None and after.age is not None else "was_sex", words)
         )
+    return problems
+
+
+def _method_problems(
+    model: Any, recipe: Mapping[str, Any], options: EditOptions, severity_changes: bool, count: int
+) -> list[Problem]:
+    """What speaks against making a change in this way with this model."""
+    problems = []
+    offered = methods_of(recipe)
     if options.method not in COUNTERFACTUALS:
-        known = ", ".join(COUNTERFACTUALS)
-        words = _("There is no method “%(name)s”; there are %(known)s.")
-        problems.append(Problem("method", words % {"name": options.method, "known": known}, "flow_inversion"))
-    if options.method == "guided" and before.level == after.level:
+        words = _("There is no method “%(name)s”; this model offers %(known)s.")
+        told = words % {"name": options.method, "known": ", ".join(offered)}
+        problems.append(Problem("method", told, offered[0]))
+    elif options.method not in offered:
+        words = _("The model %(model)s does not offer this method (%(name)s). It offers: %(known)s.")
+        labels = "; ".join(COUNTERFACTUALS[name].label for name in offered)
+        told = words % {"model": model, "name": COUNTERFACTUALS[options.method].label, "known": labels}
+        problems.append(Problem("method", told, offered[0]))
+    elif options.method == "guided" and not severity_changes:
         words = _(
             "This method follows the severity reader, so the severity must change. Choose another method."
         )
-        problems.append(Problem("method", words, "flow_inversion"))
+        problems.append(Problem("method", words, offered[0]))
     if options.steps > STEPS_MOST:
         words = _("The number of steps must be from 1 to %(most)d.") % {"most": STEPS_MOST}
         problems.append(Problem("steps", words, STEPS_MOST))
-    if count > 1 and options.method == "flow_inversion" and options.variety == 0:
+    if count > 1 and options.method in ("flow_inversion", "pix2pix_zero") and options.variety == 0:
         words = _("Without variety every seed makes the same image. Give it some, or ask for one image.")
         problems.append(Problem("variety", words, 0.5))
     if count > 1 and options.method == "guided":

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from synthesis.catalog import COUNTERFACTUALS
+from synthesis.catalog import COUNTERFACTUALS, SAMPLERS
 from synthesis.request import SEVERITIES
 from webapp.jobs.models import SynthesisRequest
 from webapp.jobs.severities import GRADE_WORDS, severity_terms, severity_words
@@ -78,13 +78,26 @@ def change_terms(item: SynthesisRequest) -> str:
 
 
 def method_terms(options: Mapping[str, Any]) -> str:
-    """The method in English, for headers."""
-    if options.get("method") == "guided":
+    """The method in English, for headers: what steers it, and what is not as usual."""
+    method = str(options.get("method"))
+    if method == "guided":
         return f"guided by a severity reader, weight {options.get('weight', 0):g}"
-    words = str(options.get("method")).replace("_", " ")
-    if options.get("strength") is not None:
-        words += f", strength {options['strength']:g}"
-    return f"{words}, drift {options['drift']:g}" if options.get("drift") else words
+    words = [method.replace("_", " ")]
+    for name, usual in _STEERING.get(method, {}).items():
+        value = options.get(name)
+        if value is not None and value != usual:
+            words.append(f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float | int) else value)
+    if options.get("negative") and method == "pix2pix_zero":
+        words.append("with words to lead away from")
+    return ", ".join(words) + (f", drift {options['drift']:g}" if options.get("drift") else "")
+
+
+# The settings that steer a method, each with the value that need not be told.
+_STEERING: Mapping[str, Mapping[str, Any]] = {
+    "flow_inversion": {"strength": None},
+    "pix2pix_zero": {"strength": None, "attention": None, "guidance": 1.0, "regularisation": 0.0},
+    "instruct_pix2pix": {"strength": 1.0, "guidance": None, "image_guidance": None},
+}
 
 
 def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
@@ -102,6 +115,7 @@ def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
         (_("Method"), str(entry.label) if entry else options.get("method", "")),
         (_("Strength"), _strength_words(options) if flow else ""),
         (_("Steps"), str(options.get("steps")) if flow else ""),
+        *_own_rows(options),
         (_("Where"), _("only where the change belongs") if options.get("confined") else _("everywhere")),
         (_("Outside"), _("the image itself is put back") if flow and options.get("blend") else ""),
         (_("Variety"), f"{options.get('variety'):g}" if options.get("variety") else ""),
@@ -111,6 +125,20 @@ def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
         (_("Note"), item.note),
     ]
     return [(label, str(value)) for label, value in rows if str(value).strip()]
+
+
+def _own_rows(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings that only some methods have, where they were asked for."""
+    named = (
+        (_("Hold the layout"), "attention"),
+        (_("Guidance"), "guidance"),
+        (_("Guidance by the image"), "image_guidance"),
+        (_("Keep the noise even"), "regularisation"),
+    )
+    rows = [(label, f"{options[name]:g}") for label, name in named if options.get(name) is not None]
+    sampler = SAMPLERS.get(str(options.get("sampler") or ""))
+    rows += [(_("Sampler"), sampler.label)] if sampler else []
+    return [*rows, (_("Lead away from"), str(options.get("negative") or ""))]
 
 
 def _source_words(notes: Mapping[str, Any]) -> str:
@@ -130,7 +158,9 @@ def _source_words(notes: Mapping[str, Any]) -> str:
 
 def _strength_words(options: Mapping[str, Any]) -> str:
     strength = options.get("strength")
-    return _("as the change demands") if strength is None else f"{strength:g}"
+    if strength is not None:
+        return f"{strength:g}"
+    return _("as the change demands") if options.get("method") == "flow_inversion" else "1"
 
 
 def number_rows(numbers: Mapping[str, Any], asked: Mapping[str, Any]) -> list[NumberRow]:

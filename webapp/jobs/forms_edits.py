@@ -9,41 +9,18 @@ from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
-from synthesis.catalog import COUNTERFACTUALS
-from synthesis.edit_request import EditOptions
 from synthesis.request import SEVERITIES
-from webapp.jobs.edit_preparation import STEPS_MOST
 from webapp.jobs.edit_words import level_word
-from webapp.jobs.edits import COUNT_LIMIT
 from webapp.jobs.forms import MODALITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
+from webapp.jobs.forms_methods import MethodForm
 from webapp.jobs.forms_series import SeriesForm, redraw
 from webapp.jobs.requests import LARGEST_SEED
 
-DEFAULTS = EditOptions()
 LEVELS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 SAME = _("As it is")
-METHOD_FIELDS = {
-    "flow_inversion": ("strength", "steps", "blend", "drift", "variety", "count"),
-    "guided": ("weight", "reach"),
-}
-"""The options that a method has; all others stay at their defaults."""
 
 
-def _yes_no(label: Any, yes: Any, no: Any, help_text: Any, *, initial: bool) -> forms.TypedChoiceField:
-    """A choice of two, each in words."""
-    no_answer: Any = False
-    return forms.TypedChoiceField(
-        label=label,
-        choices=[("yes", yes), ("", no)],
-        coerce=lambda word: word == "yes",
-        empty_value=no_answer,
-        initial="yes" if initial else "",
-        required=False,
-        help_text=help_text,
-    )
-
-
-class EditForm(SeriesForm):
+class EditForm(SeriesForm, MethodForm):
     """One slice, what it shows, what it shall show. Few fields first; `more` is under "More settings"."""
 
     NOW = ("was_severity", "was_steatosis", "was_age", "was_sex")
@@ -104,75 +81,6 @@ class EditForm(SeriesForm):
         ),
     )
     model = forms.ChoiceField(label=_("Model"), help_text=_("Which network makes the change."))
-    method = forms.ChoiceField(
-        label=_("Method"),
-        choices=[(entry.name, entry.label) for entry in COUNTERFACTUALS.values()],
-        initial=DEFAULTS.method,
-        help_text=_(
-            "The first keeps the image's own details; the second seeks the least change a reader sees."
-        ),
-    )
-    strength = forms.FloatField(
-        label=_("Strength"),
-        required=False,
-        initial=DEFAULTS.strength,
-        help_text=_(
-            "0 leaves the image, 1 draws the changed part from nothing. Left open, it fits the change."
-        ),
-    )
-    steps = forms.IntegerField(
-        label=_("Steps"),
-        initial=DEFAULTS.steps,
-        help_text=_("Of the way back and of the way forth; more is exacter and slower."),
-    )
-    confined = _yes_no(
-        _("Where"),
-        _("Only where the change belongs"),
-        _("Everywhere"),
-        _("Severity belongs to the liver, a lesion to its place, age and sex to the whole image."),
-        initial=DEFAULTS.confined,
-    )
-    blend = _yes_no(
-        _("Outside of it"),
-        _("Put the image itself back"),
-        _("Leave it to the model"),
-        _("Put back, nothing outside can differ, but an edge may show."),
-        initial=DEFAULTS.blend,
-    )
-    drift = forms.FloatField(
-        label=_("Drift"),
-        initial=DEFAULTS.drift,
-        help_text=_(
-            "Latent drifting of the way forth, −5 to 5; 0 is none, and right for the shipped models."
-        ),
-    )
-    count = forms.IntegerField(
-        label=_("Number of images"),
-        initial=1,
-        help_text=_("More than one shows what the image leaves open: a map of their spread."),
-    )
-    variety = forms.FloatField(
-        label=_("Variety"),
-        initial=0.5,
-        help_text=_("0 to 1: how much differs between several images; not used for one."),
-    )
-    weight = forms.FloatField(
-        label=_("Weight of the outcome"),
-        initial=DEFAULTS.weight,
-        help_text=_("How much the reader's verdict counts against likeness; 0 leaves the image."),
-    )
-    reach = forms.FloatField(
-        label=_("How sure"),
-        initial=DEFAULTS.reach,
-        help_text=_("The weight is doubled until the reader is that sure, 0 to 1."),
-    )
-    undo = _yes_no(
-        _("Undo the change"),
-        _("Yes: shows what was lost"),
-        _("No"),
-        _("Takes the change back again, at twice the time: what does not return was lost."),
-        initial=True,
-    )
     seed = forms.IntegerField(
         label=_("Seed"),
         required=False,
@@ -202,26 +110,16 @@ class EditForm(SeriesForm):
         fields["mask_after"].widget = forms.Select(choices=others)
         fields["slice_number"].help_text = _("1 to %(count)d.") % {"count": case.slice_count}
         self.offer(case=case, models=self.models, adapters=adapters)
+        chosen = self.models.get(self._said("model")) or next(iter(self.models.values()), None)
+        self.offer_methods(chosen.recipe if chosen is not None else {})
         for name in ("method", "model"):
             fields[name].widget.attrs.update(redraw(name))
         for name, (low, high, step) in _RANGES.items():
             fields[name].widget.attrs.update({"min": low, "max": high, "step": step})
             fields[name].validators += [MinValueValidator(low), MaxValueValidator(high)]
-            fields[name].required = fields[name].required and name in self.method_fields
         fields["slice_number"].widget.attrs.update({"min": 1, "max": case.slice_count})
         fields["was_age"].unit = fields["to_age"].unit = _("years")
-        fields["strength"].widget.attrs["placeholder"] = _("automatic")
         fields["seed"].widget.attrs["placeholder"] = _("drawn at random")
-
-    @property
-    def method_name(self) -> str:
-        """The method that is chosen."""
-        return str(self["method"].value() or DEFAULTS.method)
-
-    @property
-    def method_fields(self) -> tuple[str, ...]:
-        """The options of the chosen method."""
-        return METHOD_FIELDS.get(self.method_name, ())
 
     @property
     def now(self) -> list[Any]:
@@ -236,12 +134,7 @@ class EditForm(SeriesForm):
     @property
     def more(self) -> list[Any]:
         """The fields under "More settings"."""
-        return [self[name] for name in ("confined", *self.method_fields[1:], "undo", "seed", "note")]
-
-    @property
-    def first_option(self) -> Any:
-        """The option that a method is mostly steered by."""
-        return self[self.method_fields[0]] if self.method_fields else None
+        return [*self.more_options, self["seed"], self["note"]]
 
     @property
     def has_more(self) -> bool:
@@ -289,29 +182,14 @@ class EditForm(SeriesForm):
             "mask": self.masks.get(values["mask"]),
             "mask_after": self.masks.get(values["mask_after"]),
             "slice_index": number - 1 if number else None,
-            "parameters": {"before": before, "condition": after, "edit": self._options()},
+            "parameters": {"before": before, "condition": after, "edit": self.method_options()},
             "count": (values.get("count") or 1) if "count" in self.method_fields else 1,
         }
-
-    def _options(self) -> dict[str, Any]:
-        values = self.cleaned_data
-        own = [name for name in self.method_fields if name != "count" and values.get(name) is not None]
-        options = {name: values[name] for name in (*own, "confined", "undo")} | {"method": values["method"]}
-        if (values.get("count") or 1) == 1 or "variety" not in own:
-            options.pop("variety", None)
-        return options
 
 
 _RANGES: dict[str, tuple[Any, Any, Any]] = {
     "was_age": (18, 90, "any"),
     "to_age": (18, 90, "any"),
-    "strength": (0, 1, 0.05),
-    "steps": (1, STEPS_MOST, 1),
-    "drift": (-5, 5, "any"),
-    "variety": (0, 1, 0.1),
-    "count": (1, COUNT_LIMIT, 1),
-    "weight": (0, 1000, "any"),
-    "reach": (0.5, 0.99, 0.01),
     "seed": (0, LARGEST_SEED, 1),
 }
 

@@ -25,6 +25,7 @@ from webapp.jobs.edit_words import changes
 from webapp.jobs.edits import change_prepare, is_edit, mask_after_of, slices_of
 from webapp.jobs.estimates import calls_of, in_words, pace_of
 from webapp.jobs.forms_edits import EditForm, initial_of
+from webapp.jobs.forms_methods import with_other_method
 from webapp.jobs.forms_series import series_initial
 from webapp.jobs.heartbeats import workers_alive
 from webapp.jobs.models import EditStrip, Job, SynthesisRequest
@@ -131,7 +132,8 @@ def counterfactual_apply(request: HttpRequest) -> HttpResponse:
     name, _sep, value = values.pop("apply", [""])[0].partition(":")
     if value and name in EditForm.base_fields:
         values[name] = value
-    form = form_of(request, initial={key: values.get(key) for key in values})
+    start = {key: values.get(key) for key in values}
+    form = form_of(request, initial=with_other_method(start) if name == "method" else start)
     if form is None:
         return redirect("jobs:counterfactual-new")
     is_part = bool(request.headers.get("HX-Request"))

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from synthesis.catalog import COUNTERFACTUALS
+from synthesis.edit_request import INSTRUCTED_SAMPLERS, NEGATIVE_MOST
 from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES
 from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
 from webapp.api.v1.jobs import JobSerializer
@@ -44,7 +45,11 @@ class EditConditionSerializer(serializers.Serializer):
 class EditOptionsSerializer(serializers.Serializer):
     """How the change is made; what is left out has its default."""
 
-    method = serializers.ChoiceField(choices=list(COUNTERFACTUALS), required=False)
+    method = serializers.ChoiceField(
+        choices=list(COUNTERFACTUALS),
+        required=False,
+        help_text="One that the model offers: most offer flow_inversion; see docs/counterfactuals.md.",
+    )
     strength = serializers.FloatField(
         required=False,
         allow_null=True,
@@ -67,6 +72,44 @@ class EditOptionsSerializer(serializers.Serializer):
     )
     reach = serializers.FloatField(
         required=False, allow_null=True, min_value=0.01, max_value=0.99, help_text="guided: how sure."
+    )
+    guidance = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=100,
+        help_text="pix2pix_zero, instruct_pix2pix: how firmly the change is followed; null: as usual.",
+    )
+    image_guidance = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=100,
+        help_text="instruct_pix2pix: how firmly the image is kept; null: as the model was calibrated.",
+    )
+    sampler = serializers.ChoiceField(
+        choices=INSTRUCTED_SAMPLERS, required=False, allow_null=True, help_text="instruct_pix2pix."
+    )
+    attention = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=100,
+        help_text="pix2pix_zero: how firmly the model is held to look where it looked; 0: not at all.",
+    )
+    regularisation = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=100,
+        help_text="pix2pix_zero: how white the noise is kept on the way back; 0: the exact way back.",
+    )
+    negative = serializers.CharField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=NEGATIVE_MOST,
+        help_text="pix2pix_zero: words that guidance leads away from.",
     )
     undo = serializers.BooleanField(required=False, help_text="Take the change back as well.")
 
