@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from synthesis.networks import Network
 
+LATEST = 0.05  # of 1 - t: later than that the state itself says what the image is
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -122,9 +124,14 @@ class UNet(Network):
     math.md section 7, `span` like t; a span of 0, which is what None means, is the velocity. The
     span's embedding starts at zero: fresh, or on the weights of a velocity, u is the velocity.
 
-    With options.takes_image, `source` [B, 1, H, W] is the image to be changed, on the network's scale.
-    Its part of the first convolution stands apart and starts at zero (Brooks et al., CVPR 2023): fresh,
-    or on the weights of a network without it, every answer is bit for bit that network's.
+    With options.takes_image, `source` [B, 1, H, W] is the image I to be changed, on the network's scale.
+    Its part of the first convolution stands apart and starts at zero (Brooks et al., CVPR 2023), and so
+    does a second answer, which says of every pixel how much of I is kept, g, and what is added to it, d:
+
+        E[x_1 | x_t, c, I] = (1 - g) (x_t + (1 - t) v) + g I + d,
+
+    v being the answer that there was. Fresh, or on the weights of a network without it, every answer is bit
+    for bit that network's; so it stays where no image is shown, of which an image of zeros is one.
     """
 
     name = "unet"
@@ -159,6 +166,8 @@ class UNet(Network):
         if options.takes_image:
             self.image_in = nn.Conv2d(patch_channels, options.channels[0], 3, padding=1, bias=False)
             start_at_zero(self.image_in)
+            self.image_out = nn.Conv2d(options.channels[0], 2 * patch_channels, 3, padding=1)
+            start_at_zero(self.image_out)
 
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
@@ -232,8 +241,17 @@ class UNet(Network):
                 h = attend(block(torch.cat([h, skips.pop()], dim=1), embedding))
             if level < len(self.grow):
                 h = self.grow[level](F.interpolate(h, scale_factor=2.0, mode="nearest"))
-        v = self.conv_out(F.silu(self.norm_out(h)))  # [B, p*p, H/p, W/p]
-        return F.pixel_shuffle(v, self.options.patch).float()  # [B, 1, H, W]
+        h = F.silu(self.norm_out(h))
+        v = F.pixel_shuffle(self.conv_out(h), self.options.patch).float()  # [B, 1, H, W]
+        return v if source is None else self._kept(v, h, x_t, t, source)
+
+    def _kept(self, v: Tensor, h: Tensor, x_t: Tensor, t: Tensor, source: Tensor) -> Tensor:
+        """The velocity of the image of which a part is kept; 1 - t no smaller than LATEST in the divisor."""
+        kept = F.pixel_shuffle(self.image_out(h), self.options.patch).float()
+        seen = (source != 0).flatten(1).any(1).reshape(-1, 1, 1, 1)
+        share, added = (seen * kept).chunk(2, dim=1)  # [B, 1, H, W] each
+        left = (1 - t.float()).clamp(min=LATEST).expand(x_t.shape[0]).reshape(-1, 1, 1, 1)
+        return (1 - share) * v + (share * (source.float() - x_t.float()) + added) / left
 
     def _embed(self, t: Tensor, attributes: Tensor, span: Tensor | None) -> Tensor:
         width = self.options.embedding

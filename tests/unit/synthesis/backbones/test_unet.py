@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from synthesis.backbones.unet import Options, UNet, time_features
+from synthesis.paths import posterior_mean
 from tests.factories_models import TINY
 
 
@@ -118,7 +119,7 @@ def test_a_network_without_spans_refuses_one(network):
 def test_with_a_fresh_eye_for_an_image_it_answers_as_before_to_the_last_bit(network):
     seeing = UNet(replace(TINY, takes_image=True)).eval()
     found = seeing.load_state_dict(network.state_dict(), strict=False)
-    assert found.missing_keys == ["image_in.weight"]
+    assert set(found.missing_keys) == {"image_in.weight", "image_out.weight", "image_out.bias"}
     assert not found.unexpected_keys
     assert seeing.takes_image
     given = inputs(2)
@@ -131,11 +132,32 @@ def test_with_a_fresh_eye_for_an_image_it_answers_as_before_to_the_last_bit(netw
 def test_an_image_that_was_learned_to_be_seen_matters_and_zeros_show_none(network):
     seeing = UNet(replace(TINY, takes_image=True)).eval()
     seeing.load_state_dict(network.state_dict(), strict=False)
-    seeing.image_in.weight.normal_(0, 0.1)
     given = inputs(2)
-    plain = seeing(*given)
-    torch.testing.assert_close(seeing(*given, source=torch.zeros_like(given[0])), plain)
-    assert not torch.allclose(seeing(*given, source=given[0]), plain, atol=1e-3)
+    source = torch.randn(given[0].shape, generator=torch.Generator().manual_seed(9))
+    for part in (seeing.image_in, seeing.image_out):
+        part.weight.normal_(0, 0.1)
+        plain = seeing(*given)
+        torch.testing.assert_close(seeing(*given, source=torch.zeros_like(source)), plain)
+        assert not torch.allclose(seeing(*given, source=source), plain, atol=1e-3)
+        part.weight.zero_()
+    half = source.clone()
+    half[1] = 0  # an item that is shown nothing beside one that is
+    seeing.image_out.bias.fill_(0.3)
+    torch.testing.assert_close(seeing(*given, source=half)[1:], seeing(*given)[1:])
+
+
+@torch.no_grad()
+def test_what_is_kept_of_the_image_and_what_is_added_to_it(network):
+    """All kept and 0.25 added: the expected image is the one shown plus 0.25, whatever the state."""
+    seeing = UNet(replace(TINY, takes_image=True)).eval()
+    seeing.load_state_dict(network.state_dict(), strict=False)
+    squared = TINY.patch**2
+    seeing.image_out.bias.copy_(torch.tensor([1.0] * squared + [0.25] * squared))
+    x, _, *told = inputs(2)
+    source = torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
+    for t in (torch.tensor([0.0, 0.9]), torch.tensor(0.5)):
+        v = seeing(x, t, *told, source=source)
+        torch.testing.assert_close(posterior_mean(x, v, t), source + 0.25, rtol=0, atol=1e-5)
 
 
 def test_an_image_is_refused_by_a_network_that_sees_none_and_where_it_has_another_size(network):
