@@ -140,6 +140,9 @@ def slices_of(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator
 
 def _whole_slices(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator[Row]:
     """Slices as large as the recipe draws: shrunk or enlarged evenly; what is left over is filled darkly."""
+    known, told = (recipe.prompts.diagnoses if recipe.prompts else {}), source.attributes.diagnosis
+    if known and told and told not in known:
+        raise UnusableSource(f"The diagnosis “{told}” is none of the recipe's: {', '.join(known)}.")
     with _opened_alone(source) as slices:
         scale = _scale(slices, recipe, source.modality)
         for index, one in enumerate(slices):

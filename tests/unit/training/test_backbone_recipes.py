@@ -16,12 +16,24 @@ from synthesis.errors import SynthesisError
 from synthesis.foreign_models.published import FOLDER
 from tests.unit.synthesis.foreign_models.folders import ABOUT, own_pipeline
 from tests.unit.synthesis.tiny_backbones import SIDE, stir
-from tests.unit.training.tiny_training import latent_recipe, phantoms_with_latents, tiny_base
+from tests.unit.training.tiny_training import (
+    latent_recipe,
+    people_with_latents,
+    phantoms_with_latents,
+    tiny_base,
+)
 from training import fit_fisher, pack
 from training.backbones import starting_backbone
 from training.export import export
 from training.fisher import load_fisher
-from training.recipe import RECIPES, ConsistencySettings, EwcSettings, OptimiserSettings, load_recipe
+from training.recipe import (
+    RECIPES,
+    ConsistencySettings,
+    EwcSettings,
+    OptimiserSettings,
+    PriorSettings,
+    load_recipe,
+)
 from training.train import CHECKPOINT, train
 
 SHIPPED = sorted(path for path in RECIPES.glob("*.yaml") if load_recipe(path).family != "unet")
@@ -37,7 +49,14 @@ def one_thread():
 
 def tiny(recipe, base):
     """The recipe with everything but its size as it ships."""
+    objective, prompts = recipe.objective, recipe.prompts
+    if isinstance(objective, PriorSettings):
+        objective = replace(objective, prior_images=2, prior_steps=2)
+    if prompts:  # the tiny tokenizer knows no heart
+        word = "liver" if prompts.token_from else ""
+        prompts = replace(prompts, token_from=word, diagnoses={"C": "severe liver cirrhosis"})
     changes = {
+        "objective": objective, "prompts": prompts,
         "init_from": str(base), "steps": 2, "batch": 2, "precision": "no", "frozen": "float32",
         "image": dict(recipe.image) | {"rows": SIDE, "columns": SIDE}, "ema_exponent": 0.0,
         "optimiser": OptimiserSettings(rate=1e-2, warmup=1),
@@ -48,7 +67,11 @@ def tiny(recipe, base):
 def test_there_is_one_for_each_family_and_a_controlnet_for_two():
     names = {path.stem for path in SHIPPED}
     families = {"stable-diffusion", "sdxl", "sd3", "pixart", "flux"}
-    assert names == {f"{one}-lora" for one in families} | {"stable-diffusion-controlnet", "sd3-controlnet"}
+    fine_tuned = {
+        f"sd-{method}" for method in ("basic", "textual-inversion", "dreambooth", "custom-diffusion")
+    }
+    controlled = {"stable-diffusion-controlnet", "sd3-controlnet"}
+    assert names == {f"{one}-lora" for one in families} | controlled | fine_tuned
     for path in SHIPPED:
         first = path.read_text().splitlines()[0]
         assert first.startswith(f"# python -m training.train {path.stem}  (")
@@ -60,11 +83,17 @@ def test_it_trains_and_what_comes_of_it_is_used(path: Path, tmp_path: Path):
     shipped = load_recipe(path)
     base = tiny_base(shipped.family, tmp_path / "base")
     recipe = tiny(shipped, base)
-    data = phantoms_with_latents(recipe, tmp_path / "data")
+    prepared = people_with_latents if recipe.prompts else phantoms_with_latents
+    data = prepared(recipe, tmp_path / "data")
     train(recipe, data, tmp_path / "run")
     export(recipe, tmp_path / "run", data, tmp_path / "out")
     model = load_model(base)
-    if recipe.adapter:
+    if recipe.prompts:
+        made = load_model(tmp_path / "out")
+        assert made.recipe["drift"] == {"delta": 0.1, "scheme": "noise"}
+        assert made.network.prompts == recipe.prompts
+        assert made.recipe["licence"] == model.recipe["licence"]
+    elif recipe.adapter:
         about = load_adapter(model, tmp_path / "out", "one")
         assert about["training"]["adapter"]["rank"] == 64
         assert about["licence"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,24 +16,26 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from synthesis.checkpoints import load_model
+from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.control.patient_prompts import TEMPLATES
 from synthesis.control.prompts import UNSTATED
 from synthesis.drift import TrainedDrift
 from synthesis.generate import generate
-from synthesis.networks import first_state
+from synthesis.networks import Network, first_state
 from synthesis.phantoms import labels as names
 from synthesis.request import Condition, SamplerOptions, SynthesisRequest
 from synthesis.samplers.ddim import ddim
 from tests.unit.synthesis.tiny_backbones import SIDE, tiny_pipeline
 from tests.unit.synthesis.tiny_pipelines import STABLE_DIFFUSION
 from tests.unit.synthesis.tiny_text import END, LENGTH, START, UNKNOWN
-from tests.unit.training.tiny_training import latent_recipe, tiny_base
+from tests.unit.training.tiny_training import PEOPLE, latent_recipe, people_with_latents, tiny_base
+from training import choose_drift
 from training.backbones import starting_backbone
-from training.data import PhantomShards, batch_at, conditions_from
+from training.choose_drift import estimates
+from training.data import Batch, PhantomShards, batch_at, conditions_from
 from training.ema import trained_weights
 from training.export import export
-from training.latents import cache_latents, encoder_key
+from training.latents import encoder_key
 from training.objectives.dreambooth import dreambooth
 from training.objectives.flow import flow
 from training.objectives.textual_inversion import textual_inversion
@@ -49,7 +51,6 @@ PROMPTS = {"image": "MRI of the abdomen", "style": "diverse", "diagnoses": {"C":
 NEW = {"prompts": PROMPTS | {"token": TOKEN, "token_from": "liver"}}
 RARE = {"prompts": PROMPTS | {"token": "steatosis"}}  # a word that the tiny tokenizer knows
 PRIOR = {"prior_images": 4, "prior_steps": 3}
-PEOPLE = [(63, "F", "C"), (41.5, "M", ""), ("", "", "C"), (70, "F", "C"), (28, "M", ""), (55, "F", "C")]
 INVERSION = {"name": "textual_inversion", "loss_on": "native"}
 
 
@@ -61,22 +62,6 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def write_set(folder):
-    """Six pictures of six patients without a mask, wider than high; two of the test split."""
-    folder.mkdir()
-    rng = np.random.default_rng(1)
-    with (folder / "manifest.csv").open("w", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(["image", "patient", "split", "modality", "age", "sex", "diagnosis"])
-        for number, (age, sex, diagnosis) in enumerate(PEOPLE):
-            pixels = rng.integers(0, 255, (24, 48), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / f"{number}.png")
-            table.writerow(
-                [f"{number}.png", f"p{number}", "test" if number > 3 else "train", "T2", age, sex, diagnosis]
-            )
-    return folder
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     return tiny_base("stable_diffusion", tmp_path_factory.mktemp("base"))
@@ -85,12 +70,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(base, tmp_path_factory):
     """The train split as shards with latents."""
-    folder = tmp_path_factory.mktemp("set")
-    recipe = recipe_of(base)
-    (folder / "shards").mkdir()
-    prepare_set(write_set(folder / "pictures"), recipe, folder / "shards", split="train")
-    cache_latents(folder / "shards", load_model(base).network, recipe.normalisation)
-    return folder / "shards"
+    return people_with_latents(recipe_of(base), tmp_path_factory.mktemp("set") / "people")
 
 
 def recipe_of(base, **more):
@@ -130,6 +110,14 @@ def test_a_manifest_without_masks_becomes_shards_with_people(data, base):
     picture = np.asarray(Image.open(data.parent / "pictures" / "0.png"), np.float32)
     top = 1530.0 / np.percentile(picture, 99.5)
     assert images[0, 8:24].mean() == pytest.approx(picture.mean() * top, rel=0.02)
+
+
+def test_a_diagnosis_that_the_recipe_has_no_words_for_costs_only_its_case(base, data, tmp_path, capsys):
+    recipe = recipe_of(base, prompts=PROMPTS | {"diagnoses": {"D": "steatosis"}})
+    prepare_set(data.parent / "pictures", recipe, tmp_path, split="train")
+    said = capsys.readouterr().out
+    assert "1 not: The diagnosis “C” is none of the recipe's: D." in said
+    assert len(PhantomShards(tmp_path)) == 1
 
 
 def test_a_mask_is_asked_for_where_no_prompts_are(data):
@@ -421,6 +409,68 @@ def test_custom_diffusion_moves_what_the_image_reads_of_words_and_the_word(
     }
     assert trained == expected
     assert generate(load_model(tmp_path / "out"), wish()).images.shape == (1, SIDE, SIDE)
+
+
+# How far to drift.
+
+
+def test_three_ways_to_choose_delta_are_printed_for_a_recipes_data(base, data, capsys, monkeypatch):
+    recipe = recipe_of(base, seed=4)
+    found = {one.way: one for one in estimates(recipe, data, images=6, steps=12, grid=(-0.2, 0.0, 0.2))}
+    network = load_model(base).network
+    shards = PhantomShards(data, encoder_key(network, recipe.normalisation))
+    chosen = [np.random.default_rng((4, step, 0)).integers(0, 4, 4) for step in range(2)]
+    means = shards.take_latents(np.concatenate(chosen))[0].mean((0, 2, 3))
+    assert found["terminal SNR"].delta == pytest.approx((0.06826 * means).tolist(), rel=1e-3)
+    length = 16 * float(torch.tensor(found["terminal SNR"].delta).norm())  # of 4 x 16 x 16 numbers
+    assert found["terminal SNR"].dc_sigma == pytest.approx(length, rel=1e-5)
+    assert len(found["inversion"].delta) == 4
+    assert found["grid"].delta[0] in (pytest.approx(-0.2), 0.0, pytest.approx(0.2))
+    assert found["grid"].dc_sigma == pytest.approx(32 * abs(found["grid"].delta[0]), rel=1e-5)
+    assert found["grid"].note.count(":") == 4
+    monkeypatch.setattr(choose_drift, "load_recipe", lambda name: recipe)
+    monkeypatch.setattr(
+        sys, "argv", ["choose_drift", "sd-basic", "--data", str(data), "--images", "2", "--steps", "12"]
+    )
+    choose_drift.main()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "delta [" in line]
+    assert [line.partition(":")[0] for line in lines] == ["terminal SNR", "inversion", "grid"]
+    assert all("standard deviations of the start's noise" in line for line in lines)
+    monkeypatch.setattr(
+        choose_drift, "load_recipe", lambda name: replace(recipe, family="unet", prompts=None, init_from="")
+    )
+    with pytest.raises(SystemExit, match="begins from nothing"):
+        choose_drift.main()
+
+
+def test_inversion_finds_the_drift_of_a_gaussian_target_exactly(
+    small_recipe, phantom_folder, tmp_path, monkeypatch
+):
+    """A network of N(m, c^2) and targets of mean m': delta = (m' - m) / c (math.md section 4)."""
+    m, c, target = -0.3, 0.5, 0.2
+
+    class Gaussian(Network):
+        name = "gaussian"
+
+        def forward(self, x_t, t, *condition, source=None):
+            t = t.reshape(-1, 1, 1, 1)
+            s = (1 - t) ** 2 + (t * c) ** 2
+            return m + (t * c**2 - (1 - t)) / s * (x_t - t * m)
+
+    model = LoadedModel(Gaussian(), {"image": small_recipe.image}, "0" * 64, small_recipe.normalisation)
+    flat = replace(small_recipe, init_from="gaussian")
+    monkeypatch.setattr(choose_drift, "load_model", lambda path: model)
+    images = target + c * torch.randn(4, 1, 64, 64, generator=torch.Generator().manual_seed(2))
+    images = images - images.mean() + target
+    monkeypatch.setattr(
+        choose_drift, "batch_at", lambda *args, **more: Batch(images, (), torch.zeros(4, 64, 64))
+    )
+    found = {one.way: one for one in estimates(flat, phantom_folder, images=4, steps=60)}
+    assert found["inversion"].delta == (pytest.approx((target - m) / c, abs=0.04),)
+    assert found["inversion"].dc_sigma == pytest.approx(64 * (target - m) / c, rel=0.04)
+    assert found["terminal SNR"].delta == (0.0,)
+    assert "pure noise" in found["terminal SNR"].note
+    assert found["grid"].delta == (pytest.approx(0.2),)
 
 
 # What does not go together.
