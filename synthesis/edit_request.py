@@ -24,6 +24,7 @@ INSTRUCTED_SAMPLERS = ("rft", "euler", "heun", "ddim", "dpmpp", "unipc")  # that
 NEGATIVE_MOST = 300  # characters of a prompt to lead away from
 FIRST_ORDER_STEPS = 20  # of `pix2pix_zero`, whose steps are DDIM's
 BACKWARDS = ("guided", "pix2pix_zero")  # methods that take gradients through the network
+GRADED = ("flow_inversion", "pix2pix_zero", "instruct_pix2pix")  # methods that have a strength
 LOOKING = ("stable_diffusion", "sdxl")  # backbones whose pixels look at the words of a prompt
 EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softened
 

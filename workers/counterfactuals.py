@@ -16,6 +16,7 @@ from synthesis.imaging.storage import to_stored
 from synthesis.request import Image, OnStep, Step
 from webapp.jobs.edit_words import change_terms
 from webapp.jobs.edits import edit_wish, slices_of
+from webapp.jobs.estimates import edit_calls
 from webapp.jobs.making import making_of
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.selectors import job_for_worker
@@ -91,13 +92,14 @@ def edited_again(work: Work, result: Result) -> dict[str, Any]:
 def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:
     """Progress over the way there and, where it is asked for, the way back; all images at once."""
     options = wish.options
-    ways = 2 if options.undo else 1
 
     def words(step: Step) -> str:
         undoing = options.undo and 2 * step.step > step.steps
         return f"{'Undoing' if undoing else 'Making'} the change, step {step.step} of {step.steps}"
 
-    return previews.reporter(4 * ways * options.steps * wish.count, words)
+    ways = 2 if options.undo else 1
+    calls = max(ways * options.steps * wish.count, edit_calls(options.to_json(), wish.count))
+    return previews.reporter(4 * calls, words)
 
 
 def _made(

@@ -14,6 +14,7 @@ from synthesis.imaging.storage import Stored, to_stored
 from synthesis.request import OnStep, Step
 from webapp.jobs.edit_words import change_terms
 from webapp.jobs.edits import edit_wish, mask_after_of
+from webapp.jobs.estimates import edit_calls
 from webapp.jobs.making import making_of
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.series_preparation import SeriesStack, series_stack
@@ -108,7 +109,8 @@ def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:
         doing = "undoing" if undoing else "making"
         return f"Slice {step.image} of {step.images}: {doing} the change, step {step.step} of {step.steps}"
 
-    return previews.reporter(4 * ways * options.steps * wish.count, words)
+    calls = max(ways * options.steps * wish.count, edit_calls(options.to_json(), wish.count))
+    return previews.reporter(4 * calls, words)
 
 
 def series_made(

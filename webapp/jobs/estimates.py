@@ -14,6 +14,8 @@ from webapp.jobs.models import Job
 from webapp.jobs.selectors import queue_order
 
 HISTORY = 20
+TRIES_BACK = 4  # calls until a step of the exact way back has settled, about
+GRADIENT = 3  # what a gradient through the network costs, in its calls
 DRAWING = "drawing"
 PREPARING = "preparing"
 """The stages whose length goes with the number of steps, or of slices; all the others are overhead."""
@@ -50,7 +52,17 @@ def calls_of(parameters: Mapping[str, Any], count: int) -> int:
 def edit_calls(options: Mapping[str, Any], count: int, *, slices: int = 1) -> int:
     """What a counterfactual costs, in units that all edits by its method share: images x steps x ways."""
     steps = int(options.get("steps", 1)) if options.get("method") != "guided" else 1
-    return slices * count * steps * (2 if options.get("undo") else 1)
+    return slices * count * steps * _per_step(options) * (2 if options.get("undo") else 1)
+
+
+def _per_step(options: Mapping[str, Any]) -> int:
+    """The network's calls in a step, where a method's settings decide how many these are."""
+    if options.get("method") != "pix2pix_zero":
+        return 1
+    led = 2 if options.get("guidance") not in (None, 1) else 1
+    back = 1 if options.get("regularisation") else TRIES_BACK
+    held = led + GRADIENT if options.get("attention") != 0 else 0
+    return back + held + led * (2 if options.get("confined") else 1)
 
 
 def pace_of(model_id: Any, adapter_id: Any = None, *, method: str = "") -> Pace | None:

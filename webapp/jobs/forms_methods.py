@@ -90,7 +90,7 @@ class MethodForm(forms.Form):
         required=False,
         initial=DEFAULTS.strength,
         help_text=_(
-            "0 leaves the image, 1 draws the changed part from nothing. Left open, it fits the change."
+            "0 leaves the image, 1 draws the changed part from nothing. Left open, it fits change and method."
         ),
     )
     steps = forms.IntegerField(

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from synthesis.edit_request import GRADED
 from synthesis.request import SEVERITIES
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can
@@ -55,7 +56,7 @@ def _wishes(along: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     before, _after, options = change_of(parameters)
     edit = {**(parameters.get("edit") or {}), "variety": 0.0}
     if along == EditStrip.Along.STRENGTH:
-        if options.method != "flow_inversion":
+        if options.method not in GRADED:
             raise ApplicationError(
                 _("This method has no strength. Choose the strip over severities, or another method."),
                 field="method",

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from synthesis.edit_request import GRADED
 from synthesis.imaging.uncertainty import packed
 from webapp.cases.dicomweb.encoding import multipart_body
 from webapp.cases.viewer import pane_config
@@ -83,7 +84,7 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
         "form": DecisionForm(initial={"note": result.decision_note}),
         "may_decide": can(request.user, "decide", result),
         "may_again": item.case_id is not None and item.mask_id is not None and item.model.is_active,
-        "is_flow": item.parameters["edit"].get("method") == "flow_inversion",
+        "has_strength": item.parameters["edit"].get("method") in GRADED,
         "is_synthetic_source": item.case is not None and item.case.is_synthetic,
         "reproduction": reproduction_of(result),
     }

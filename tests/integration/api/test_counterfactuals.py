@@ -71,6 +71,37 @@ def test_what_cannot_be_done_is_a_problem_document(api_of: ApiOf, changed: dict[
     assert not Job.objects.exists()
 
 
+def test_a_method_that_the_model_does_not_offer_is_a_clear_refusal(api_of: ApiOf) -> None:
+    person = factories.person("researcher")
+    client, case = api_of(person), phantom_case(person)
+    wish = {"parameters": {**CHANGE, "edit": {"method": "pix2pix_zero"}}}
+    answer = client.post(at("counterfactual-list"), body(case, **wish), format="json")
+    assert answer.status_code == 400
+    said = answer.json()["detail"]
+    assert "does not offer this method (Along the words of the change" in said
+    assert "It offers: Back to the noise and forth again" in said
+    assert not Job.objects.exists()
+
+
+def test_what_is_left_out_is_as_usual_for_the_model(api_of: ApiOf) -> None:
+    person = factories.person("researcher")
+    client, case = api_of(person), phantom_case(person)
+    wanted = {
+        "unet": ({}, "flow_inversion", 8),
+        "stable_diffusion": ({"method": "pix2pix_zero", "negative": None}, "pix2pix_zero", 20),
+        "instruct": ({}, "instruct_pix2pix", 8),
+    }
+    for name, (edit, method, steps) in wanted.items():
+        model = factories.generative_model()
+        model.recipe["backbone"] = {"name": name, "takes_image": name == "instruct"}
+        model.save()
+        wish = {"model": str(model.pk), "parameters": {**CHANGE, "edit": edit}}
+        answer = client.post(at("counterfactual-list"), body(case, **wish), format="json")
+        assert answer.status_code == 202, answer.content
+        asked = answer.json()["parameters"]["edit"]
+        assert (asked["method"], asked["steps"]) == (method, steps)
+
+
 def test_a_case_of_others_does_not_exist(api_of: ApiOf) -> None:
     case = phantom_case(factories.person("clinician"))
     answer = api_of(factories.person("clinician")).post(at("counterfactual-list"), body(case), format="json")

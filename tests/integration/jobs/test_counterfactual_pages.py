@@ -117,6 +117,96 @@ def test_another_method_brings_its_own_settings(browser: Client, case: Any, mode
     assert "id_strength" not in page.content.decode()
 
 
+@pytest.fixture
+def worded(db: None) -> Any:
+    """A model whose pixels look at the words of a prompt."""
+    made = factories.generative_model(name="worded")
+    made.recipe["backbone"] = {"name": "stable_diffusion"}
+    made.save()
+    return made
+
+
+@pytest.fixture
+def paired(db: None) -> Any:
+    """A model that was trained to change images."""
+    made = factories.generative_model(name="paired")
+    made.recipe["backbone"] = {"name": "unet", "takes_image": True}
+    made.save()
+    return made
+
+
+def offered(form: Any) -> list[str]:
+    return [value for value, _label in form.fields["method"].choices]
+
+
+def test_only_the_methods_of_the_chosen_model_are_offered_each_in_a_sentence(
+    browser: Client, case: Any, model: Any, worded: Any, paired: Any
+) -> None:
+    apply = reverse("jobs:counterfactual-apply")
+    wanted = {
+        model: ["flow_inversion", "guided"],
+        worded: ["flow_inversion", "pix2pix_zero", "guided"],
+        paired: ["instruct_pix2pix"],
+    }
+    for chosen, methods in wanted.items():
+        page = browser.post(apply, values(case, chosen, apply="model:"), headers={"HX-Request": "true"})
+        assert offered(page.context["form"]) == methods
+        assert page.context["form"].method_name == methods[0]
+        text = page.content.decode()
+        assert text.count("choices__hint") == len(methods)
+        assert ("Every seed makes another one" in text) is (chosen is paired)
+        assert ("id_image_guidance" in text) is (chosen is paired)
+    page = browser.get(reverse("jobs:counterfactual-new"), {"case": case.pk})
+    first = page.context["form"]["model"].value() or next(iter(page.context["form"].models))
+    assert offered(page.context["form"]) == wanted[page.context["form"].models[str(first)]]
+
+
+def test_another_method_brings_its_usual_steps_unless_others_were_chosen(
+    browser: Client, case: Any, worded: Any
+) -> None:
+    apply = reverse("jobs:counterfactual-apply")
+    for before, method, after in (("8", "pix2pix_zero", "20"), ("20", "flow_inversion", "8"), ("5",) * 3):
+        method = "pix2pix_zero" if method == "5" else method
+        sent = values(case, worded, method=method, steps=before, apply="method:")
+        page = browser.post(apply, sent, headers={"HX-Request": "true"})
+        assert str(page.context["form"]["steps"].value()) == after
+
+
+def test_a_change_along_words_is_handed_in_with_its_own_settings(
+    browser: Client, clinician: Any, case: Any, worded: Any
+) -> None:
+    sent = values(case, worded, method="pix2pix_zero", strength="", attention="0.2", guidance="", negative="")
+    answer = browser.post(reverse("jobs:counterfactual-new"), sent)
+    item = SynthesisRequest.objects.get()
+    options = item.parameters["edit"]
+    assert (options["method"], options["attention"]) == ("pix2pix_zero", 0.2)
+    assert not {"guidance", "negative", "regularisation", "image_guidance"} & set(options)
+    page = browser.get(answer["Location"]).content.decode()
+    assert "Hold the layout" in page
+    assert "Along the words of the change" in page
+    again = browser.get(reverse("jobs:counterfactual-new"), {"again": item.pk}).context["form"]
+    assert (again.method_name, again["attention"].value()) == ("pix2pix_zero", 0.2)
+    edited_result(clinician, request=item)
+    from webapp.jobs.models import Result
+
+    made = Result.objects.get()
+    assert browser.get(reverse("jobs:counterfactual-detail", args=[item.pk])).status_code == 200
+    assert made.request_id == item.pk
+
+
+def test_a_method_that_the_model_does_not_offer_is_refused_in_the_form(
+    browser: Client, case: Any, model: Any, paired: Any
+) -> None:
+    for chosen, method in ((model, "pix2pix_zero"), (paired, "flow_inversion")):
+        sent = values(case, chosen, method=method)
+        answer = browser.post(reverse("jobs:counterfactual-new"), sent)
+        assert answer.status_code == 422
+        assert "does not offer this method" in answer.content.decode()
+        page = browser.post(reverse("jobs:counterfactual-check"), sent).content.decode()
+        assert "does not offer this method" in page
+    assert not SynthesisRequest.objects.exists()
+
+
 def test_the_workspace_shows_three_images_and_numbers(browser: Client, clinician: Any, case: Any) -> None:
     result = edited_result(clinician, request=edit_request(clinician, case=case))
     address = reverse("jobs:counterfactual-detail", args=[result.request_id])
@@ -214,6 +304,23 @@ def test_a_strip_over_strengths_starts_from_the_workspace(browser: Client, clini
     assert sorted(strengths) == [0.25, 0.5, 0.75, 1.0]
 
 
+@pytest.mark.parametrize("method", ["flow_inversion", "pix2pix_zero", "guided"])
+def test_a_strip_over_strengths_is_for_methods_that_have_one(
+    browser: Client, case: Any, worded: Any, method: str
+) -> None:
+    sent = values(case, worded, method=method)
+    form = browser.post(reverse("jobs:counterfactual-apply"), sent | {"apply": "method:"})
+    answer = browser.post(reverse("jobs:strip-create"), sent | {"along": "strength"})
+    if method == "guided":
+        assert "Every strength" not in form.content.decode()
+        assert "This method has no strength" in answer.content.decode()
+    else:
+        assert "Every strength" in form.content.decode()
+        strip = EditStrip.objects.get()
+        made = {one.request.parameters["edit"]["method"] for one in strip.edits.all()}
+        assert made == {method}
+
+
 def test_a_strip_that_does_not_fit_the_quota_is_not_begun(
     browser: Client, clinician: Any, case: Any, model: Any
 ) -> None:
@@ -287,3 +394,27 @@ def test_the_spread_is_that_of_the_stored_images(clinician: Any, case: Any) -> N
     result = edited_result(clinician, request=edit_request(clinician, case=case))
     assert spread(result.request) is None
     assert CHANGE["edit"]["steps"] == 2
+
+
+def test_again_says_that_the_source_is_gone(browser: Client, clinician: Any, case: Any, model: Any) -> None:
+    from webapp.cases.services import case_delete
+    from webapp.jobs.services import request_submit
+
+    edit = edit_request(clinician, case=case, model=model)
+    wish = {"condition": {"modality": "CT", "severity": "severe"}, "sampler": {"steps": 3}}
+    drawn = request_submit(
+        user=clinician, model=model, parameters=wish, case=case, mask=case.masks.get(), slice_index=1
+    )
+    for view in ("synthesise", "counterfactual-new"):
+        page = browser.get(reverse(f"jobs:{view}"), {"case": case.pk})
+        assert "was deleted" not in page.content.decode()
+    case_delete(user=case.dataset.owner, case=case)
+    page = browser.get(reverse("jobs:synthesise"), {"again": drawn.pk})
+    assert "opens on a demo anatomy instead" in page.content.decode()
+    assert page.context["form"]["severity"].value() == "severe"
+    page = browser.get(reverse("jobs:counterfactual-new"), {"again": edit.pk})
+    assert "was deleted. Choose another one." in page.content.decode()
+    phantom = request_submit(user=clinician, model=model, parameters=wish | {"phantom_seed": 3})
+    assert (
+        "was deleted" not in browser.get(reverse("jobs:synthesise"), {"again": phantom.pk}).content.decode()
+    )

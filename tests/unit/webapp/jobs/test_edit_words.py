@@ -73,6 +73,17 @@ def test_levels_and_methods_in_words() -> None:
         "flow inversion, strength 0.5, drift 0.1"
     )
     assert method_terms({"method": "guided", "weight": 16.0}) == "guided by a severity reader, weight 16"
+    used = {"strength": 1.0, "attention": 0.1, "guidance": 1.0, "regularisation": 0.0, "negative": ""}
+    assert method_terms({"method": "pix2pix_zero", **used}) == "pix2pix zero, strength 1, attention 0.1"
+    more = used | {"guidance": 5.0, "regularisation": 20.0, "negative": "blurred", "drift": 0.1}
+    assert method_terms({"method": "pix2pix_zero", **more}) == (
+        "pix2pix zero, strength 1, attention 0.1, guidance 5, regularisation 20, "
+        "with words to lead away from, drift 0.1"
+    )
+    kept = {"strength": 1.0, "guidance": 2.0, "image_guidance": 1.5, "attention": 3.0}
+    assert method_terms({"method": "instruct_pix2pix", **kept}) == (
+        "instruct pix2pix, guidance 2, image guidance 1.5"
+    )
 
 
 def test_the_colours_end_at_a_round_number_near_the_largest_difference() -> None:
