@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from synthesis.variance_preserving import NoiseSchedule
 from training.fisher import SELECTIONS
 
+WITHOUT_TERMS = ("shortcut", "region_contrast", "epsilon", "instruct_pix2pix")  # weight_l2, weight_ssim
+
 
 @dataclass(frozen=True, kw_only=True)
 class FlowSettings:
@@ -31,7 +33,7 @@ class FlowSettings:
             raise ValueError("the weights of the terms must not be negative")
         if not self.data_range > 0:
             raise ValueError(f"data_range: expected a number above 0, got {self.data_range}")
-        if (self.weight_l2 or self.weight_ssim) and self.name in ("shortcut", "region_contrast", "epsilon"):
+        if (self.weight_l2 or self.weight_ssim) and self.name in WITHOUT_TERMS:
             raise ValueError(f"weight_l2 and weight_ssim: {self.name} has no such terms")
 
 
@@ -139,10 +141,13 @@ class InstructPix2PixSettings(FlowSettings):
     """The objective of pairs: how often the network is not told the condition, or not shown the image.
 
     dropout: p; the condition is left out for a share 2 p, the image for 2 p, both at once for p of them.
+    late: s, by which late times weigh less, w(t) = (1 - t)^2 / ((1 - t)^2 + s^2). An image that is shown
+    tells the noise up to an error that grows as 1 / (1 - t); 0 weighs all times alike.
     """
 
     name: str = "instruct_pix2pix"
     dropout: float = 0.05
+    late: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

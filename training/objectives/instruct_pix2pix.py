@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from synthesis.paths import interpolate, time_like
 from training.data import without
-from training.flow_path import draw_noise, draw_times, drifted_noise, path_loss, plain, start_of
+from training.flow_path import (
+    draw_noise,
+    draw_times,
+    drifted_noise,
+    native_weights,
+    plain,
+    start_of,
+    weighted_error,
+)
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -24,7 +32,7 @@ def instruct_pix2pix(
     generator: torch.Generator,
     state: RunState | None = None,
 ) -> Tensor:
-    """E w |v(x_t, t, c, I) - (x_1 - n)|^2, I the image before and x_1 the one after, n ~ N(delta, I).
+    """E w(t) |v(x_t, t, c, I) - (x_1 - n)|^2, I the image before and x_1 the one after, n ~ N(delta, I).
 
     With p = settings.dropout and u even in 0..1 the condition is not told where u < 2 p and the image not
     shown (zeros stand for it) where p <= u < 3 p, so that both guidances have something to start from.
@@ -41,6 +49,9 @@ def instruct_pix2pix(
     condition = without(inner, batch.condition, u < 2 * p)
     seen = ((u < p) | (u >= 3 * p)).to(x_1.device)
     source = inner.shown(batch.source) * time_like(seen.to(x_1.dtype), x_1)
-    x_t = interpolate(n, x_1, t)
-    v = network(x_t, t, *condition, source=source)
-    return path_loss(v, x_t, t, (n, x_1), batch.labels, settings, network)
+    v = network(interpolate(n, x_1, t), t, *condition, source=source)
+    left = (1 - t) ** 2
+    weights = left / (left + settings.late**2) if settings.late else torch.ones_like(t)
+    if settings.loss_on == "native":
+        weights = weights * native_weights(t, network)
+    return weighted_error(v, x_1 - n, batch.labels, settings, weights)
