@@ -11,7 +11,7 @@ whole), save for T5, whose bias keeps it from being so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 SLACK = 1.25  # what allocators keep between tensors, and convolutions as room to work in
@@ -32,6 +32,10 @@ FLUX, MMDIT = 19, 13  # times width and tokens, image and text
 ENCODER = 16  # times width and tokens of a text encoder
 T5_SCORES = 3  # times heads and tokens squared
 DECODER = 3  # times the channels that enter a level, and its pixels
+# What stays alive for the way back when the change of the state is followed through a network once.
+PULLED_RESNET, PULLED_ATTENTION = 15.5, 18.3  # times channels and positions of each block of a U-Net
+PULLED_LAYER = 12.1  # times width and tokens of each layer of a transformer, and of the way in
+PULLED_DECODER = 45.5  # times the channels of the decoder's last level, and pixels
 PAINTED = 70  # times pixels: the planes of the condition, with and without guidance, and the way to them
 PROMPTS = {"sd3": 256, "pixart": 120, "flux": 512}  # T5's tokens, where the recipe does not say how many
 CLIP_TOKENS = 77
@@ -39,11 +43,15 @@ CLIP_TOKENS = 77
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One component: its numbers, those of its largest table, and those alive at once while it works."""
+    """One component: its numbers, those of its largest table, and those alive at once while it works.
+
+    pulled: those alive at once while a gradient is followed back through it to what enters it.
+    """
 
     parameters: int
     largest: int
     activations: int
+    pulled: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +78,21 @@ class Footprint:
                 for stage in self.stages()
             )
         raise ValueError(f"plan: expected one of {', '.join(PLANS)}, got {plan}.")
+
+    def need_pulled(self, itemsize: int, *, probes: int) -> int:
+        """Bytes on the device, the model as a whole, while `probes` changes at once are followed back through
+        denoiser and decoder together, as an uncertainty map does."""
+        weights = sum(part.parameters for part in self.parts.values())
+        alive = sum(part.pulled for name, part in self.parts.items() if name in (*DENOISERS, "vae"))
+        return _bytes(weights, probes * (alive + self.told), itemsize)
+
+    def backwards(self) -> Footprint:
+        """The same for a use that follows gradients back through the denoiser at every step."""
+        parts = {
+            name: replace(part, activations=max(part.activations, part.pulled)) if name in DENOISERS else part
+            for name, part in self.parts.items()
+        }
+        return replace(self, parts=parts)
 
     def stages(self) -> list[tuple[str, ...]]:
         """The components that are at work at one time, in the order in which they are."""
@@ -119,6 +142,7 @@ def footprint(recipe: Mapping[str, Any], *, batch: int = 1) -> Footprint | None:
                 parameters=int(size["parameters"]),
                 largest=int(size.get("largest", size["parameters"])),
                 activations=batch * _activations(str(name), configs.get(name) or {}, latent, pixels, text),
+                pulled=batch * _pulled(str(name), configs.get(name) or {}, latent, pixels, text),
             )
             for name, size in sizes.items()
         }
@@ -156,6 +180,44 @@ def _activations(
     flux = "axes_dims_rope" in config
     patch = 2 if flux else int(config.get("patch_size", 2))
     return (FLUX if flux else MMDIT) * width * (area // patch**2 + text)
+
+
+def _pulled(
+    name: str, config: Mapping[str, Any], latent: tuple[int, int], pixels: tuple[int, int], text: int
+) -> int:
+    """Numbers alive at once while a gradient goes back through one component, for one image."""
+    area = latent[0] * latent[1]
+    if name == "vae":
+        return round(PULLED_DECODER * int(config["block_out_channels"][0]) * pixels[0] * pixels[1])
+    if name not in DENOISERS:
+        return 0
+    if "block_out_channels" in config:
+        return round(_pulled_unet(config, area, text))
+    width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
+    layers = int(config.get("num_layers", 0)) + int(config.get("num_single_layers", 0))
+    patch = 2 if "axes_dims_rope" in config else int(config.get("patch_size", 2))
+    return round(PULLED_LAYER * width * (layers + 1) * (area // patch**2 + text))
+
+
+def _pulled_unet(config: Mapping[str, Any], area: int, text: int) -> float:
+    """Over the levels of a U-Net: its blocks on the way down, one more each on the way up, and the middle."""
+    widths = list(config["block_out_channels"])
+    kinds = list(
+        config.get("down_block_types") or ["CrossAttnDownBlock2D"] * (len(widths) - 1) + ["DownBlock2D"]
+    )
+    depths = config.get("transformer_layers_per_block", 1)
+    blocks = 2 * int(config.get("layers_per_block", 2)) + 1
+    total = 0.0
+    for level, (width, kind) in enumerate(zip(widths, kinds, strict=True)):
+        depth = (depths if isinstance(depths, int) else depths[level]) if "CrossAttn" in kind else 0
+        positions = area / 4**level
+        total += (
+            blocks * width * (PULLED_RESNET * positions + depth * (PULLED_ATTENTION * positions + 2 * text))
+        )
+    last = depths if isinstance(depths, int) else depths[-1]
+    positions = area / 4 ** (len(widths) - 1)
+    middle = 2 * PULLED_RESNET * positions + last * (PULLED_ATTENTION * positions + 2 * text)
+    return total + widths[-1] * middle
 
 
 def _text_tokens(recipe: Mapping[str, Any], configs: Mapping[str, Any]) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor
 from synthesis.checkpoints import LoadedModel
 from synthesis.errors import SynthesisError
 from synthesis.footprint import WHOLE
-from synthesis.imaging.uncertainty import Options, UncertaintyMap, refusal
+from synthesis.imaging.uncertainty import PROBES_AT_ONCE, Options, UncertaintyMap, refusal
 from synthesis.networks import ConditionBatch
 from synthesis.paths import interpolate, posterior_mean
 from synthesis.placement import plan_of
@@ -57,7 +57,7 @@ def uncertainty_map(
     *,
     seed: int,
     options: Options | None = None,
-    batch: int = 4,
+    batch: int = PROBES_AT_ONCE,
     on_probe: Callable[[int, int], None] | None = None,
 ) -> UncertaintyMap:
     """The map of an image [rows, columns] in HU or signal under its labels and condition.
@@ -103,7 +103,7 @@ def posterior_variance(
     *,
     spacing: int = 1,
     generator: torch.Generator | None = None,
-    batch: int = 4,
+    batch: int = PROBES_AT_ONCE,
     decode: Estimate | None = None,
     push: float = PUSH,
     on_probe: Callable[[int], None] | None = None,

@@ -14,6 +14,7 @@ TIME = 0.7
 ROUNDS = 2
 SPACING = 4
 CALLS_PER_PROBE = 2  # one pass forwards and one back, in calls of the network (measured: 1.8 to 2.0)
+PROBES_AT_ONCE = 4  # followed back through the network together; what they take of memory is alive at once
 LEVELS = 65535
 
 
