@@ -9,7 +9,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from synthesis.footprint import HELD_BACK, PLANS, WAYS, Footprint, footprint, in_gigabytes
+from synthesis.edit_request import BACKWARDS
+from synthesis.footprint import HELD_BACK, PLANS, STAGED, WAYS, WHOLE, Footprint, footprint, in_gigabytes
+from synthesis.imaging.uncertainty import PROBES_AT_ONCE
 from webapp.core.errors import ApplicationError
 from webapp.jobs.heartbeats import workers_alive
 from webapp.jobs.models import Job, WorkerHeartbeat
@@ -44,20 +46,88 @@ class Fit:
         }
 
 
-def fit_of(model: Any) -> Fit | None:
-    """How the model fits the workers that are alive; None where it, they or one of them do not tell."""
-    need = footprint(model.recipe)
+def fit_of(model: Any, method: str = "") -> Fit | None:
+    """How the model fits the workers that are alive; None where it, they or one of them do not tell.
+
+    method: how an image is to be changed, where one is.
+    """
+    need = _need(model, method)
     workers = workers_alive(Job.Queue.COMPUTE)
     if need is None or not workers or not all(_tells(row) for row in workers):
         return None
     return _best(need, workers)
 
 
-def refuse_too_large(model: Any) -> None:
-    """Raise ApplicationError, with both numbers, for a model that no living worker could hold."""
+def refuse_too_large(model: Any, method: str = "") -> None:
+    """Raise ApplicationError, with both numbers, for a model that no living worker could hold.
+
+    With a method of change that takes gradients through the network also where its layers would come one
+    by one: there is no way back through layers that have left.
+    """
     fit = fit_of(model)
     if fit is not None and not fit.plan:
         raise ApplicationError(fit.words, field="model", code="too_large")
+    need, back = _need(model, method), fit_of(model, method) if method in BACKWARDS else None
+    if need is not None and back is not None and back.plan not in (WHOLE, STAGED):
+        words = _(
+            "This method follows changes back through the model, for which it would have to lie on the "
+            "device whole. It takes about %(need)s, and the largest device at work has %(memory)s for it. "
+            "Choose another method, or a smaller model."
+        )
+        sizes = {"need": in_gigabytes(need.need(STAGED, 2)), "memory": in_gigabytes(back.memory)}
+        raise ApplicationError(words % sizes, field="method", code="too_large")
+
+
+def _need(model: Any, method: str) -> Footprint | None:
+    need = footprint(model.recipe)
+    return need.backwards() if need is not None and method == "pix2pix_zero" else need
+
+
+def map_problem(model: Any) -> str | None:
+    """Why no device at work could make an uncertainty map with the model; None where one can, or none tells.
+
+    A map follows changes back through the whole network, so that must lie on the device as a whole, with
+    everything beside it that the way back needs (`Footprint.need_pulled`).
+    """
+    need = footprint(model.recipe)
+    workers = workers_alive(Job.Queue.COMPUTE)
+    if need is None or not workers or not all(_tells(row) for row in workers):
+        return None
+    fit = _best(need, workers)
+    if not fit.plan:
+        return None  # the model itself is refused, with its own numbers
+    if fit.plan != WHOLE:
+        return _(
+            "This model would not lie on the worker's device as a whole, and an uncertainty map needs that."
+        )
+    wanted, room = _room_for_map(need, workers)
+    if wanted <= room:
+        return None
+    return _(
+        "An uncertainty map with this model needs about %(need)s of memory, and the largest device at work "
+        "has %(room)s for it."
+    ) % {"need": in_gigabytes(wanted), "room": in_gigabytes(room)}
+
+
+def refuse_map(model: Any) -> None:
+    """Raise ApplicationError for an uncertainty map that no living worker could make."""
+    problem = map_problem(model)
+    if problem is not None:
+        raise ApplicationError(
+            _("%(problem)s Leave the map out.") % {"problem": problem}, field="uncertainty", code="too_large"
+        )
+
+
+def _room_for_map(need: Footprint, workers: Iterable[WorkerHeartbeat]) -> tuple[int, int]:
+    """What a map takes and what there is for it, in bytes, where the two are nearest to fitting."""
+    pairs = []
+    for row in workers:
+        memory = int(row.memory or 0)
+        found = need.plan(row.device, memory)
+        if found is not None and found[0] == WHOLE:
+            wanted = need.need_pulled(found[1], probes=PROBES_AT_ONCE)
+            pairs.append((wanted, int(memory * (1 - HELD_BACK))))
+    return min(pairs, key=lambda pair: pair[0] - pair[1])
 
 
 def _tells(row: WorkerHeartbeat) -> bool:

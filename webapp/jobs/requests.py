@@ -16,7 +16,7 @@ from synthesis.request import SEED_LIMIT
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can, require
 from webapp.core.services import audit_record
-from webapp.jobs.memory import refuse_too_large
+from webapp.jobs.memory import refuse_map, refuse_too_large
 from webapp.jobs.models import Job, SeverityGrid, SynthesisRequest
 from webapp.jobs.preparation import Prepared, prepare
 from webapp.jobs.submission import job_submit
@@ -78,6 +78,8 @@ def request_submit(
             " ".join(problem.message for problem in prepared.problems), field=first.field, code="preflight"
         )
     refuse_too_large(model)
+    if prepared.parameters.get("uncertainty"):
+        refuse_map(model)
     return _store(
         user=user,
         prepared=prepared,

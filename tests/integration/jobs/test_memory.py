@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests import factories
-from tests.factories_edits import edit_request
+from tests.factories_edits import CHANGE, edit_request
 from webapp.core.errors import ApplicationError
-from webapp.jobs.memory import fit_of
+from webapp.jobs.memory import fit_of, map_problem
 from webapp.jobs.models import SynthesisRequest, WorkerHeartbeat
 from webapp.jobs.requests import request_submit
 from webapp.jobs.services import heartbeat_record
@@ -128,6 +129,33 @@ def test_what_no_device_could_hold_is_refused_with_both_numbers(
     assert "was not trained to obey masks" in page
 
 
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [
+        (16 * GB, r"map with this model needs about 2\d\.\d GB of memory, .* has 14\.4 GB for it"),
+        (2.6 * GB, "would not lie on the worker's device as a whole"),
+    ],
+)
+def test_a_map_that_no_device_could_make_is_refused_before_it_is_asked_for(
+    model: Any, people: dict[str, Any], client_of: Callable[[Any], Client], memory: float, words: str
+) -> None:
+    worker("cuda:0", int(memory))
+    wish = {"condition": {"modality": "CT"}, "sampler": {"steps": 1}, "phantom_seed": 0}
+    with pytest.raises(ApplicationError, match=words) as refused:
+        request_submit(user=people["researcher"], model=model, parameters=wish | {"uncertainty": True})
+    assert refused.value.field == "uncertainty"
+    assert request_submit(user=people["researcher"], model=model, parameters=wish)
+    form = {
+        "model": str(model.pk),
+        **{"modality": "CT", "severity": "none", "steatosis": "0", "count": "1", "sampler": "euler"},
+        **{"steps": "1", "guidance": "1", "phantom_seed": "0", "uncertainty": "yes"},
+    }
+    page = client_of(people["researcher"]).post(reverse("jobs:synthesise-check"), form).content.decode()
+    assert re.search(words, page.replace("&#x27;", "'"))
+    worker("cuda:0", 48 * GB)
+    assert map_problem(model) is None
+
+
 def test_a_counterfactual_that_no_device_could_hold_is_refused_like_any_other(
     people: dict[str, Any],
 ) -> None:
@@ -143,3 +171,22 @@ def test_a_counterfactual_that_no_device_could_hold_is_refused_like_any_other(
     assert not SynthesisRequest.objects.exists()
     worker("cpu", 24 * GB)
     assert edit_request(people["researcher"], model=made).jobs.exists()
+
+
+def test_a_method_that_goes_back_through_the_model_needs_it_whole(people: dict[str, Any]) -> None:
+    made = factories.generative_model(name="worded")
+    made.recipe = made.recipe | {key: RECIPE[key] for key in ("components", "backbone")}
+    made.recipe["image"] = {**made.recipe["image"], "rows": 128, "columns": 128}
+    made.save(update_fields=["recipe"])
+    words = CHANGE | {"edit": {"method": "pix2pix_zero"}}
+    worker("cuda:0", int(1.2 * GB))
+    assert edit_request(people["researcher"], model=made).jobs.exists()  # layer by layer
+    with pytest.raises(ApplicationError, match="follows changes back through the model") as refused:
+        edit_request(people["researcher"], model=made, parameters=words)
+    assert (refused.value.field, refused.value.code) == ("method", "too_large")
+    worker("cuda:0", 24 * GB)
+    assert edit_request(people["researcher"], model=made, parameters=words).jobs.exists()
+    whole, back = fit_of(made), fit_of(made, "pix2pix_zero")
+    assert whole is not None
+    assert back is not None
+    assert back.need > whole.need
