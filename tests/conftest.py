@@ -1,13 +1,27 @@
 """What every test can ask for: people by role, signed-in browsers, API clients, an empty storage."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.test import Client
 
 from tests import factories
+
+
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Give each of several processes a home of its own, and on Redis a database of its own.
+
+    pytest-django already gives each a database; messages to workers and files must not mix either.
+    """
+    for number, spec in enumerate(specs):
+        spec.env["SEMBLANCE_HOME"] = str(Path(os.environ["SEMBLANCE_HOME"]) / spec.id)
+        broker = os.environ.get("BROKER_URL", "")
+        if urlsplit(broker).scheme.startswith("redis"):
+            spec.env["BROKER_URL"] = f"{broker}?virtual_host={number}"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from django.core.management import call_command
 
 from synthesis import catalog
 from tests.contracts.source import ROOT
+from tests.suite import ON_SERVERS
 
 TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".html", ".ts", ".css", ".svg", "", ".cfg"}
 SECRETS = {
@@ -112,6 +113,16 @@ def test_ci_installs_what_the_tests_need_and_runs_them() -> None:
     assert "exec make test" in script
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
+
+
+def test_every_test_that_asks_for_postgresql_lies_where_it_is_looked_for() -> None:
+    marked = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if path != Path(__file__) and re.search(r"\bmark\.(both|once)\b", path.read_text(encoding="utf-8"))
+    ]
+    assert marked
+    assert not [name for name in marked if not name.startswith(tuple(f"{one}/" for one in ON_SERVERS))]
 
 
 def test_make_help_lists_every_target() -> None:

@@ -13,7 +13,7 @@ from tests.integration.permissions.rows import (
 )
 from webapp.core import permissions
 
-pytestmark = [pytest.mark.django_db, pytest.mark.both]
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 APPS = ("accounts", "cases", "registry", "jobs", "counterfactuals", "readings", "reports", "api")
 # A module per app, and one for reports: each holds OBJECTS (name -> (model label, builder)) and ROWS.

@@ -5,30 +5,49 @@ Real classes of tiny size, tokenizers made on the spot; one worker and one fresh
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from django.test import Client
+from django.urls import reverse
+from pydicom import dcmread
 
+from synthesis.checkpoints import save_model
+from synthesis.edit_request import methods_of
 from tests import factories
+from tests.factories_edits import CHANGE, phantom_case
+from tests.factories_models import tiny_recipe
 from tests.integration.jobs.conftest import DEADLINE, ROOT, Probes, Workers, purge
-from tests.unit.training.tiny_training import BACKBONES, latent_recipe, phantoms_with_latents, tiny_base
+from tests.unit.synthesis.tiny_backbones import network_of, tiny_pipeline
+from tests.unit.training.tiny_training import (
+    BACKBONES,
+    latent_recipe,
+    people_with_latents,
+    phantoms_with_latents,
+    tiny_base,
+)
 from training.export import export
 from training.train import train
+from webapp.jobs.downloads import result_download
+from webapp.jobs.models import SynthesisRequest
 from webapp.jobs.requests import labels_of, request_job, request_submit
+from webapp.jobs.services import result_reproduce
 from webapp.registry.models import Adapter, GenerativeModel
 from webapp.registry.selectors import adapter_folder, model_folder
-from webapp.registry.services import model_install_submit
+from webapp.registry.services import model_install, model_install_submit
 from webapp.registry.services_adapters import adapter_install_submit
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("backbones")]
 
 SAMPLER = {"name": "rft", "steps": 2, "guidance": 2.0}
 CONDITION = {"modality": "T1", "severity": "mild", "age": 61, "sex": "F"}
@@ -180,3 +199,90 @@ def test_trained_installed_drawn_and_made_again(
     for result, folder in ((plain, None), (with_it, adapter_folder(adapter))):
         made = fresh.pixels(result.request, model_folder(model), folder, tmp_path / "labels.npy")
         assert made == result.pixel_sha256
+
+
+def test_a_model_with_a_new_word_and_a_drift_is_asked_for_in_words_and_drawn(
+    worker: Workers, fresh: FreshProcess, probes: Probes, tmp_path: Path, client: Client
+) -> None:
+    """Textual Inversion under a drift: the form shows a diagnosis, and the worker draws by it."""
+    manager, clinician = factories.person("data_manager"), factories.person("clinician")
+    base = tiny_base("stable_diffusion", tmp_path / "base")
+    prompts = {
+        "image": "MRI of the abdomen", "style": "diverse", "diagnoses": {"C": "severe liver cirrhosis"},
+        "token": "<liver-1>", "token_from": "liver",
+    }  # fmt: skip
+    recipe = latent_recipe(
+        "stable_diffusion", base, name="inverted", modalities=["T2"], prompts=prompts, steps=2,
+        objective={"name": "textual_inversion"}, drift={"delta": 0.3}, extra=EXTRA,
+    )  # fmt: skip
+    data = people_with_latents(recipe, tmp_path / "data")
+    train(recipe, data, tmp_path / "run")
+    export(recipe, tmp_path / "run", data, tmp_path / "model")
+    done(probes, model_install_submit(user=manager, path=tmp_path / "model"))
+    model = GenerativeModel.objects.get()
+    assert model.recipe["drift"] == {"delta": 0.3, "scheme": "noise"}
+
+    client.force_login(clinician)
+    page = client.get(reverse("jobs:synthesise"), {"model": str(model.pk)}).content.decode()
+    assert "severe liver cirrhosis</option>" in page
+    assert 'name="severity"' not in page
+    assert 'name="steatosis"' not in page
+    values = {
+        "model": str(model.pk), "modality": "T2", "diagnosis": "C", "age": "61", "sex": "F", "count": "1",
+        "sampler": "ddim", "steps": "2", "guidance": "2", "phantom_seed": "3", "seed": "7",
+    }  # fmt: skip
+    check = client.post(reverse("jobs:synthesise-check"), values).content.decode()
+    told = "<q>A &lt;liver-1&gt; MRI of the abdomen of a 61-year-old woman with severe liver cirrhosis.</q>"
+    assert told in check
+    drawn = []
+    for changed in ({}, {"age": "25"}):
+        answer = client.post(reverse("jobs:synthesise"), values | changed)
+        assert answer.status_code == 302, answer.content.decode()
+        request = SynthesisRequest.objects.order_by("-created_at")[0]
+        job = probes.wait(request_job(request), "succeeded", "failed", seconds=DEADLINE)
+        assert job.state == "succeeded", f"{job.error_message} {job.error_detail}"
+        drawn.append(request.results.get())
+    assert drawn[0].pixel_sha256 != drawn[1].pixel_sha256
+    assert drawn[0].request.parameters["condition"]["diagnosis"] == "C"
+    made = fresh.pixels(drawn[0].request, model_folder(model), None, tmp_path / "labels.npy")
+    assert made == drawn[0].pixel_sha256
+    refused = client.post(reverse("jobs:synthesise"), values | {"diagnosis": "D"})
+    assert refused.status_code == 200
+    assert SynthesisRequest.objects.count() == 2
+
+
+def test_an_image_is_changed_along_words_from_a_request_by_api_to_dicom(
+    worker: Workers, probes: Probes, tmp_path: Path, api_of: Callable[[Any], Any]
+) -> None:
+    """Stable Diffusion, by pix2pix-zero: asked for, made, taken back, made again, and said in the file."""
+    person = factories.person("researcher")
+    case = phantom_case(person)
+    network = network_of("stable_diffusion", tiny_pipeline("stable_diffusion"))
+    save_model(tmp_path / "base", network, tiny_recipe(32, 32) | {"name": "worded", **EXTRA})
+    model = model_install(path=tmp_path / "base")
+    assert methods_of(model.recipe) == ("flow_inversion", "pix2pix_zero", "guided")
+    edit = {"method": "pix2pix_zero", "strength": 0.4, "steps": 3, "guidance": 2.0, "undo": True}
+    asked = {"model": str(model.pk), "case": str(case.pk), "mask": str(case.masks.get().pk), "slice_index": 1}
+    client = api_of(person)
+    answer = client.post(
+        reverse("api:counterfactual-list"),
+        asked | {"parameters": CHANGE | {"edit": edit}, "seed": 5},
+        format="json",
+    )
+    assert answer.status_code == 202, answer.content
+    request = SynthesisRequest.objects.get()
+    job = probes.wait(request_job(request), "succeeded", "failed", seconds=DEADLINE)
+    assert job.state == "succeeded", f"{job.error_message} {job.error_detail}"
+    assert (job.step, job.steps_total) == (12, 12)
+    (image,) = client.get(answer.json()["url"]).json()["images"]
+    assert image["numbers"]["inside"] > 0
+    assert image["numbers"]["undone"]["psnr"] is not None
+    result = request.results.get()
+    used = result.recipe["options"]
+    assert (used["method"], used["attention"], used["guidance"]) == ("pix2pix_zero", 0.1, 2.0)
+    files = zipfile.ZipFile(io.BytesIO(result_download(user=person, result=result, form="dicom").content))
+    (name,) = [one for one in files.namelist() if one.endswith("image-0001.dcm")]
+    told = dcmread(io.BytesIO(files.read(name))).DerivationDescription
+    assert "pix2pix zero, strength 0.4, attention 0.1, guidance 2" in told
+    again = probes.wait(result_reproduce(user=person, result=result), "succeeded", seconds=DEADLINE)
+    assert again.outcome["match"] is True, again.outcome
