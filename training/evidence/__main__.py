@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from training.evidence import victr
+from training.evidence import drift, victr
 from training.evidence.victr_plan import MINUTES
 
-PAPERS = {"victr": victr.evidence}
+PAPERS = {"drift": drift.evidence, "victr": victr.evidence}
 
 
 def main() -> None:

@@ -1,0 +1,232 @@
+"""Which claims of Latent Drifting docs/evidence/drift.json bears out, one plain sentence each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.evidence.drift_plan import BASIC, CHEST, ESTIMATORS, FORMATS, METHODS, PLAIN, USUAL, on_grid
+from training.evidence.drift_sets import TITLES
+from training.evidence.victr_verdicts import interval, judged
+
+HELD, FAILED, OPEN = "**Held**", "**Did not hold**", "**Not shown**"
+CLOSE = 0.05  # how far above the grid's best an estimate may lie
+PAPER = (0.05, 0.10)  # where the paper found the best delta
+Results = Mapping[str, Any]
+
+
+def verdicts(results: Results) -> str:
+    """One plain sentence for each claim, by the figures alone."""
+    said = []
+    for target in TITLES:
+        said += [*_drift(results, target), *_darker(results, target), *_methods(results, target)]
+        said += [*_best(results, target), *_estimates(results, target)]
+    said += [*_prompts(results), *_classifier(results)]
+    head = "## Which of the paper's claims held at this scale"
+    return "\n".join([head, "", *(f"- {one}" for one in said)]) if said else ""
+
+
+def kinds(results: Results, target: str) -> dict[str, str]:
+    """Label of basic fine-tuning's rows that have drift on every seed -> what was done."""
+    told = results["delta"].get(target, {})
+    named = {}
+    if "used" in told:
+        named[on_grid(told["used"])] = f"fine-tuned and drawn with delta {told['used']:+.2f} (noise)"
+    if "init_only_best" in told:
+        named["init_only"] = f"drawn from a start moved by {told['init_only_best']:+.2f} (init_only)"
+    for name in told.get("estimates_tuned", {}):
+        named[f"init_only_{name}"] = f"drawn from a start moved by {name.replace('_', ' ')} (init_only)"
+    return named
+
+
+def pairs(results: Results, target: str, figure: str, kind: str) -> list[tuple[float, float]]:
+    """Basic fine-tuning's figure (with that kind of drift, without) for every seed that has both."""
+    found = []
+    for seed in results["about"]["seeds"]:
+        both = [results["rows"].get(f"{target}-{BASIC}-{one}-{seed}") for one in (kind, PLAIN)]
+        if all(both):
+            found.append((value_of(both[0], figure), value_of(both[1], figure)))
+    return found
+
+
+def chosen(results: Results, target: str) -> float | None:
+    """The delta of the rows with drift: the best of the search that is not 0."""
+    return results["delta"].get(target, {}).get("used")
+
+
+def value_of(row: Any, figure: str) -> float:
+    """One figure of a row; of one with an interval its value."""
+    value = row[figure]
+    return float(value["value"] if isinstance(value, Mapping) else value)
+
+
+def change(found: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """Mean of with less without over seeds, with its interval by Student's t."""
+    return interval([a - b for a, b in found])
+
+
+def bounds(mean: float, low: float, high: float, digits: int = 4) -> str:
+    """A difference with its interval, where there is one."""
+    return f"{mean:+.{digits}f}" + (
+        f" [{low:+.{digits}f}, {high:+.{digits}f}]" if math.isfinite(low) else " (one seed)"
+    )
+
+
+def _drift(results: Results, target: str) -> list[str]:
+    said = []
+    for kind, title in kinds(results, target).items():
+        words, parts = [], []
+        for figure, name in (("kid", "KID"), ("fid", "FID"), ("ln_radiomics", "ln radiomics")):
+            found = pairs(results, target, figure, kind)
+            if found:
+                mean, low, high = change(found)
+                words.append(judged(-high, -low, HELD, FAILED, OPEN))
+                better = sum(a < b for a, b in found)
+                parts.append(f"{name} {bounds(mean, low, high)}, lower on {better} of {len(found)} seeds")
+        if parts:
+            said.append(
+                f"{words[0]} in KID, {TITLES[target]}: basic fine-tuning draws better pictures {title}. With "
+                f"less without: {'; '.join(parts)}."
+            )
+    return said
+
+
+def _darker(results: Results, target: str) -> list[str]:
+    said = []
+    for kind, title in kinds(results, target).items():
+        found = pairs(results, target, "brightness_error", kind)
+        if found:
+            mean, low, high = change([(abs(a), abs(b)) for a, b in found])
+            word = judged(-high, -low, HELD, FAILED, OPEN)
+            without, with_ = (sum(p[i] for p in found) / len(found) for i in (1, 0))
+            said.append(
+                f"{word}, {TITLES[target]}: the mean grey value comes nearer to the real one {title}. Error "
+                f"(scale -1..1) {without:+.3f} without, {with_:+.3f} with; change of its size "
+                f"{bounds(mean, low, high, 3)}."
+            )
+    return said
+
+
+def _methods(results: Results, target: str) -> list[str]:
+    delta = chosen(results, target)
+    gaps = {}
+    for method in METHODS if delta is not None else ():
+        rows = [results["rows"].get(f"{target}-{method}-{kind}-1") for kind in (on_grid(delta), PLAIN)]
+        if all(rows):
+            gaps[method] = value_of(rows[0], "kid") - value_of(rows[1], "kid")
+    if not gaps:
+        return []
+    better = [name for name, gap in gaps.items() if gap < 0]
+    word = HELD if len(better) == len(gaps) else FAILED if not better else "**Held in part**"
+    listed = ", ".join(f"{name.replace('_', ' ')} {gap:+.4f}" for name, gap in gaps.items())
+    said = [
+        f"{word}, {TITLES[target]}: drift helps whatever the method of fine-tuning. KID with less without: "
+        f"{listed} (one seed, one delta)."
+    ]
+    basic = [row for row in (results["rows"].get(f"{target}-{BASIC}-{on_grid(delta)}-1"),) if row]
+    others = [results["rows"][f"{target}-{m}-{on_grid(delta)}-1"] for m in gaps]
+    if basic:
+        best = value_of(basic[0], "kid") <= min(value_of(row, "kid") for row in others)
+        said.append(
+            f"{HELD if best else FAILED}, {TITLES[target]}: basic fine-tuning with drift is the best of the "
+            "methods in KID (one seed)."
+        )
+    return said
+
+
+def _best(results: Results, target: str) -> list[str]:
+    searched = results["delta"].get(target, {}).get("trained")
+    if not searched:
+        return []
+    best = min(searched, key=lambda d: (searched[d]["l1"], abs(float(d))))
+    word = HELD if PAPER[0] <= float(best) <= PAPER[1] else FAILED
+    return [
+        f"{word}, {TITLES[target]}: the best delta lies between {PAPER[0]:g} and {PAPER[1]:g}. The search, "
+        "one "
+        f"fine-tuning for each of {len(searched)}, finds {float(best):+.2f} (L1 {searched[best]['l1']:.3f}; "
+        f"{searched['+0.00']['l1']:.3f} without drift)."
+        if "+0.00" in searched
+        else f"The search on {TITLES[target]} has not reached delta 0."
+    ]
+
+
+def _estimates(results: Results, target: str) -> list[str]:
+    told = results["delta"].get(target, {})
+    said = []
+    for kind, title in (("trained", "fine-tuned with"), ("init_only", "at the start of sampling alone")):
+        searched, estimated = told.get(kind), told.get(f"{kind}_estimates", {})
+        if not searched:
+            continue
+        best = {figure: min(one[figure] for one in searched.values()) for figure in ("l1", "kid")}
+        for name in ESTIMATORS:
+            one = estimated.get(name)
+            if one:
+                near = one["l1"] <= (1 + CLOSE) * best["l1"]
+                better = " (below it)" if one["l1"] < best["l1"] else ""
+                said.append(
+                    f"{HELD if near else FAILED}, {TITLES[target]}: {name.replace('_', ' ')}, without a "
+                    "search, "
+                    f"comes within {100 * CLOSE:g} % of the grid's best L1, {title}: {one['l1']:.3f} against "
+                    f"{best['l1']:.3f}{better}. In KID {one['kid']:.4f} against {best['kid']:.4f}."
+                )
+    return said
+
+
+def _prompts(results: Results) -> list[str]:
+    found = prompt_rows(results)
+    if len(found) < 2 or USUAL not in found:
+        return []
+    best = min(found, key=lambda name: value_of(found[name], "kid"))
+    listed = ", ".join(f"{name} {value_of(row, 'kid'):.4f}" for name, row in found.items())
+    said = []
+    if "diverse" in found:
+        said.append(
+            f"{HELD if best == 'diverse' else FAILED}: diverse wordings with patient information are the "
+            "best "
+            f"prompts. KID: {listed} (one seed; the best is {best})."
+        )
+    if "generic" in found:
+        told = value_of(found[USUAL], "kid") < value_of(found["generic"], "kid")
+        said.append(
+            f"{HELD if told else FAILED}: patient information beats generic prompts in KID (one seed)."
+        )
+    return said
+
+
+def prompt_rows(results: Results) -> dict[str, Mapping[str, Any]]:
+    """Format of the prompts -> its row."""
+    delta = chosen(results, CHEST)
+    if delta is None:
+        return {}
+    names = {
+        words: f"{CHEST}-{BASIC}-{on_grid(delta)}{'' if words == USUAL else f'-{words}'}-1"
+        for words in FORMATS
+    }
+    return {words: results["rows"][name] for words, name in names.items() if name in results["rows"]}
+
+
+def _classifier(results: Results) -> list[str]:
+    rows = results["classifier"]
+    real, drawn = rows.get("real"), rows.get("with drift, drawn")
+    if not real or not drawn:
+        return []
+    said = []
+    plain = rows.get("without drift, drawn")
+    if plain:
+        word = HELD if drawn["low"] > plain["value"] else FAILED if drawn["high"] < plain["value"] else OPEN
+        said.append(
+            f"{word}: pictures drawn with drift train a better classifier than those drawn without. AUC "
+            f"{drawn['value']:.3f} [{drawn['low']:.3f}, {drawn['high']:.3f}] against {plain['value']:.3f}."
+        )
+    for name in ("half and half", "drawn, then real"):
+        mixed = rows.get(f"with drift, {name}")
+        if mixed:
+            gap = mixed.get("over_real", {"low": -math.inf, "high": math.inf, "value": math.nan})
+            word = judged(gap["low"], gap["high"], HELD, FAILED, OPEN)
+            said.append(
+                f"{word}: {name} beats real alone, at as many updates. AUC {mixed['value']:.3f} against "
+                f"{real['value']:.3f}; the difference {gap['value']:+.3f} [{gap['low']:+.3f}, "
+                f"{gap['high']:+.3f}] over patients."
+            )
+    return said
