@@ -97,6 +97,7 @@ def preflight_settings(
     if condition.age is not None:
         limits = recipe.get("attributes", {}).get("age", AGES)
         problems += _range("age", "The age", "years", condition.age, limits)
+    problems += _words_problems(condition, recipe)
     if sampler.name not in SAMPLERS:
         problems.append(Problem("sampler", f"There is no sampler called {sampler.name}.", "rft"))
     problems += _range("steps", "The number of steps", "", sampler.steps, STEPS, whole=True)
@@ -106,6 +107,23 @@ def preflight_settings(
     problems += _range("guidance", "Guidance", "", sampler.guidance, GUIDANCE)
     problems += _range("count", "The number of images", "", count, COUNTS, whole=True)
     problems += _range("seed", "The seed", "", seed, (0, SEED_LIMIT - 1), whole=True)
+    return problems
+
+
+def _words_problems(condition: Condition, recipe: Recipe) -> list[Problem]:
+    """A diagnosis that the model cannot be told, or a liver's disease where it is told patients in words."""
+    prompts = recipe.get("prompts") or {}
+    known = list(prompts.get("diagnoses") or {})
+    problems = []
+    if condition.diagnosis is not None and condition.diagnosis not in known:
+        told = f"is told a diagnosis as {_either(known)}" if known else "is told no diagnosis"
+        problems.append(Problem("diagnosis", f"This model {told}.", None))
+    if prompts:
+        words = "is not among the words that this model is told patients in."
+        if condition.severity in SEVERITIES[1:] or _number(condition.severity_level) > 0:
+            problems.append(Problem("severity", f"Cirrhosis {words}", SEVERITIES[0]))
+        if condition.steatosis in STEATOSIS_GRADES[1:]:
+            problems.append(Problem("steatosis", f"Steatosis {words}", 0))
     return problems
 
 

@@ -33,7 +33,7 @@ class RequestForm(forms.Form):
     """
 
     WHO = ("model", "adapter")
-    FEW = ("modality", "steatosis", "age", "sex", "count")
+    FEW = ("modality", "steatosis", "diagnosis", "age", "sex", "count")
     MORE = ("sampler", "steps", "guidance", "uncertainty", "seed", "note")
 
     model = forms.ChoiceField(label=_("Model"), help_text=_("Which network draws the images."))
@@ -69,7 +69,13 @@ class RequestForm(forms.Form):
         choices=list(STEATOSIS_WORDS.items()),
         coerce=int,
         initial=0,
+        empty_value=0,
         help_text=_("How much fat darkens (CT) or brightens (T1) the liver."),
+    )
+    diagnosis = forms.ChoiceField(
+        label=_("Diagnosis"),
+        required=False,
+        help_text=_("What the patient has, in the words that the model was trained on."),
     )
     age = forms.FloatField(
         label=_("Age"), required=False, help_text=_("18 to 90; left open, the model chooses a typical body.")
@@ -151,6 +157,9 @@ class RequestForm(forms.Form):
             (key, str(adapter)) for key, adapter in self.adapters.items()
         ]
         fields["modality"].choices = [(name, MODALITY_WORDS.get(name, name)) for name in names]
+        fields["diagnosis"].choices = [("", _("Not stated")), *self._prompts.get("diagnoses", {}).items()]
+        for name in ("severity", "steatosis"):
+            fields[name].required = self.tells_severity
         for name in ("model", "adapter", "sampler"):
             fields[name].widget.attrs.update(_redraw(name))
         fields.update(option_fields(self.sampler_name))
@@ -196,9 +205,23 @@ class RequestForm(forms.Form):
         return hint_of(self.sampler_name)
 
     @property
+    def _prompts(self) -> dict[str, Any]:
+        """The words that the chosen model is told patients in; empty where it is told in another way."""
+        if self.chosen_model is None:
+            return {}
+        return dict(self.chosen_model.recipe_with(self.chosen_adapter).get("prompts") or {})
+
+    @property
+    def tells_severity(self) -> bool:
+        """Whether the chosen model can be told of cirrhosis and steatosis: those told in words cannot."""
+        return not self._prompts
+
+    @property
     def few(self) -> list[Any]:
         """The fields of the wish itself, but for the severity."""
-        return [self[name] for name in self.FEW]
+        left_out = {"steatosis"} if self._prompts else set()
+        left_out |= set() if self._prompts.get("diagnoses") else {"diagnosis"}
+        return [self[name] for name in self.FEW if name not in left_out or self.errors.get(name)]
 
     @property
     def more(self) -> list[Any]:
@@ -227,6 +250,7 @@ class RequestForm(forms.Form):
                 "steatosis": values["steatosis"],
                 "age": values.get("age"),
                 "sex": values.get("sex") or None,
+                **({"diagnosis": values["diagnosis"]} if values.get("diagnosis") else {}),
             },
             "sampler": {
                 "name": values["sampler"],
@@ -252,7 +276,7 @@ class RequestForm(forms.Form):
 
     def _severity(self) -> dict[str, Any]:
         """The grade; or, between grades, the level. A level that is a grade is that grade."""
-        word, level = self.cleaned_data["severity"], self.cleaned_data.get("severity_level")
+        word, level = self.cleaned_data["severity"] or "none", self.cleaned_data.get("severity_level")
         if word != BETWEEN:
             return {"severity": word}
         if level is not None and 0 <= level <= SEVEREST and level == int(level):

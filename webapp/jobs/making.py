@@ -47,4 +47,6 @@ def condition_terms(request: SynthesisRequest) -> str:
     words = [str(condition.get("modality", "")), severity_terms(condition)]
     if condition.get("steatosis"):
         words.append(f"steatosis grade {condition['steatosis']}")
+    if condition.get("diagnosis"):
+        words.append(f"diagnosis {condition['diagnosis']}")
     return ", ".join(word for word in words if word)

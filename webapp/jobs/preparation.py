@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from django.utils.translation import gettext as _
 
+from synthesis.control.patient_prompts import prompts_in
 from synthesis.edit_request import takes_image
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import fit
@@ -99,6 +100,15 @@ def prepare(
             *_uncertainty_problems(extra, sampler, recipe),
         ],
     )
+
+
+def told_in_words(recipe: Mapping[str, Any], condition: Condition) -> str:
+    """The sentence that a model is told the patient in; empty for one that is told in another way."""
+    try:
+        prompts = prompts_in(recipe)
+        return prompts.prompt(condition) if prompts is not None else ""
+    except ValueError:  # a diagnosis that it does not know: the preflight says so
+        return ""
 
 
 def _drawing_problems(recipe: Mapping[str, Any]) -> list[Problem]:

@@ -22,10 +22,10 @@ from webapp.jobs.edits import is_edit
 from webapp.jobs.estimates import calls_of, in_words, pace_of
 from webapp.jobs.forms import RequestForm, own_sampler
 from webapp.jobs.heartbeats import workers_alive
-from webapp.jobs.memory import fit_of
+from webapp.jobs.memory import fit_of, map_problem
 from webapp.jobs.models import Job, SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, labels_picture
-from webapp.jobs.preparation import Prepared, best_slice, prepare
+from webapp.jobs.preparation import Prepared, best_slice, prepare, told_in_words
 from webapp.jobs.requests import request_job, request_submit
 from webapp.jobs.sampling import OPTION_NAMES
 from webapp.jobs.selectors import queue_ahead, request_get_for
@@ -192,7 +192,10 @@ def _initial_of(item: SynthesisRequest) -> dict[str, Any]:
     initial = {
         "model": str(item.model_id),
         "adapter": str(item.adapter_id or ""),
-        **{key: condition.get(key) for key in ("modality", "severity", "steatosis", "age", "sex")},
+        **{
+            key: condition.get(key)
+            for key in ("modality", "severity", "steatosis", "diagnosis", "age", "sex")
+        },
         **{key: sampler[key] for key in OPTION_NAMES if sampler.get(key) is not None},
         **{key: sampler.get(key) for key in ("steps", "guidance")},
         "sampler": sampler.get("name"),
@@ -240,7 +243,11 @@ def _checked(request: HttpRequest, form: RequestForm) -> dict[str, Any]:
     if fit is not None and not fit.plan:
         context["problems"].append({"field": "model", "message": fit.words})
     context["memory"] = fit.words if fit is not None else ""
+    no_map = map_problem(wish["model"]) if prepared.parameters.get("uncertainty") else None
+    if no_map is not None:
+        context["problems"].append({"field": "uncertainty", "message": no_map})
     context["untrained"] = wish["model"].recipe.get("mask_trained") is False
+    context["prompt"] = told_in_words(wish["model"].recipe_with(wish["adapter"]), prepared.condition)
     label_set = wish["model"].label_set_with(wish["adapter"])
     context["pictures"] = _pictures(label_set, prepared)
     context["legend"] = _legend(label_set, prepared)

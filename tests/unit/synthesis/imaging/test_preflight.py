@@ -126,3 +126,31 @@ def test_every_suggestion_for_a_setting_passes_itself():
     bad = with_condition(modality="PET", steatosis=9, age=300)
     better = {p.field: p.suggestion for p in preflight(bad, RECIPE)}
     assert preflight(replace(bad, condition=replace(bad.condition, **better)), RECIPE) == []
+
+
+# Models that are told patients in words.
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "words", "nearest"),
+    [
+        ({"diagnosis": "HYP"}, "diagnosis", "is told a diagnosis as HF-I or N", None),
+        ({"severity": "mild"}, "severity", "not among the words", "none"),
+        ({"severity_level": 0.4}, "severity", "not among the words", "none"),
+        ({"steatosis": 2}, "steatosis", "not among the words", 0),
+    ],
+)
+def test_a_model_told_in_words_is_told_no_disease_of_the_liver(changes, field, words, nearest):
+    recipe = RECIPE | {"prompts": {"diagnoses": {"HF-I": "heart failure", "N": "a healthy heart"}}}
+    healthy = replace(DRAFT, condition=Condition(modality="T2", diagnosis="N", age=60, sex="F"))
+    assert preflight(healthy, recipe) == []
+    found = preflight(replace(healthy, condition=replace(healthy.condition, **changes)), recipe)
+    assert [(one.field, one.suggestion) for one in found if words in one.message] == [(field, nearest)]
+
+
+def test_a_diagnosis_is_refused_by_a_model_that_is_told_none():
+    for recipe in (RECIPE, RECIPE | {"prompts": {"style": "patient"}}):
+        found = preflight(replace(DRAFT, condition=Condition(modality="CT", diagnosis="N")), recipe)
+        assert [(one.field, one.message) for one in found] == [
+            ("diagnosis", "This model is told no diagnosis.")
+        ]
