@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from synthesis.imaging.errors import UnreadableFile
 from synthesis.imaging.fitting import fit
 from synthesis.imaging.labelmaps import UNLABELLED, LabelMap, label_map
 from synthesis.imaging.nifti import NiftiFile, opened_nifti
+from synthesis.imaging.plane import Plane
 from synthesis.imaging.raster import read_raster
 from synthesis.imaging.volume import Slice, real_values
 from synthesis.phantoms import labels as names
@@ -59,7 +60,7 @@ def write_external(
                 held.append(row)
                 taken += 1
                 if len(held) == shard:
-                    _write(part, written, held)
+                    write_rows(part, written, held)
                     held, written = [], written + 1
         except (UnusableSource, UnreadableFile, SynthesisError) as error:
             refused[str(error)] += 1
@@ -72,7 +73,7 @@ def write_external(
             + (f"The first reason: {reasons[0]}" if reasons else "")
         )
     if held:
-        _write(part, written, held)
+        write_rows(part, written, held)
     for finished in sorted(part.iterdir()):
         finished.rename(folder / finished.name)
     part.rmdir()
@@ -80,10 +81,22 @@ def write_external(
     return report
 
 
-def slices_of(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator[Row]:
+Grids = dict[int, tuple[Plane, Plane]]  # index of a slice: the grid it was brought onto, and its own
+
+
+def slices_of(
+    source: Source,
+    recipe: Recipe,
+    refused: Counter[str],
+    *,
+    onto: Mapping[int, Plane] | None = None,
+    taken: Grids | None = None,
+) -> Iterator[Row]:
     """Every slice of a case that fits the recipe: image [H, W], stored labels [H, W], a row of data.COLUMNS
     and the diagnosis. Without a mask all that is known of a slice is that it shows a body.
 
+    onto: the grids that slices shall be brought onto, by their index, in place of one around the body of
+    each; taken: is told which slices were used, in their order.
     What does not fit is counted in `refused` by its reason. MR signal has no unit: a volume is scaled so
     that its 99.5th percentile is the top of the recipe's range for that modality.
     Raises UnusableSource where image and mask do not match or no label is known.
@@ -125,10 +138,13 @@ def slices_of(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator
                     recipe=geometry,
                     source=one,
                     modality="CT" if source.modality == "CT" else "MR",
+                    onto=(onto or {}).get(index),
                 )
             except SynthesisError as error:
                 refused[str(error)] += 1
                 continue
+            if taken is not None:
+                taken[index] = (fitted.plane, fitted.source_plane)
             image = np.zeros(recipe.shape, np.float32) if fitted.image is None else fitted.image
             yield (
                 image,
@@ -296,7 +312,8 @@ def _scale(slices: Sequence[Slice], recipe: Recipe, modality: str) -> float:
     return top / bright
 
 
-def _write(folder: Path, number: int, rows: Sequence[Row]) -> None:
+def write_rows(folder: Path, number: int, rows: Sequence[Row]) -> None:
+    """These slices as one shard below `folder`."""
     shard = folder / f"shard-{number:05d}"
     shard.mkdir(parents=True)
     np.save(shard / "images.npy", np.stack([r[0] for r in rows]).astype(np.float16))

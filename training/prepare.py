@@ -4,7 +4,8 @@ Phantoms, unless `--from` names a set of images: a folder that `manage.py export
 manifest, or the nnU-Net layout (training/sources.py). Phantom shards are independent: several processes
 may work on one folder (`--part 1/2`, `--part 2/2`), a killed one is simply started again, and training may
 begin with the first. `--latents MODEL`, given once shards are there, adds what MODEL's encoder makes of their
-images, for training in latents.
+images, for training in latents. A recipe that learns from pairs (training/pairs.py) gets pairs: of phantoms,
+or of a manifest that names each patient's examinations under `visit`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,7 @@ from synthesis.request import MODALITIES, SEXES
 from training.data import mark_enclosed_air
 from training.external import write_external
 from training.latents import cache_latents, noise_floor
+from training.paired_sets import write_paired_set
 from training.pairs import AFTER, BEFORE, pair_of
 from training.recipe import Recipe, find_model, load_recipe
 from training.sources import SPLITS, UnusableSource, sources_of
@@ -99,12 +102,13 @@ def prepare_set(path: Path, recipe: Recipe, folder: Path, *, split: str, modalit
 
     Raises UnusableSource where the folder already holds shards, or nothing of the set can be used.
     """
-    if any(folder.glob("shard-*")):
+    if any(folder.glob("shard-*")) or any(folder.glob(f"{AFTER}/shard-*")):
         raise UnusableSource(
             f"{folder} already holds shards; name another folder, so that no sets are mixed."
         )
     sources = sources_of(path, modality=modality, masks=recipe.prompts is None)
-    report = write_external(folder, sources, recipe, split=split, shard=SHARD)
+    write: Any = write_paired_set if recipe.is_paired else write_external
+    report = write(folder, sources, recipe, split=split, shard=SHARD)
     for name, case in report["cases"].items():
         left = "; ".join(f"{count} not: {reason}" for reason, count in case["refused"].items())
         print(f"{name}: {case['slices']} slices{f' ({left})' if left else ''}")
@@ -142,7 +146,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if options.latents:
         try:
-            prepare_latents(folder, load_model(find_model(options.latents)), recipe)
+            model = load_model(find_model(options.latents))
+            for one in (folder / BEFORE, folder / AFTER) if recipe.is_paired else (folder,):
+                prepare_latents(one, model, recipe)
         except ValueError as error:
             raise SystemExit(str(error)) from error
         return

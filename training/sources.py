@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.control.patient_prompts import MOST_WORDS
+from synthesis.patient_splits import SPLITS, place_of, split_at
 from synthesis.request import MODALITIES, SEVERITIES, SEXES, STEATOSIS_GRADES
 
-SPLITS = ("train", "validation", "test")
-SHARES = (0.70, 0.15, 0.15)
 TABLES = ("cases.csv", "manifest.csv")
 LABELS_FILE = "labels.json"
 UNKNOWN = -1  # of a severity, a steatosis grade or a sex that is not stated
@@ -41,7 +39,8 @@ class Source:
 
     mask: None where the set has none, or none is wanted. labels: [{"value", "name"}] of its values.
     modality: one of MODALITIES. split: of the patient.
-    spacing_mm: between rows and columns, for pictures that do not tell it themselves.
+    spacing_mm: between rows and columns, for pictures that do not tell it themselves. visit: which of the
+    patient's examinations it is, a number or a date as 2024-05-31; empty where the set does not say.
     """
 
     name: str
@@ -53,6 +52,7 @@ class Source:
     split: str
     attributes: Attributes = field(default_factory=Attributes)
     spacing_mm: tuple[float, float] | None = None
+    visit: str = ""
 
 
 def sources_of(path: Path, *, modality: str | None = None, masks: bool = True) -> list[Source]:
@@ -80,7 +80,7 @@ def from_table(path: Path, *, modality: str | None = None, masks: bool = True) -
     patient, split (train, validation or test), modality (CT, T1, T2; or MR with weighting), severity
     (none, low, mild, severe or 0 to 3), steatosis (0 to 3), age (years), sex (F, M), diagnosis (in words),
     labels (a JSON file of the mask's values; else labels.json beside the table), spacing_row_mm and
-    spacing_column_mm.
+    spacing_column_mm, visit (a number or a date, for pairs of a patient's examinations).
     `cases.csv` of an exported dataset is such a table. Lines without a mask are left out, unless `masks`
     are not wanted at all.
     """
@@ -132,23 +132,12 @@ def from_nnunet(folder: Path, *, modality: str | None = None) -> list[Source]:
                 labels=labels,
                 modality=told,
                 patient=name,
-                split=drawn_split(name),
+                split=split_at(place_of(name)),
             )
         )
     if not found:
         raise UnusableSource(f"{folder / 'labelsTr'} holds no mask that ends on {ending}.")
     return found
-
-
-def drawn_split(patient: str, *, seed: int = 0, shares: Sequence[float] = SHARES) -> str:
-    """The split of a patient whom the set places nowhere: by a hash, so that it never moves."""
-    digest = hashlib.sha256(f"{seed}/{patient}".encode()).digest()
-    place, edge = int.from_bytes(digest[:8], "big") / 2**64, 0.0
-    for split, share in zip(SPLITS, shares, strict=True):
-        edge += share
-        if place < edge:
-            return split
-    return SPLITS[-1]
 
 
 def _from_row(row: Mapping[str, str], folder: Path, where: str, modality: str | None) -> Source:
@@ -157,7 +146,7 @@ def _from_row(row: Mapping[str, str], folder: Path, where: str, modality: str | 
         if not file.exists():
             raise UnusableSource(f"{where}: the {part} {row[part]} is not there.")
     patient = row.get("patient") or row.get("name") or files["image"].name
-    split = row.get("split") or drawn_split(patient)
+    split = row.get("split") or split_at(place_of(patient))
     if split not in SPLITS:
         raise UnusableSource(f"{where}: the split must be {', '.join(SPLITS)}, got {split}.")
     told = modality or _modality(
@@ -173,6 +162,7 @@ def _from_row(row: Mapping[str, str], folder: Path, where: str, modality: str | 
         split=split,
         attributes=_attributes(row, where),
         spacing_mm=_spacing(row, where),
+        visit=row.get("visit", ""),
     )
 
 
