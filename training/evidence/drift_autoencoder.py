@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from training.ema import PowerEma
 from training.evidence.drift_sets import SIDE, Pictures
 
+Autoencoder = Any  # of AutoencoderKL, whose methods diffusers adds without types
 CHANNELS = 4  # of a latent, as in Stable Diffusion
 FACTOR = 4  # pixels to a side of one latent
 BATCH = 8
@@ -43,14 +44,14 @@ CONFIG: dict[str, Any] = {
 
 def train_autoencoder(
     clothes: Pictures, phantoms: Pictures, steps: int, folder: Path, *, seed: int = 0
-) -> AutoencoderKL:
+) -> Autoencoder:
     """Mean |error| + KL of its latents, on half clothes and half phantoms [n, H, W]; goes on where it was.
 
     `phantoms` may be larger than SIDE: they are cut to it at random, or made smaller. The latents' scaling
     factor is that which gives the clothes' latents a variance of 1 (Rombach et al. 2022, appendix G).
     """
     torch.manual_seed(seed)
-    network = cast("AutoencoderKL", AutoencoderKL(**CONFIG))
+    network: Autoencoder = AutoencoderKL(**CONFIG)
     network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
 
@@ -137,7 +138,7 @@ def learn(
 
 
 @torch.no_grad()
-def encode(network: AutoencoderKL, pictures: Pictures) -> Tensor:
+def encode(network: Autoencoder, pictures: Pictures) -> Tensor:
     """Means of the latents [n, CHANNELS, h, w] of pictures [n, H, W], not scaled."""
     parts = [
         network.encode(torch.from_numpy(pictures[i : i + 64])[:, None]).latent_dist.mean
@@ -147,7 +148,7 @@ def encode(network: AutoencoderKL, pictures: Pictures) -> Tensor:
 
 
 @torch.no_grad()
-def reconstructed(network: AutoencoderKL, pictures: Pictures) -> Pictures:
+def reconstructed(network: Autoencoder, pictures: Pictures) -> Pictures:
     """What comes back of pictures [n, H, W]: the bound of every picture made from latents."""
     latents = encode(network, pictures)
     parts = [network.decode(latents[i : i + 64]).sample for i in range(0, len(latents), 64)]

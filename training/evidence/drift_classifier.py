@@ -20,7 +20,7 @@ from synthesis.metrics.judges import conv_block
 from training.evidence.drift_sets import Pictures, Split
 
 FINDING = "pneumonia"
-UPDATES = 300
+UPDATES = 160
 BATCH = 32
 RATE = 1e-3
 SEEDS = (1, 2, 3)  # of the classifier; its figures are their mean

@@ -46,7 +46,8 @@ def described(judges: Judges, pictures: Pictures, target: str) -> Features:
         torch.from_numpy(pictures)[:, None], (JUDGED_SIDE, JUDGED_SIDE), mode="bilinear", align_corners=False
     )
     told = np.full(len(pictures), MODALITIES.index(TOLD[target]))
-    found = judge_features(judges, JUDGED_SCALE * large[:, 0].numpy(), told)
+    scaled: Pictures = (JUDGED_SCALE * large[:, 0]).numpy()
+    found = judge_features(judges, scaled, told)
     return Features(found.values, source_of(judges, target))
 
 

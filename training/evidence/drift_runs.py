@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 
 from synthesis.backbones.stable_diffusion import StableDiffusion
 from synthesis.checkpoints import load_model
@@ -20,7 +19,7 @@ from synthesis.metrics.psnr import psnr
 from synthesis.phantoms.labels import BODY
 from synthesis.request import MODALITIES, SEXES
 from training.data import COLUMNS, DIAGNOSES_FILE
-from training.evidence.drift_autoencoder import reconstructed, train_autoencoder
+from training.evidence.drift_autoencoder import Autoencoder, reconstructed, train_autoencoder
 from training.evidence.drift_measures import brightness
 from training.evidence.drift_plan import MODALITY, Run, Steps, recipe_of
 from training.evidence.drift_sampling import draw, latents_of
@@ -80,7 +79,7 @@ def describe_source(
 ) -> dict[str, Any]:
     """What bounds everything made from the source: reconstruction, latents, and its own brightness."""
     network = opened(model)
-    vae = cast("AutoencoderKL", network.get_submodule("vae"))
+    vae: Autoencoder = network.get_submodule("vae")
     clothes, kinds = fashion(data)
     sets = {"clothes (source)": clothes[:SHOWN]}
     sets |= {TITLES[name]: splits["train"].pictures for name, splits in targets.items()}

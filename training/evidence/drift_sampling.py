@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 from synthesis.control.painting import ConditionTensors
@@ -20,7 +18,7 @@ from synthesis.networks import first_state
 from synthesis.samplers.ddim import ddim
 from synthesis.stepping import Velocity
 from synthesis.variance_preserving import scale
-from training.evidence.drift_autoencoder import encode
+from training.evidence.drift_autoencoder import Autoencoder, encode
 from training.evidence.drift_sets import SIDE, Pictures
 
 STEPS = 20  # of DDIM, without guidance
@@ -80,7 +78,7 @@ def told(network: NoiseNetwork, prompts: Sequence[str]) -> Velocity:
 
 def latents_of(network: NoiseNetwork, pictures: Pictures) -> Tensor:
     """The network's latents [n, C, h, w] of pictures, scaled as it draws them."""
-    vae = cast("AutoencoderKL", network.get_submodule("vae"))
+    vae: Autoencoder = network.get_submodule("vae")
     return encode(vae, pictures) * float(vae.config["scaling_factor"])
 
 

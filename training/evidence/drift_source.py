@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.processors import TemplateProcessing
@@ -27,7 +27,7 @@ from synthesis.components import config_of
 from synthesis.control.text import padded_tokenizer, read_tokenizer, token_numbers
 from synthesis.phantoms.labels import LABEL_SET
 from training.ema import PowerEma
-from training.evidence.drift_autoencoder import CHANNELS, FACTOR, encode, learn
+from training.evidence.drift_autoencoder import CHANNELS, FACTOR, Autoencoder, encode, learn
 from training.evidence.drift_sets import CLOTHES, SIDE, Pictures
 
 LENGTH = 48  # tokens of every prompt
@@ -93,7 +93,7 @@ def new_tokenizer(corpus: Sequence[str], *, length: int = LENGTH) -> str:
 
 
 def new_network(
-    autoencoder: AutoencoderKL, tokenizer: str, network: dict[str, Any] | None = None, *, seed: int = 0
+    autoencoder: Autoencoder, tokenizer: str, network: dict[str, Any] | None = None, *, seed: int = 0
 ) -> StableDiffusion:
     """Fresh weights around a trained autoencoder."""
     words = read_tokenizer("tokenizer", tokenizer)
@@ -104,7 +104,7 @@ def new_network(
         intermediate_size=4 * WIDTH,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=int(words.truncation["max_length"]),
+        max_position_embeddings=int((words.truncation or {})["max_length"]),
         projection_dim=WIDTH,
         bos_token_id=words.token_to_id(START),
         eos_token_id=words.token_to_id(END),
@@ -151,7 +151,7 @@ def train_source(
 
     Clothes are mirrored at random. The autoencoder does not move; latents are its means.
     """
-    vae = cast("AutoencoderKL", network.get_submodule("vae"))
+    vae: Autoencoder = network.get_submodule("vae")
     factor = float(vae.config["scaling_factor"])
     latents = torch.stack([encode(vae, one) for one in (clothes, clothes[:, :, ::-1].copy())]) * factor
     words = read_tokenizer("tokenizer", network.tokenizers["tokenizer"])

@@ -110,8 +110,10 @@ def _darker(results: Results, target: str) -> list[str]:
 
 def _methods(results: Results, target: str) -> list[str]:
     delta = chosen(results, target)
+    if delta is None:
+        return []
     gaps = {}
-    for method in METHODS if delta is not None else ():
+    for method in METHODS:
         rows = [results["rows"].get(f"{target}-{method}-{kind}-1") for kind in (on_grid(delta), PLAIN)]
         if all(rows):
             gaps[method] = value_of(rows[0], "kid") - value_of(rows[1], "kid")

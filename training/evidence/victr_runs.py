@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,13 @@ from synthesis.variance_preserving import NoiseSchedule
 from training.data import PhantomShards
 from training.evidence.victr_plan import Run, placed
 from training.export import export
-from training.fisher import fisher_label_free, save_fisher
-from training.fit_fisher import outputs
+from training.fisher import save_fisher
+from training.fit_fisher import fitted
 from training.prepare import SHARD, write_shard
 from training.recipe import EpsilonSettings, EwcSettings, Recipe
 from training.train import train
 
 SETS = {"ct": ("CT",), "mr": ("T1", "T2")}  # what each set holds
-FISHER_SAMPLES = 256
 
 
 class NoisePredictor(Network):
@@ -99,7 +97,8 @@ def finish(run: Run, folder: Path, sets: dict[str, Path]) -> dict[str, Any]:
     """Train a run, or go on with it, and save its model; what is to be said of it is returned."""
     recipe, data = placed(run, folder), sets[run.data]
     if isinstance(recipe.objective, EwcSettings) and not Path(recipe.objective.fisher).is_file():
-        write_fisher(folder / run.after / "model", recipe, sets["ct"], Path(recipe.objective.fisher))
+        fisher = fitted(folder / run.after / "model", recipe, phantoms=sets["ct"], seed=recipe.seed)
+        save_fisher(Path(recipe.objective.fisher), fisher)
     began = time.monotonic()
     train(recipe, data, folder / run.name / "run")
     seconds = time.monotonic() - began
@@ -147,12 +146,3 @@ def opened(run: Run, folder: Path) -> LoadedModel:
 def with_kappa(model: LoadedModel, kappas: dict[str, dict[str, float]]) -> LoadedModel:
     """The model with rft's strength per modality and number of calls; the grid stays even."""
     return replace(model, recipe=model.recipe | {"calibration": {"kappa": kappas, "shift": {}}})
-
-
-def write_fisher(model: Path, recipe: Recipe, data: Path, path: Path) -> None:
-    """The label-free Fisher information of stage 1's model over the phantoms it learned from."""
-    network = load_model(model).network.float().requires_grad_(True)
-    answers: Sequence[Callable[[], Tensor]] | Any = outputs(
-        network, recipe, PhantomShards(data), FISHER_SAMPLES, recipe.seed
-    )
-    save_fisher(path, fisher_label_free(network, answers, torch.Generator().manual_seed(recipe.seed)))

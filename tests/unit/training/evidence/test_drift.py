@@ -46,6 +46,7 @@ from training.evidence.drift_sets import (
     read_target,
     shared_out,
 )
+from training.evidence.drift_sheet import ACROSS, HEADING, write_sheet
 from training.evidence.drift_source import LENGTH, MEDICAL, NETWORK, captions, new_network, new_tokenizer
 from training.evidence.drift_tables import BEGIN, END, document
 from training.evidence.drift_verdicts import verdicts
@@ -413,6 +414,18 @@ def test_the_document_says_what_was_stored_and_keeps_what_people_wrote():
     assert "terminal snr (+0.100 +0.000)" in page
     assert "-0.100 [-0.200, -0.050]" in page
     assert "nan" not in page
+
+
+def test_the_sheet_shows_what_was_drawn_and_nothing_else(tmp_path):
+    results = some_results()
+    write_sheet(results, tmp_path, tmp_path / "sheet.png")
+    assert not (tmp_path / "sheet.png").exists()
+    np.save(tmp_path / "test-chest-basic-plain-1.npy", np.full((20, SIDE, SIDE), -1.0, np.float32))
+    write_sheet(results, tmp_path, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        shown = np.asarray(sheet)
+    assert shown.shape == (HEADING + SIDE, ACROSS * SIDE)
+    assert (shown[HEADING:] == 0).all()
 
 
 def test_a_page_without_figures_is_still_a_page():
