@@ -90,6 +90,12 @@ def places_of(result: Result) -> list[int]:
     return [int(one) for one in found] if found else [int(result.request.slice_index or 0)]
 
 
+def shown_place(result: Result) -> int:
+    """The slice of the result, from 0, that stands for all: the one that was looked at when asking."""
+    places, shown = places_of(result), result.request.slice_index
+    return places.index(shown) if shown in places else 0
+
+
 def slice_notes(result: Result) -> list[str]:
     """What is to be said of each slice of a series: whether it was changed; empty of a single slice."""
     series = result.request.prepared.get("series")

@@ -28,6 +28,7 @@ from webapp.jobs.descriptions import (
     severity_read,
 )
 from webapp.jobs.downloads import result_download
+from webapp.jobs.edit_panes import shown_place
 from webapp.jobs.edits import is_edit
 from webapp.jobs.forms import DecisionForm, GalleryFilter
 from webapp.jobs.models import Result
@@ -223,7 +224,8 @@ def result_image(request: HttpRequest, id: UUID) -> HttpResponse:
     tag = f'"{result.pixel_sha256[:20]}-{side}-{mask.content_sha256[:8] if mask else 0}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
-    picture = png(slice_picture(result.case, 0, mask, side=side))
+    place = shown_place(result) if is_edit(result.request) else 0
+    picture = png(slice_picture(result.case, place, mask, side=side))
     headers = {"ETag": tag, "Cache-Control": "private, max-age=86400"}
     return HttpResponse(picture, content_type="image/png", headers=headers)
 

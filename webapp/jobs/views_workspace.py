@@ -28,8 +28,8 @@ from webapp.jobs.edit_panes import (
     picture_metadata,
     picture_place,
     pixels_of,
-    places_of,
     sees_source,
+    shown_place,
     slice_notes,
     spread,
 )
@@ -132,9 +132,7 @@ def _place(result: Result, text: str) -> int:
     """The slice that the address asks for, from 1 in the result; else the one that stands for the series."""
     if text.isdecimal() and len(text) < 5 and 0 < int(text) <= result.case.slice_count:
         return int(text) - 1
-    places = places_of(result)
-    shown = result.request.slice_index
-    return places.index(shown) if shown in places else 0
+    return shown_place(result)
 
 
 def _result(request: HttpRequest, id: UUID, index: int) -> Result:

@@ -138,3 +138,47 @@ def test_a_plain_request_is_no_counterfactual(api_of: ApiOf) -> None:
     client = api_of(person)
     assert client.get(at("counterfactual-detail", item.pk)).status_code == 404
     assert client.get(at("counterfactual-list")).json()["results"] == []
+
+
+def test_a_series_is_asked_for_with_an_adapter(api_of: ApiOf) -> None:
+    person = factories.person("researcher")
+    client, case = api_of(person), phantom_case(person)
+    model = factories.generative_model()
+    adapter = factories.adapter(base=model)
+    wish = body(case, model=str(model.pk), adapter=str(adapter.pk), slices={"first": 0, "last": 1})
+    answer = client.post(at("counterfactual-list"), wish, format="json")
+    assert answer.status_code == 202, answer.content
+    made = answer.json()
+    assert made["adapter"] == str(adapter.pk)
+    assert made["parameters"]["slices"] == {"first": 0, "last": 1, "edited": 2}
+    assert made["prepared"]["series"]["edited"] == [0, 1]
+    for changed, status in (
+        ({"slices": {"first": 0, "last": 9}}, 400),
+        ({"slices": {"first": 1}}, 400),
+        ({"adapter": str(factories.adapter().pk)}, 400),
+        ({"adapter": str(case.pk)}, 404),
+    ):
+        assert client.post(at("counterfactual-list"), wish | changed, format="json").status_code == status
+    assert SynthesisRequest.objects.count() == 1
+
+
+def test_the_severity_of_a_slice_is_read(api_of: ApiOf) -> None:
+    from webapp.jobs.services import job_claim, job_finish
+
+    person = factories.person("researcher")
+    client, case = api_of(person), phantom_case(person)
+    wish = {
+        **{"model": str(factories.generative_model().pk), "case": str(case.pk), "modality": "CT"},
+        **{"mask": str(case.masks.get().pk), "slice_index": 1},
+    }
+    answer = client.post(at("severity-estimate-list"), wish, format="json")
+    assert answer.status_code == 202, answer.content
+    claim = job_claim(queue="compute", worker="test")
+    assert claim is not None
+    read = {"severity": {"level": 2.1, "read": "mild", "shares": [0.0, 0.1, 0.7, 0.2]}}
+    job_finish(job_id=claim.job_id, token=claim.token, outcome=read)
+    job = client.get(answer["Location"]).json()
+    assert (job["kind"], job["outcome"]["severity"]["read"]) == ("estimate_severity", "mild")
+    assert client.post(at("severity-estimate-list"), wish | {"modality": "T1"}).status_code == 400
+    stranger = api_of(factories.person("clinician"))
+    assert stranger.post(at("severity-estimate-list"), wish, format="json").status_code == 404

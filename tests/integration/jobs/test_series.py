@@ -203,6 +203,12 @@ def test_the_workspace_shows_the_stack(browser: Client, clinician: Any, case: An
     assert pixels_of(result, "original")[2].tobytes() in frame.content
     wrong = browser.get(f"{original['series_url']}/instances/1.2.3/frames/1")
     assert wrong.status_code == 404
+    from webapp.cases.previews import slice_picture
+    from webapp.jobs.pictures import png
+
+    tile = browser.get(reverse("jobs:result-image", args=[result.pk]), {"side": 128}).content
+    assert tile == png(slice_picture(result.case, 1, None, side=128))
+    assert tile != png(slice_picture(result.case, 0, None, side=128))
     assert '"slice": 2' in browser.get(f"{address}?slice=3").content.decode()
 
 
