@@ -186,7 +186,7 @@ def fitted_slice(
 
 def _named(prefix: str, problems: list[Problem]) -> list[Problem]:
     """Problems of a condition under the names that its fields have beside the other's."""
-    own = ("severity", "severity_level", "steatosis", "age", "sex")
+    own = ("severity", "severity_level", "steatosis", "age", "sex", "diagnosis")
     return [
         replace(one, field=prefix + one.field.replace("severity_level", "severity"))
         if one.field in own
@@ -199,7 +199,8 @@ def _change_problems(before: Condition, after: Condition, mask_changes: bool) ->
     """What speaks against the change itself."""
     problems = []
     alike = all(
-        getattr(before, name) == getattr(after, name) for name in ("level", "steatosis", "age", "sex")
+        getattr(before, name) == getattr(after, name)
+        for name in ("level", "steatosis", "age", "sex", "diagnosis")
     )
     if alike and not mask_changes:
         words = _("Nothing is to change. Choose what the image shall show instead of what it shows now.")

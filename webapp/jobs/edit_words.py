@@ -39,6 +39,7 @@ def changes(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         (_("Steatosis"), lambda one: one.get("steatosis", 0), _steatosis_words),
         (_("Age"), lambda one: one.get("age"), _age_words),
         (_("Sex"), lambda one: one.get("sex"), lambda one: sexes.get(one.get("sex") or "", "–")),
+        (_("Diagnosis"), lambda one: one.get("diagnosis"), lambda one: one.get("diagnosis") or "–"),
     ]
     return [
         (name, words(before), words(after)) for name, value, words in told if value(before) != value(after)
@@ -69,7 +70,7 @@ def change_terms(item: SynthesisRequest) -> str:
     words = [str(after.get("modality", ""))]
     if _level(before) != _level(after):
         words.append(f"{severity_terms(before)} to {severity_terms(after)}")
-    for name in ("steatosis", "age", "sex"):
+    for name in ("steatosis", "age", "sex", "diagnosis"):
         if before.get(name) != after.get(name):
             words.append(f"{name} {_plain(before.get(name))} to {_plain(after.get(name))}")
     if item.prepared.get("mask_after"):

@@ -51,6 +51,12 @@ class EditForm(SeriesForm, MethodForm):
         required=False,
         help_text=_("May stay open unless sex changes."),
     )
+    was_diagnosis = forms.ChoiceField(
+        label=_("Diagnosis"), required=False, help_text=_("In the words that the model was trained on.")
+    )
+    to_diagnosis = forms.ChoiceField(
+        label=_("Diagnosis"), required=False, help_text=_("Changes the whole image.")
+    )
     to_severity = forms.ChoiceField(
         label=_("Cirrhosis"),
         required=False,
@@ -111,7 +117,14 @@ class EditForm(SeriesForm, MethodForm):
         fields["slice_number"].help_text = _("1 to %(count)d.") % {"count": case.slice_count}
         self.offer(case=case, models=self.models, adapters=adapters)
         chosen = self.models.get(self._said("model")) or next(iter(self.models.values()), None)
-        self.offer_methods(chosen.recipe if chosen is not None else {})
+        recipe = chosen.recipe_with(self.adapters.get(self._said("adapter"))) if chosen is not None else {}
+        self.offer_methods(recipe)
+        self.prompts: Mapping[str, Any] = recipe.get("prompts") or {}
+        diagnoses = list((self.prompts.get("diagnoses") or {}).items())
+        fields["was_diagnosis"].choices = [("", _("Not stated")), *diagnoses]
+        fields["to_diagnosis"].choices = [("", SAME), *diagnoses]
+        for name in ("was_severity", "was_steatosis"):
+            fields[name].required = self.tells_severity
         for name in ("method", "model"):
             fields[name].widget.attrs.update(redraw(name))
         for name, (low, high, step) in _RANGES.items():
@@ -122,14 +135,26 @@ class EditForm(SeriesForm, MethodForm):
         fields["seed"].widget.attrs["placeholder"] = _("drawn at random")
 
     @property
+    def tells_severity(self) -> bool:
+        """Whether the chosen model is told of cirrhosis and steatosis; one told patients in words is not."""
+        return not self.prompts
+
+    @property
     def now(self) -> list[Any]:
         """What the image shows."""
-        return [self[name] for name in self.NOW]
+        return self._told("was_", self.NOW)
 
     @property
     def then(self) -> list[Any]:
         """What it shall show."""
-        return [self[name] for name in self.THEN]
+        return self._told("to_", self.THEN)
+
+    def _told(self, when: str, names: tuple[str, ...]) -> list[Any]:
+        """Of these fields those that the model can be told, and the diagnosis where it knows some."""
+        if self.tells_severity:
+            return [self[name] for name in names]
+        own = [f"{when}diagnosis"] if self.prompts.get("diagnoses") else []
+        return [self[name] for name in (*own, f"{when}age", f"{when}sex")]
 
     @property
     def more(self) -> list[Any]:
@@ -160,18 +185,20 @@ class EditForm(SeriesForm, MethodForm):
         values = self.cleaned_data
         before = condition_of(
             values["modality"],
-            level=float(values["was_severity"]),
-            steatosis=values["was_steatosis"],
+            level=self._level("was_severity") or 0.0,
+            steatosis=values.get("was_steatosis") or 0 if self.tells_severity else 0,
             age=values.get("was_age"),
             sex=values.get("was_sex") or None,
         )
-        after = dict(before)
-        if values.get("to_severity"):
-            after = condition_of(values["modality"], level=float(values["to_severity"])) | {
-                key: before[key] for key in ("steatosis", "age", "sex")
-            }
-        for key in ("steatosis", "age", "sex"):
-            if values.get(f"to_{key}") not in (None, ""):
+        if values.get("was_diagnosis"):
+            before["diagnosis"] = values["was_diagnosis"]
+        after, level = dict(before), self._level("to_severity")
+        if level is not None:
+            others = ("modality", "severity", "severity_level")
+            kept = {key: value for key, value in before.items() if key not in others}
+            after = condition_of(values["modality"], level=level) | kept
+        for key in ("steatosis", "age", "sex", "diagnosis"):
+            if values.get(f"to_{key}") not in (None, "") and (key != "steatosis" or self.tells_severity):
                 after[key] = values[f"to_{key}"]
         number = values.get("slice_number")
         return {
@@ -185,6 +212,11 @@ class EditForm(SeriesForm, MethodForm):
             "parameters": {"before": before, "condition": after, "edit": self.method_options()},
             "count": (values.get("count") or 1) if "count" in self.method_fields else 1,
         }
+
+    def _level(self, name: str) -> float | None:
+        """A severity that was sent; None where it stays, or where the model is told of none."""
+        value = self.cleaned_data.get(name)
+        return float(value) if value and self.tells_severity else None
 
 
 _RANGES: dict[str, tuple[Any, Any, Any]] = {

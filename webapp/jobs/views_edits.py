@@ -37,6 +37,7 @@ from webapp.registry.selectors import adapter_list_for, model_list_for
 
 CASES_OFFERED = 200
 PER_PAGE = 24
+TOLD = ("steatosis", "age", "sex", "diagnosis")  # parts of a condition, besides its severity
 
 
 @login_required
@@ -195,7 +196,7 @@ def _initial_again(item: SynthesisRequest) -> dict[str, Any]:
         other = None
     changed = {
         f"to_{key}": after.get(key)
-        for key in ("steatosis", "age", "sex")
+        for key in TOLD
         if before.get(key) != after.get(key)
     }
     return {
@@ -208,7 +209,7 @@ def _initial_again(item: SynthesisRequest) -> dict[str, Any]:
         "adapter": str(item.adapter_id or ""),
         "was_severity": level_value(before),
         "to_severity": level_value(after) if level_value(before) != level_value(after) else "",
-        **{f"was_{key}": before.get(key) for key in ("steatosis", "age", "sex")},
+        **{f"was_{key}": before.get(key) for key in TOLD},
         "mask_after": str(other.pk) if other is not None else "",
         "count": item.count,
         "note": item.note,

@@ -194,6 +194,30 @@ def test_a_change_along_words_is_handed_in_with_its_own_settings(
     assert made.request_id == item.pk
 
 
+def test_a_model_that_is_told_patients_in_words_is_asked_for_a_diagnosis(
+    browser: Client, case: Any, worded: Any
+) -> None:
+    worded.recipe["prompts"] = {"image": "MRI", "diagnoses": {"N": "no disease", "HF-I": "heart failure"}}
+    worded.save()
+    page = browser.get(reverse("jobs:counterfactual-new"), {"case": case.pk})
+    text = page.content.decode()
+    assert [field.name for field in page.context["form"].now] == ["was_diagnosis", "was_age", "was_sex"]
+    assert "heart failure</option>" in text
+    assert "id_was_severity" not in text
+    assert "Every severity" not in text
+    assert "Estimate from the image" not in text
+    sent = values(case, worded, method="pix2pix_zero", was_diagnosis="N", to_diagnosis="HF-I")
+    answer = browser.post(reverse("jobs:counterfactual-new"), sent)
+    assert answer.status_code == 302, answer.content.decode()
+    item = SynthesisRequest.objects.get()
+    before, after = item.parameters["before"], item.parameters["condition"]
+    assert (before["diagnosis"], after["diagnosis"]) == ("N", "HF-I")
+    assert before["severity"] == after["severity"] == "none"
+    assert "N → hf-i, CT" in browser.get(answer["Location"]).content.decode()
+    again = browser.get(reverse("jobs:counterfactual-new"), {"again": item.pk}).context["form"]
+    assert (again["was_diagnosis"].value(), again["to_diagnosis"].value()) == ("N", "HF-I")
+
+
 def test_a_method_that_the_model_does_not_offer_is_refused_in_the_form(
     browser: Client, case: Any, model: Any, paired: Any
 ) -> None:

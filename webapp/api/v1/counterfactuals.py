@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from synthesis.catalog import COUNTERFACTUALS
+from synthesis.control.patient_prompts import MOST_WORDS
 from synthesis.edit_request import INSTRUCTED_SAMPLERS, NEGATIVE_MOST
 from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES
 from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
@@ -40,6 +41,12 @@ class EditConditionSerializer(serializers.Serializer):
     steatosis = serializers.ChoiceField(choices=STEATOSIS_GRADES, required=False)
     age = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=120)
     sex = serializers.ChoiceField(choices=SEXES, required=False, allow_null=True)
+    diagnosis = serializers.CharField(
+        required=False,
+        allow_null=True,
+        max_length=MOST_WORDS,
+        help_text="For models that are told patients in words: one of the diagnoses of their recipe.",
+    )
 
 
 class EditOptionsSerializer(serializers.Serializer):
