@@ -52,6 +52,7 @@ DIRECTIONS = [
             "synthesis.errors",
             "synthesis.footprint",
             "synthesis.imaging",
+            "synthesis.patient_splits",
             "synthesis.phantoms",
             "synthesis.plain_yaml",
         ),
@@ -60,7 +61,7 @@ DIRECTIONS = [
     Direction(
         (
             *("synthesis.catalog", "synthesis.control.prompts", "synthesis.options", "synthesis.request"),
-            *("synthesis.errors", "synthesis.footprint", "synthesis.phantoms"),
+            *("synthesis.errors", "synthesis.footprint", "synthesis.patient_splits", "synthesis.phantoms"),
         ),
         HEAVY,
         "the web side imports these",

@@ -52,7 +52,8 @@ celery_app.loader.import_default_modules()
 import workers.app
 for torch_free in ("synthesis.catalog", "synthesis.control.prompts", "synthesis.request",
                    "synthesis.edit_request", "synthesis.errors", "synthesis.footprint",
-                   "synthesis.imaging", "synthesis.phantoms", "synthesis.plain_yaml"):
+                   "synthesis.imaging", "synthesis.patient_splits", "synthesis.phantoms",
+                   "synthesis.plain_yaml"):
     package = importlib.import_module(torch_free)
     for module in pkgutil.walk_packages(getattr(package, "__path__", []), torch_free + "."):
         if module.name != "synthesis.imaging.tensors":

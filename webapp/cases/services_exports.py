@@ -12,9 +12,9 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from synthesis.patient_splits import SHARES
 from webapp.accounts.models import User
 from webapp.cases.exporting.sinks import FolderSink, ZipSink
-from webapp.cases.exporting.splits import SHARES
 from webapp.cases.exporting.write import FORMS, OnStep, Written, dataset_write
 from webapp.cases.files import export_folder, keep_file, scratch_folder
 from webapp.cases.models import Dataset

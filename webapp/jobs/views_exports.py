@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from webapp.cases.exporting.splits import SHARES, SPLITS
+from synthesis.patient_splits import SHARES, SPLITS
 from webapp.cases.selectors import dataset_get_for
 from webapp.cases.services import dataset_export_start
 from webapp.core.errors import ApplicationError

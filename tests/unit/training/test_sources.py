@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.sources import UNKNOWN, UnusableSource, drawn_split, sources_of
+from training.sources import UNKNOWN, UnusableSource, sources_of
 
 NNUNET_2 = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}
 NNUNET_1 = {"modality": {"0": "T1w"}, "labels": {"0": "background", "1": "liver"}}
@@ -111,13 +111,6 @@ def test_nnunet_sets_of_several_channels_or_regions_are_refused(tmp_path) -> Non
     (tmp_path / "dataset.json").write_text(json.dumps(about))
     with pytest.raises(UnusableSource, match="regions of several values"):
         sources_of(tmp_path)
-
-
-def test_patients_are_spread_by_the_shares_and_never_move() -> None:
-    drawn = [drawn_split(f"patient {i}") for i in range(2000)]
-    assert drawn == [drawn_split(f"patient {i}") for i in range(2000)]
-    shares = [drawn.count(split) / 2000 for split in ("train", "validation", "test")]
-    assert shares == pytest.approx([0.70, 0.15, 0.15], abs=0.03)
 
 
 def test_a_folder_of_nothing_known_is_refused(tmp_path) -> None:

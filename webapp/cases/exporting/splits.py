@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,10 +9,9 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
+from synthesis.patient_splits import SHARES, SPLITS, place_of, split_at
 from webapp.core.errors import ApplicationError
 
-SPLITS = ("train", "validation", "test")
-SHARES = (0.70, 0.15, 0.15)
 WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "tuning"), "validation"),
@@ -40,8 +38,8 @@ def splits_of(cases: Iterable[Any], *, seed: int = 0, shares: Sequence[float] = 
     for case in cases:
         patients[patient_of(case)].append(case)
     stated = {patient: _stated(patient, theirs) for patient, theirs in patients.items()}
-    places = {patient: _place(patient, seed) for patient, split in stated.items() if split is None}
-    drawn = {patient: _drawn(place, shares) for patient, place in places.items()}
+    places = {patient: place_of(patient, seed) for patient, split in stated.items() if split is None}
+    drawn = {patient: split_at(place, shares) for patient, place in places.items()}
     found = {patient: split or drawn[patient] for patient, split in stated.items()}
     share_of = dict(zip(SPLITS, shares, strict=True))
     for split in ("train", "test", "validation"):
@@ -72,17 +70,3 @@ def _stated(patient: str, cases: Sequence[Any]) -> str | None:
             code="split_patient",
         )
     return stated[0] if stated else None
-
-
-def _place(patient: str, seed: int) -> float:
-    """A number from 0 to 1 that looks drawn and is always the same."""
-    digest = hashlib.sha256(f"{seed}/{patient}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def _drawn(place: float, shares: Sequence[float]) -> str:
-    for split, share in zip(SPLITS, shares, strict=True):
-        if place < share:
-            return split
-        place -= share
-    return SPLITS[0]

@@ -19,8 +19,9 @@ from pydicom import dcmread
 
 from synthesis.imaging.dicom_write import to_bytes
 from synthesis.imaging.segmentation_write import Authorship, segmentation_of
+from synthesis.patient_splits import SHARES
 from webapp.cases.exporting.sinks import Sink
-from webapp.cases.exporting.splits import SHARES, splits_of
+from webapp.cases.exporting.splits import splits_of
 from webapp.cases.exporting.tables import (
     CASE_COLUMNS,
     MASK_COLUMNS,

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.http import Http404
 
+from synthesis.patient_splits import SHARES, SPLITS
 from webapp.accounts.models import User
-from webapp.cases.exporting.splits import SHARES, SPLITS
 from webapp.cases.exporting.write import FORMS
 from webapp.cases.models import Dataset
 from webapp.cases.services import dataset_export

@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from webapp.cases.exporting.splits import SHARES, SPLITS, splits_of
+from synthesis.patient_splits import SHARES, SPLITS
+from webapp.cases.exporting.splits import splits_of
 from webapp.core.errors import ApplicationError
 
 
