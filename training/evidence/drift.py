@@ -36,7 +36,6 @@ from training.evidence.drift_plan import (
     grid,
     headline,
     methods,
-    on_grid,
     prompt_for,
     prompt_formats,
     schemes,
@@ -110,10 +109,10 @@ def evidence(
         *(lambda t=t: bench.start_alone(t, deltas) for t in TARGETS),
         lambda: bench.estimated(CARDIAC),
         lambda: bench.classify(updates, classifiers),
-        lambda: bench.rows(methods(CARDIAC, bench.used(CARDIAC))),
+        lambda: bench.others(CARDIAC),
         lambda: bench.estimated(CHEST),
         lambda: bench.rows(prompt_formats(bench.used(CHEST))),
-        lambda: bench.rows(methods(CHEST, bench.used(CHEST))),
+        lambda: bench.others(CHEST),
     ):
         task()
     bench.save()
@@ -283,6 +282,15 @@ class Bench:
         literal = Drift(delta=told["init_only_best"], scheme="literal")
         self.row(run, f"{target}-{BASIC}-literal-{self.first}", literal)
 
+    def others(self, target: str) -> None:
+        """The other methods of fine-tuning; those without drift also drawn from the estimated start."""
+        self.rows(methods(target, self.used(target)))
+        told = self.results["delta"][target].get("estimates_tuned", {})
+        for run in methods(target, self.used(target)):
+            if not run.drift and run.name in self.results["runs"] and told:
+                drift = Drift(delta=torch.tensor(told["terminal_snr"]), scheme="init_only")
+                self.row(run, f"{target}-{run.method}-init_only_terminal_snr-{run.seed}", drift)
+
     def estimates(self, network: StableDiffusion, train: Split, target: str) -> dict[str, list[float]]:
         """delta per channel by both estimators, from training pictures."""
         words = words_of(Run(target))
@@ -314,13 +322,14 @@ class Bench:
             return
         train = self.targets[CHEST]["train"]
         real = Labelled.of(train)
-        sets = {}
-        for name, label in (("without drift", PLAIN), ("with drift", on_grid(self.used(CHEST)))):
-            run = Run(CHEST, label=label, seed=self.first)
-            if run.name in self.results["runs"]:
-                sets[name] = Labelled(self.drawn(run, train, f"train-{run.name}"), real.found)
-        if len(sets) < 2:
+        run, told = Run(CHEST, seed=self.first), self.results["delta"][CHEST].get("estimates_tuned")
+        if run.name not in self.results["runs"] or not told:
             return
+        drift = Drift(delta=torch.tensor(told["terminal_snr"]), scheme="init_only")
+        sets = {
+            name: Labelled(self.drawn(run, train, f"train-{run.name}-{name}", how), real.found)
+            for name, how in (("without drift", None), ("with drift", drift))
+        }
         print("== classifiers", flush=True)
         self.results["classifier"] = compared(
             real, sets, self.targets[CHEST]["test"], updates=updates, seeds=seeds

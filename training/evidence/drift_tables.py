@@ -9,6 +9,7 @@ from typing import Any
 from training.evidence.drift_plan import BASIC, METHODS, PLAIN, USUAL, on_grid
 from training.evidence.drift_sets import TITLES
 from training.evidence.drift_verdicts import (
+    START,
     Results,
     bounds,
     change,
@@ -203,7 +204,10 @@ def others(results: Results, target: str) -> str:
         f"{target}-{BASIC}-init_only_inversion-1": "basic without drift, init_only by inversion",
     }
     for method in METHODS:
-        for kind, title in ((PLAIN, "without drift"), (on_grid(delta), f"noise {delta:+.2f}")):
+        for kind, title in (
+            (PLAIN, "without drift"), (on_grid(delta), f"noise {delta:+.2f}"),
+            (START, "without drift, init_only by terminal SNR"),
+        ):  # fmt: skip
             named[f"{target}-{method}-{kind}-1"] = f"{method.replace('_', ' ')}, {title}"
     lines = [
         [title, *(_cell(results["rows"][name], f) for f in FIGURES)]
@@ -277,7 +281,8 @@ def classifier(results: Results) -> str:
             "on the "
             "test patients' real pictures, brackets over patients. Drawn: as many pictures as there are real "
             "ones, "
-            'asked for with the prompts of the training patients. "As asked": what classifiers trained on '
+            "asked for with the prompts of the training patients; with drift: from the start that terminal "
+            'SNR tells. "As asked": what classifiers trained on '
             "real "
             "pictures make of drawn ones, by what was asked for. Cardiac MR has no such table: 31 patients "
             "in four "
