@@ -49,6 +49,7 @@ from webapp.registry.services_adapters import adapter_install_submit
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("backbones")]
 
+LONG = 240.0  # seconds for a change there and back, on a machine that is shared
 SAMPLER = {"name": "rft", "steps": 2, "guidance": 2.0}
 CONDITION = {"modality": "T1", "severity": "mild", "age": 61, "sex": "F"}
 EXTRA = {"licence": "CC0-1.0", "field": {"spacing_mm": [4.0, 24.0], "fov_mm": [200.0, 700.0]}}
@@ -261,7 +262,7 @@ def test_an_image_is_changed_along_words_from_a_request_by_api_to_dicom(
     save_model(tmp_path / "base", network, tiny_recipe(32, 32) | {"name": "worded", **EXTRA})
     model = model_install(path=tmp_path / "base")
     assert methods_of(model.recipe) == ("flow_inversion", "pix2pix_zero", "guided")
-    edit = {"method": "pix2pix_zero", "strength": 0.4, "steps": 3, "guidance": 2.0, "undo": True}
+    edit = {"method": "pix2pix_zero", "strength": 0.3, "steps": 2, "undo": True}
     asked = {"model": str(model.pk), "case": str(case.pk), "mask": str(case.masks.get().pk), "slice_index": 1}
     client = api_of(person)
     answer = client.post(
@@ -271,18 +272,18 @@ def test_an_image_is_changed_along_words_from_a_request_by_api_to_dicom(
     )
     assert answer.status_code == 202, answer.content
     request = SynthesisRequest.objects.get()
-    job = probes.wait(request_job(request), "succeeded", "failed", seconds=DEADLINE)
+    job = probes.wait(request_job(request), "succeeded", "failed", seconds=LONG)
     assert job.state == "succeeded", f"{job.error_message} {job.error_detail}"
-    assert (job.step, job.steps_total) == (12, 12)
+    assert (job.step, job.steps_total) == (8, 8)
     (image,) = client.get(answer.json()["url"]).json()["images"]
     assert image["numbers"]["inside"] > 0
     assert image["numbers"]["undone"]["psnr"] is not None
     result = request.results.get()
     used = result.recipe["options"]
-    assert (used["method"], used["attention"], used["guidance"]) == ("pix2pix_zero", 0.1, 2.0)
+    assert (used["method"], used["attention"], used["guidance"]) == ("pix2pix_zero", 0.1, 1.0)
     files = zipfile.ZipFile(io.BytesIO(result_download(user=person, result=result, form="dicom").content))
     (name,) = [one for one in files.namelist() if one.endswith("image-0001.dcm")]
     told = dcmread(io.BytesIO(files.read(name))).DerivationDescription
-    assert "pix2pix zero, strength 0.4, attention 0.1, guidance 2" in told
-    again = probes.wait(result_reproduce(user=person, result=result), "succeeded", seconds=DEADLINE)
+    assert "pix2pix zero, strength 0.3, attention 0.1" in told
+    again = probes.wait(result_reproduce(user=person, result=result), "succeeded", seconds=LONG)
     assert again.outcome["match"] is True, again.outcome
