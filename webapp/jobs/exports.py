@@ -19,7 +19,7 @@ from webapp.cases.services import dataset_export_forget
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
 from webapp.jobs.models import Job
-from webapp.jobs.selectors import job_list_for
+from webapp.jobs.selectors import job_get_for, job_list_for
 
 KIND = "export"
 KEPT = timedelta(days=7)
@@ -28,6 +28,19 @@ KEPT = timedelta(days=7)
 def export_list_for(*, user: Any, dataset: Dataset) -> QuerySet[Job]:
     """The person's own exports of a dataset, newest first."""
     return job_list_for(user=user).filter(kind=KIND, subject_type="cases.Dataset", subject_id=dataset.pk)
+
+
+def export_get_for(*, user: Any, id: UUID) -> Job:
+    """An export of the person's own. Whoever may no longer export that dataset may not see it either.
+
+    Raises:
+        Http404: for another's job, another kind of job, or a dataset that is gone.
+    """
+    job = job_get_for(user=user, id=id)
+    if job.kind != KIND or job.owner_id != user.pk:
+        raise Http404(_("This export does not exist, or it is not yours."))
+    require(user, "export", dataset_get_for(user=user, id=job.payload["dataset_id"]))
+    return job
 
 
 def export_is_ready(job: Job) -> bool:

@@ -63,8 +63,8 @@ def test_the_page_names_every_operation(client_of: Callable[[Any], Client]) -> N
     text = page.content.decode()
     groups, _ = reading()
     assert list(groups) == [
-        *("adapters", "cases", "counterfactuals", "datasets", "imports", "jobs"),
-        *("masks", "models", "requests", "results", "severities"),
+        *("adapters", "cases", "counterfactuals", "datasets", "exports", "imports"),
+        *("jobs", "masks", "models", "requests", "results", "severities"),
     ]
     for operations in groups.values():
         for operation in operations:

@@ -147,6 +147,23 @@ ROWS: list[Row] = [
     ),
     Row(obj="another's export", asks="GET jobs:job-file"),
     *[
+        Row(obj=obj, asks=f"GET api:{address}", may=may, sees=SEEING)
+        for address in ("export-detail", "export-download")
+        for obj, may in (("export of a managed dataset", "data_manager"), ("export of a seen dataset", ""))
+    ],
+    *[Row(obj="another's export", asks=f"GET api:export-{what}") for what in ("detail", "download")],
+    *[
+        Row(
+            obj=obj,
+            asks=f"{how} api:dataset-exports",
+            may="data_manager" if obj == "dataset to manage" else "",
+            sees="" if obj == "hidden dataset" else SEEING,
+            accepts=(200, 400),  # they may, but the dataset is empty
+        )
+        for obj in ("dataset to manage", "dataset to annotate", "hidden dataset")
+        for how in ("GET", "POST")
+    ],
+    *[
         Row(
             obj="dataset to manage",
             asks=f"{how} jobs:dataset-export",
