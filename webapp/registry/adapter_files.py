@@ -7,14 +7,14 @@ in conditioning.safetensors, where there is any. Which layers are changed is tak
 themselves: the pattern in the settings is never run.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isfinite, prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
 from synthesis.plain_yaml import read_plain_yaml
+from webapp.registry.finite_json import NotFinite, finite_json
 from webapp.registry.weights import CARD_BYTES, CARD_FILE, NotAModel, file_sha256, tensor_shapes
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -126,19 +126,14 @@ def _json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > JSON_BYTES:
         raise NotAModel(f"{path.name} is larger than {JSON_BYTES // 2**20} MB.")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
+        found = finite_json(path.read_text(encoding="utf-8"))
+    except NotFinite as error:
+        raise NotAModel(f"{path.name} holds {error}, which is no number. Nothing was installed.") from error
     except (ValueError, RecursionError) as error:
         raise NotAModel(f"{path.name} is not JSON.") from error
     if not isinstance(found, dict):
         raise NotAModel(f"{path.name} is not a table of settings.")
     return found
-
-
-def _finite(text: str) -> float:
-    """The number in a JSON text; ValueError for NaN and infinity, which no database keeps."""
-    if not isfinite(number := float(text)):
-        raise ValueError(f"{text} is not a number")
-    return number
 
 
 def _settings(config: Mapping[str, Any]) -> tuple[int, float]:

@@ -6,7 +6,6 @@
 Both belong to one set of weights. The index is copied with its digest; it is opened by workers alone.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from django.core.files import File
 from django.core.files.storage import default_storage
 
+from webapp.registry.finite_json import NotFinite, finite_json
 from webapp.registry.weights import NotAModel, file_sha256
 
 NEAREST = "nearest"
@@ -89,8 +89,12 @@ def _measures(path: Path, sha256: str) -> dict[str, Any]:
     if path.stat().st_size > MEASURES_BYTES:
         raise NotAModel(f"{MEASURES_FILE} is larger than 1 MB.")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = finite_json(path.read_text(encoding="utf-8"))
         measures, of = document["measures"], document["weights_sha256"]
+    except NotFinite as error:
+        raise NotAModel(
+            f"{MEASURES_FILE} holds {error}, which is no number. Nothing was installed."
+        ) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise NotAModel(
             f"{MEASURES_FILE} beside the weights cannot be read. Nothing was installed."

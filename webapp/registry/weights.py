@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from webapp.core.errors import ApplicationError
+from webapp.registry.finite_json import NotFinite, finite_json
 
 WEIGHTS_FILE = "model.safetensors"
 HASH_FILE = "model.sha256"
@@ -186,7 +187,11 @@ def _recipe(path: Path, metadata: Any) -> dict[str, Any]:
     if not isinstance(text, str):
         raise NotAModel(f"{path.name} carries no recipe, so it is not known how to run it.")
     try:
-        recipe = json.loads(text)
+        recipe = finite_json(text)
+    except NotFinite as error:
+        raise NotAModel(
+            f"The recipe inside {path.name} holds {error}, which is no number. Nothing was installed."
+        ) from error
     except (ValueError, RecursionError) as error:
         raise NotAModel(f"The recipe inside {path.name} is not JSON.") from error
     if not isinstance(recipe, dict):

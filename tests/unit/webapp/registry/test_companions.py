@@ -110,6 +110,13 @@ def test_the_page_shows_what_was_measured_and_what_was_not(folder: Path) -> None
     assert "Not measured: read its uncertainty maps" in text
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_measures_that_are_no_numbers_are_refused(folder: Path, number: float) -> None:
+    measures(folder, measures={"kid": {"value": number}})
+    with pytest.raises(NotAModel, match=r"measures\.json holds -?(NaN|Infinity), which is no number"):
+        model_install(path=folder)
+
+
 def test_measures_of_other_weights_are_refused(folder: Path) -> None:
     measures(folder, weights_sha256="b" * 64)
     with pytest.raises(NotAModel, match="measured with other weights"):

@@ -198,6 +198,8 @@ def test_a_deeply_nested_header_is_refused(tmp_path: Path) -> None:
         ({"field": {"spacing_mm": [3, 2], "fov_mm": [1, 2]}}, "must rise"),
         ({"field": {"spacing_mm": [0, 2], "fov_mm": [1, 2]}}, "two lengths"),
         ({"field": None}, "fields of view"),
+        ({"measures": {"kid": {"value": float("nan")}}}, "holds NaN, which is no number. Nothing was"),
+        ({"backbone": {"name": "unet", "scale": float("-inf")}}, "holds -Infinity"),
     ],
 )
 def test_a_recipe_must_say_what_the_site_needs(tmp_path: Path, change: dict[str, Any], words: str) -> None:
