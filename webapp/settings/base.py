@@ -140,6 +140,7 @@ JOB_QUOTA = env.number("JOB_QUOTA", 100)  # waiting or running jobs of one perso
 WORKER_DEVICE = env.text("WORKER_DEVICE")  # "cpu", "cuda:0" ...; empty: the first GPU, else the CPU
 WORKER_DEVICES = env.words("WORKER_DEVICES")  # one compute process each; empty: every GPU, else the CPU
 WORKER_THREADS = env.number("WORKER_THREADS", 1)  # more than one only where the cores are not shared
+WORKER_PRELOAD = env.flag("WORKER_PRELOAD", True)  # import what jobs need before the first one is taken
 WORKER_PULSE_FILE = env.text("WORKER_PULSE_FILE")  # touched while alive; the supervisor watches it
 WORKER_PARENT = env.number("WORKER_PARENT", 0)  # process id of the supervisor; ends with it
 JOB_HANDLERS: dict[str, str] = {}  # kinds of work beyond those in workers.tasks: {"kind": "module:function"}
@@ -182,6 +183,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Synthetic medical images on request. Not for clinical use.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {"JobStateEnum": "webapp.jobs.models.Job.State"},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "webapp.api.schema.add_common_problems",
