@@ -140,8 +140,10 @@ class Bench:
         self.steps = int(about["steps"]["tuning"])
         self.sampler_steps, self.first = int(about["sampler_steps"]), int(about["seeds"][0])
         self.held: dict[tuple[str, str], Reference] = {}
+        self._open: tuple[str, StableDiffusion] | None = None
+        network = opened(model)
         for target, splits in targets.items():
-            write_set(folder / f"shards-{target}", splits["train"], target, opened(model))
+            write_set(folder / f"shards-{target}", splits["train"], target, network)
             for part in ("validation", "test"):
                 most = about["drawn"] if part == "test" else min(VALIDATED, about["drawn"])
                 split = even(splits[part], most)
@@ -201,8 +203,10 @@ class Bench:
         return made
 
     def network(self, run: Run) -> StableDiffusion:
-        """The run's network."""
-        return opened(model_of(run, self.folder))
+        """The run's network; the last one is kept open."""
+        if self._open is None or self._open[0] != run.name:
+            self._open = (run.name, opened(model_of(run, self.folder)))
+        return self._open[1]
 
     def validated(self, run: Run, name: str, drift: Drift | None = None) -> dict[str, float]:
         """What delta is chosen by: a set against the validation patients."""
