@@ -26,6 +26,7 @@ from training.latents import encoder_key
 from training.recipe import Recipe, find_model, load_recipe
 
 BATCH = 8
+SAMPLES = 256
 
 
 def outputs(
@@ -48,28 +49,37 @@ def outputs(
         yield lambda x_t=x_t, t=t, batch=batch: network(x_t, t, *batch.condition)  # type: ignore[misc]
 
 
+def fitted(
+    model: Path, recipe: Recipe, *, phantoms: Path, samples: int = SAMPLES, seed: int = 0
+) -> dict[str, Tensor]:
+    """The label-free Fisher information of a model's trained weights over a folder of shards, by name."""
+    network = load_model(model).network.float()
+    trains = trained_parts(network, "all") if isinstance(network, LatentNetwork) else [""]
+    for name in trains:
+        network.get_submodule(name).requires_grad_(True)
+    key = encoder_key(network, recipe.normalisation) if network.in_latents else ""
+    read = outputs(network, recipe, PhantomShards(phantoms, key), samples, seed)
+    return fisher_label_free(network, read, torch.Generator().manual_seed(seed))
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="name under weights/, or a folder")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument("--recipe", help="whose phantoms, times and masks (default: of the model's name)")
-    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--phantoms", type=Path, help="folder of shards (default: the recipe's)")
     options = parser.parse_args()
     folder = find_model(options.model)
     recipe = load_recipe(options.recipe or folder.name)
-    network = load_model(folder).network.float()
-    trains = trained_parts(network, "all") if isinstance(network, LatentNetwork) else [""]
-    for name in trains:
-        network.get_submodule(name).requires_grad_(True)
-    key = encoder_key(network, recipe.normalisation) if network.in_latents else ""
-    shards = PhantomShards(options.phantoms or recipe.data_folder, key)
-    fisher = fisher_label_free(
-        network,
-        outputs(network, recipe, shards, options.samples, options.seed),
-        torch.Generator().manual_seed(options.seed),
+    fisher = fitted(
+        folder,
+        recipe,
+        phantoms=options.phantoms or recipe.data_folder,
+        samples=options.samples,
+        seed=options.seed,
     )
     save_fisher(options.out, fisher)
     for name in ranked(fisher):
