@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import django
@@ -14,7 +15,7 @@ from django.conf import settings  # noqa: E402
 from webapp.celery import app  # noqa: E402
 from webapp.jobs.models import Job  # noqa: E402
 from workers import tasks  # noqa: E402
-from workers.executor import Executor  # noqa: E402
+from workers.executor import Executor, nothing_to_prepare  # noqa: E402
 
 __all__ = ["app", "tasks"]
 
@@ -37,13 +38,20 @@ def start_executor(sender: str, instance: Any, **_: Any) -> None:
 
 def executor_for(queue: str) -> Executor:
     """The executor of a queue; only the compute queue loads torch."""
+    prepare = partial(tasks.preload, queue) if settings.WORKER_PRELOAD else nothing_to_prepare
     if queue != Job.Queue.COMPUTE:
-        return Executor(queue=queue)
+        return Executor(queue=queue, prepare=prepare)
     from synthesis.placement import device_memory
     from workers.models import device_choose, warm
 
     device = device_choose()
-    return Executor(queue=queue, device=device, memory=device_memory(device), warm_models=warm.names)
+    return Executor(
+        queue=queue,
+        device=device,
+        memory=device_memory(device),
+        warm_models=warm.names,
+        prepare=prepare,
+    )
 
 
 @worker_shutting_down.connect

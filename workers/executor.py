@@ -33,12 +33,19 @@ def _no_models() -> Sequence[str]:
     return ()
 
 
+def nothing_to_prepare() -> None:
+    """What a worker does before its first job where there is nothing to be done."""
+
+
 class Executor:
     """Claims and does jobs of one queue, one at a time, until it is stopped.
 
     It looks when a Celery message wakes it, and by itself every JOB_POLL_SECONDS: an emptied or broken
     broker makes jobs start later and loses none. It has a thread of its own so that Celery's main
     thread stays free for messages, pings and signals even in the middle of a job.
+
+    prepare: called once, before the first job is claimed and while the process already shows that it is
+    alive: what takes long and is needed by every job must not use up the first one's lease.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class Executor:
         device: str = "",
         memory: int | None = None,
         warm_models: Callable[[], Sequence[str]] = _no_models,
+        prepare: Callable[[], None] = nothing_to_prepare,
     ) -> None:
         self.queue = queue
         self.device = device
@@ -55,6 +63,7 @@ class Executor:
         self.host = socket.gethostname()
         self.worker = f"{queue}@{self.host}:{os.getpid()}"
         self._warm_models = warm_models
+        self._prepare = prepare
         self._stopping = threading.Event()
         self._ended = threading.Event()
         self._started_at = timezone.now()
@@ -99,6 +108,7 @@ class Executor:
 
     def _run(self) -> None:
         try:
+            self._prepared()
             while not self._stopping.is_set():
                 tasks.awake.clear()
                 if not self._looked():
@@ -106,6 +116,16 @@ class Executor:
         finally:
             connection.close()
             self._ended.set()
+
+    def _prepared(self) -> None:
+        """`prepare`, whatever happens in it: the job that needs what failed will say so itself."""
+        began = time.monotonic()
+        try:
+            self._prepare()
+        except Exception:
+            logger.exception("%s could not prepare itself and works all the same", self.worker)
+        else:
+            logger.info("%s was ready for jobs after %.1f s", self.worker, time.monotonic() - began)
 
     def _looked(self) -> bool:
         """`_next`, whatever happens in it: a worker that is alive and never looks again would be worse."""

@@ -12,10 +12,13 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from synthesis.catalog import BACKBONES
 from synthesis.errors import Cancelled, SynthesisError
 from webapp.celery import app
 from webapp.core.errors import ApplicationError
 from webapp.jobs.dispatch import WAKE_TASK
+from webapp.jobs.kinds import KINDS
+from webapp.jobs.models import Job
 from webapp.jobs.services import (
     Claim,
     LeaseLost,
@@ -63,6 +66,19 @@ def handler_for(kind: str) -> Handler:
     module, _, name = address.partition(":")
     handler: Handler = getattr(import_module(module), name)
     return handler
+
+
+def preload(queue: str) -> None:
+    """Import what the jobs of a queue need, the large libraries of the backbones and adapters among them.
+
+    The first job would import them otherwise while it holds a lease, on a busy machine for longer than that.
+    """
+    modules = {HANDLERS[name].partition(":")[0] for name, kind in KINDS.items() if kind.queue == queue}
+    if queue == Job.Queue.COMPUTE:
+        modules |= {entry.address.partition(":")[0] for entry in BACKBONES.values()}
+        modules.add("synthesis.adapters")
+    for module in sorted(modules):
+        import_module(module)
 
 
 def perform(claim: Claim, *, stopping: threading.Event | None = None) -> None:

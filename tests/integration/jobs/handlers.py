@@ -41,7 +41,8 @@ def probe(work: Work) -> dict[str, Any]:
         tell(payload["log"], "step", work, step)
         work.step(step, steps)
     tell(payload["log"], "end", work)
-    return {"torch": "torch" in sys.modules, "pid": os.getpid()}
+    loaded = [name for name in ("torch", "diffusers", "transformers", "peft") if name in sys.modules]
+    return {"torch": "torch" in loaded, "loaded": loaded, "pid": os.getpid()}
 
 
 def _spared(at: dict[str, Any]) -> bool:

@@ -71,7 +71,7 @@ def test_a_request_becomes_dicom_with_its_mask_and_can_be_made_again_exactly(
 ) -> None:
     workers.start("compute")
     request = request_submit(user=clinician, model=model, parameters=PARAMETERS, count=2, seed=41)
-    job = probes.wait(request_job(request), "succeeded", "failed", seconds=240)
+    job = probes.wait(request_job(request), "succeeded", "failed")
     assert job.state == "succeeded", job.error_message + job.error_detail + workers.logs()
     assert (job.step, job.steps_total) == (4, 4)
     first, second = request.results.order_by("index")
@@ -102,7 +102,7 @@ def test_a_request_becomes_dicom_with_its_mask_and_can_be_made_again_exactly(
             errors = [line for line in said.splitlines() if "Error" in line and "(0x0008,0x001c)" not in line]
             assert errors == []
 
-    repeated = probes.wait(result_reproduce(user=clinician, result=second), "succeeded", seconds=120)
+    repeated = probes.wait(result_reproduce(user=clinician, result=second), "succeeded")
     assert repeated.outcome["match"] is True
     assert repeated.outcome["differs"] == []
 
@@ -110,14 +110,14 @@ def test_a_request_becomes_dicom_with_its_mask_and_can_be_made_again_exactly(
         pixel_sha256="0" * 64,
         recipe={**second.recipe, "numerics": {**second.recipe["numerics"], "device_name": "another"}},
     )
-    other = probes.wait(result_reproduce(user=clinician, result=second), "succeeded", seconds=120)
+    other = probes.wait(result_reproduce(user=clinician, result=second), "succeeded")
     assert other.outcome["match"] is False
     assert any("processor" in line for line in other.outcome["differs"])
 
     again = request_again(user=clinician, request=request)
     assert again.parameters == request.parameters
     assert again.seed != request.seed
-    probes.wait(request_job(again), "succeeded", seconds=120)
+    probes.wait(request_job(again), "succeeded")
     assert again.results.count() == 2
 
 
@@ -133,10 +133,10 @@ def test_a_cancelled_synthesis_leaves_nothing(
         job.refresh_from_db()
         return job.step > 0
 
-    wait_for(has_drawn, why="the job did not begin to draw", seconds=240)
+    wait_for(has_drawn, why="the job did not begin to draw")
     assert job.preview
     job_cancel(user=clinician, job=job)
-    probes.wait(job, "cancelled", seconds=60)
+    probes.wait(job, "cancelled")
     assert not Result.objects.exists()
     assert not Case.objects.exists()
     assert stored_files("previews") == []

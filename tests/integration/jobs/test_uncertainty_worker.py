@@ -60,7 +60,7 @@ def test_map_severity_and_nearest_case_come_with_the_image(
     clinician = factories.person("clinician")
     workers.start("compute")
     request = request_submit(user=clinician, model=model, parameters=WISH, count=2, seed=41)
-    job = probes.wait(request_job(request), "succeeded", "failed", seconds=240)
+    job = probes.wait(request_job(request), "succeeded", "failed")
     assert job.state == "succeeded", job.error_message + job.error_detail + workers.logs()
     assert job.step == job.steps_total == 2 * (2 + Options().probes)
     first, second = request.results.order_by("index")
@@ -80,7 +80,7 @@ def test_map_severity_and_nearest_case_come_with_the_image(
 
     t1 = {**WISH, "condition": {"modality": "T1", "severity": "mild"}, "uncertainty": False}
     other = request_submit(user=clinician, model=model, parameters=t1, seed=41)
-    probes.wait(request_job(other), "succeeded", seconds=120)
+    probes.wait(request_job(other), "succeeded")
     assert other.results.get().quality["nearest"] == {"why": "no index"}
 
 
@@ -97,6 +97,6 @@ def test_a_job_is_cancelled_while_its_map_is_measured(workers: Workers, probes: 
     wait_for(measuring, why=lambda: f"no probe was made: {job.state} {job.message} {workers.logs()}")
     assert job.progress < 1
     job_cancel(user=clinician, job=job)
-    probes.wait(job, "cancelled", seconds=60)
+    probes.wait(job, "cancelled")
     assert Result.objects.count() == Uncertainty.objects.count() == 0
     assert Job.objects.get(pk=job.pk).state == "cancelled"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from workers import executor
+from webapp.jobs.models import Job
+from workers import executor, tasks
 
 
 @pytest.mark.django_db
@@ -33,3 +34,40 @@ def test_an_unforeseen_error_does_not_end_the_thread_that_looks_for_work(
     thread.join(10)
     assert not thread.is_alive()
     assert "stumbled and goes on" in caplog.text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("goes_wrong", [False, True])
+def test_no_job_is_taken_before_the_worker_is_prepared(monkeypatch, settings, caplog, goes_wrong) -> None:
+    settings.JOB_POLL_SECONDS = 0.01
+    begun, ready, looked = threading.Event(), threading.Event(), threading.Event()
+
+    def prepare() -> None:
+        begun.set()
+        assert ready.wait(10)
+        if goes_wrong:
+            raise ImportError("no such library")
+
+    monkeypatch.setattr(executor, "job_claim", lambda **_: looked.set())
+    one = executor.Executor(queue="records", prepare=prepare)
+    thread = threading.Thread(target=one._run, daemon=True)
+    thread.start()
+    assert begun.wait(10)
+    assert not looked.wait(0.1), "it took a job while it was still preparing"
+    ready.set()
+    assert looked.wait(10), "it never looked for work"
+    one.stop()
+    thread.join(10)
+    assert ("could not prepare itself" in caplog.text) == goes_wrong
+
+
+def test_a_worker_imports_what_its_own_queue_needs_and_nothing_of_the_other(monkeypatch) -> None:
+    imported: dict[str, list[str]] = {}
+    for queue in Job.Queue.values:
+        names = imported.setdefault(queue, [])
+        monkeypatch.setattr(tasks, "import_module", names.append)
+        tasks.preload(queue)
+    assert {"synthesis.adapters", "synthesis.backbones.flux", "workers.synthesise"} <= set(
+        imported["compute"]
+    )
+    assert imported["records"] == ["workers.readings", "workers.records"]
