@@ -8,6 +8,12 @@ import { StackView } from './stack';
 import { type Primary, ToolBelt } from './tools';
 import type { ResultViewerConfig } from './types';
 
+/** Brings a row into sight within its own list; the page around it stays where it is. */
+function scrollWithin(row: HTMLElement): void {
+  const list = row.closest<HTMLElement>('.edit-slices');
+  if (list) list.scrollTop = row.offsetTop - (list.clientHeight - row.offsetHeight) / 2;
+}
+
 export class ResultViewer {
   private readonly panes: Pane[] = [];
   private belt: ToolBelt | null = null;
@@ -178,7 +184,7 @@ export class ResultViewer {
       const isShown = row.dataset['sliceRow'] === String(pane.slice);
       row.classList.toggle('is-shown', isShown);
       row.querySelector('a')?.setAttribute('aria-current', String(isShown));
-      if (isShown) row.scrollIntoView({ block: 'nearest' });
+      if (isShown) scrollWithin(row);
     });
   }
 
