@@ -46,6 +46,7 @@ DIRECTIONS = [
         save=(
             "synthesis.catalog",
             "synthesis.options",
+            "synthesis.control.patient_prompts",
             "synthesis.control.prompts",
             "synthesis.request",
             "synthesis.edit_request",

@@ -50,7 +50,8 @@ from webapp.celery import app as celery_app
 
 celery_app.loader.import_default_modules()
 import workers.app
-for torch_free in ("synthesis.catalog", "synthesis.control.prompts", "synthesis.request",
+for torch_free in ("synthesis.catalog", "synthesis.control.prompts", "synthesis.control.captions",
+                   "synthesis.control.patient_prompts", "synthesis.request",
                    "synthesis.edit_request", "synthesis.errors", "synthesis.footprint",
                    "synthesis.imaging", "synthesis.patient_splits", "synthesis.phantoms",
                    "synthesis.plain_yaml"):

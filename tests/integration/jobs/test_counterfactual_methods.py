@@ -1,0 +1,165 @@
+"""The form of "Change one thing" by what the chosen model offers: methods, their settings, its words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests import factories
+from tests.factories_edits import edited_result, phantom_case
+from tests.integration.jobs.test_counterfactual_pages import values
+from webapp.jobs.models import EditStrip, SynthesisRequest
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
+
+
+@pytest.fixture
+def clinician(db: None) -> Any:
+    return factories.person("clinician")
+
+
+@pytest.fixture
+def case(clinician: Any) -> Any:
+    return phantom_case(clinician)
+
+
+@pytest.fixture
+def model(db: None) -> Any:
+    return factories.generative_model()
+
+
+@pytest.fixture
+def browser(client_of: Any, clinician: Any) -> Client:
+    return client_of(clinician)
+
+
+@pytest.fixture
+def worded(db: None) -> Any:
+    """A model whose pixels look at the words of a prompt."""
+    made = factories.generative_model(name="worded")
+    made.recipe["backbone"] = {"name": "stable_diffusion"}
+    made.save()
+    return made
+
+
+@pytest.fixture
+def paired(db: None) -> Any:
+    """A model that was trained to change images."""
+    made = factories.generative_model(name="paired")
+    made.recipe["backbone"] = {"name": "unet", "takes_image": True}
+    made.save()
+    return made
+
+
+def offered(form: Any) -> list[str]:
+    return [value for value, _label in form.fields["method"].choices]
+
+
+def test_only_the_methods_of_the_chosen_model_are_offered_each_in_a_sentence(
+    browser: Client, case: Any, model: Any, worded: Any, paired: Any
+) -> None:
+    apply = reverse("jobs:counterfactual-apply")
+    wanted = {
+        model: ["flow_inversion", "guided"],
+        worded: ["flow_inversion", "pix2pix_zero", "guided"],
+        paired: ["instruct_pix2pix"],
+    }
+    for chosen, methods in wanted.items():
+        page = browser.post(apply, values(case, chosen, apply="model:"), headers={"HX-Request": "true"})
+        assert offered(page.context["form"]) == methods
+        assert page.context["form"].method_name == methods[0]
+        text = page.content.decode()
+        assert text.count("choices__hint") == len(methods)
+        assert ("Every seed makes another one" in text) is (chosen is paired)
+        assert ("id_image_guidance" in text) is (chosen is paired)
+    page = browser.get(reverse("jobs:counterfactual-new"), {"case": case.pk})
+    first = page.context["form"]["model"].value() or next(iter(page.context["form"].models))
+    assert offered(page.context["form"]) == wanted[page.context["form"].models[str(first)]]
+
+
+def test_another_method_brings_its_usual_steps_unless_others_were_chosen(
+    browser: Client, case: Any, worded: Any
+) -> None:
+    apply = reverse("jobs:counterfactual-apply")
+    for before, method, after in (("8", "pix2pix_zero", "20"), ("20", "flow_inversion", "8"), ("5",) * 3):
+        method = "pix2pix_zero" if method == "5" else method
+        sent = values(case, worded, method=method, steps=before, apply="method:")
+        page = browser.post(apply, sent, headers={"HX-Request": "true"})
+        assert str(page.context["form"]["steps"].value()) == after
+
+
+def test_a_change_along_words_is_handed_in_with_its_own_settings(
+    browser: Client, clinician: Any, case: Any, worded: Any
+) -> None:
+    sent = values(case, worded, method="pix2pix_zero", strength="", attention="0.2", guidance="", negative="")
+    answer = browser.post(reverse("jobs:counterfactual-new"), sent)
+    item = SynthesisRequest.objects.get()
+    options = item.parameters["edit"]
+    assert (options["method"], options["attention"]) == ("pix2pix_zero", 0.2)
+    assert not {"guidance", "negative", "regularisation", "image_guidance"} & set(options)
+    page = browser.get(answer["Location"]).content.decode()
+    assert "Hold the layout" in page
+    assert "Along the words of the change" in page
+    again = browser.get(reverse("jobs:counterfactual-new"), {"again": item.pk}).context["form"]
+    assert (again.method_name, again["attention"].value()) == ("pix2pix_zero", 0.2)
+    edited_result(clinician, request=item)
+    shown = browser.get(reverse("jobs:counterfactual-detail", args=[item.pk])).content.decode()
+    assert "Every strength" in shown
+    assert "Hold the layout" in shown
+
+
+def test_a_model_that_is_told_patients_in_words_is_asked_for_a_diagnosis(
+    browser: Client, case: Any, worded: Any
+) -> None:
+    worded.recipe["prompts"] = {"image": "MRI", "diagnoses": {"N": "no disease", "HF-I": "heart failure"}}
+    worded.save()
+    page = browser.get(reverse("jobs:counterfactual-new"), {"case": case.pk})
+    text = page.content.decode()
+    assert [field.name for field in page.context["form"].now] == ["was_diagnosis", "was_age", "was_sex"]
+    assert "heart failure</option>" in text
+    assert "id_was_severity" not in text
+    assert "Every severity" not in text
+    assert "Estimate from the image" not in text
+    sent = values(case, worded, method="pix2pix_zero", was_diagnosis="N", to_diagnosis="HF-I")
+    answer = browser.post(reverse("jobs:counterfactual-new"), sent)
+    assert answer.status_code == 302, answer.content.decode()
+    item = SynthesisRequest.objects.get()
+    before, after = item.parameters["before"], item.parameters["condition"]
+    assert (before["diagnosis"], after["diagnosis"]) == ("N", "HF-I")
+    assert before["severity"] == after["severity"] == "none"
+    assert "N → hf-i, CT" in browser.get(answer["Location"]).content.decode()
+    again = browser.get(reverse("jobs:counterfactual-new"), {"again": item.pk}).context["form"]
+    assert (again["was_diagnosis"].value(), again["to_diagnosis"].value()) == ("N", "HF-I")
+
+
+def test_a_method_that_the_model_does_not_offer_is_refused_in_the_form(
+    browser: Client, case: Any, model: Any, paired: Any
+) -> None:
+    for chosen, method in ((model, "pix2pix_zero"), (paired, "flow_inversion")):
+        sent = values(case, chosen, method=method)
+        answer = browser.post(reverse("jobs:counterfactual-new"), sent)
+        assert answer.status_code == 422
+        assert "does not offer this method" in answer.content.decode()
+        page = browser.post(reverse("jobs:counterfactual-check"), sent).content.decode()
+        assert "does not offer this method" in page
+    assert not SynthesisRequest.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["flow_inversion", "pix2pix_zero", "guided"])
+def test_a_strip_over_strengths_is_for_methods_that_have_one(
+    browser: Client, case: Any, worded: Any, method: str
+) -> None:
+    sent = values(case, worded, method=method)
+    form = browser.post(reverse("jobs:counterfactual-apply"), sent | {"apply": "method:"})
+    answer = browser.post(reverse("jobs:strip-create"), sent | {"along": "strength"})
+    if method == "guided":
+        assert "Every strength" not in form.content.decode()
+        assert "This method has no strength" in answer.content.decode()
+    else:
+        assert "Every strength" in form.content.decode()
+        strip = EditStrip.objects.get()
+        made = {one.request.parameters["edit"]["method"] for one in strip.edits.all()}
+        assert made == {method}
