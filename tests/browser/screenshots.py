@@ -199,7 +199,7 @@ def _edits(api: Api, model: Any, case: Any, mask: Any) -> list[Shot]:
         api.wait(cell["job"])
     form = f"/counterfactuals/new/?case={case['id']}&mask={mask['id']}&slice={wish['slice_index']}"
     return [
-        Shot("counterfactual-form", "clinician", form, ".check__pictures", full=True),
+        Shot("counterfactual-form", "clinician", form, ".check__pictures"),
         Shot("counterfactual", "clinician", f"/counterfactuals/{one}/", RESULT),
         Shot("counterfactual-undone", "clinician", f"/counterfactuals/{one}/?show=undone", RESULT),
         Shot("counterfactual-seeds", "clinician", f"/counterfactuals/{seeds}/", RESULT),

@@ -206,7 +206,7 @@ def _spread_pane(result: Result) -> list[Config]:
         "unit": unit_of(result.request),
         "top": round_top(found),
     }
-    return [pane_config(_("Spread over the seeds"), result.case, mask=None) | {"heat": heat}]
+    return [pane_config(_("Spread"), result.case, mask=None) | {"heat": heat}]
 
 
 def round_top(values: npt.NDArray[Any]) -> float:

@@ -17,7 +17,7 @@ class SeriesForm(forms.Form):
     """One slice, a range of slices or the whole series; and an adapter of the chosen model."""
 
     scope = forms.ChoiceField(
-        label=_("Slices"),
+        label=_("How many slices"),
         choices=[
             (ONE, _("This slice only")),
             (SOME, _("From this slice to another")),
@@ -25,7 +25,7 @@ class SeriesForm(forms.Form):
         ],
         initial=ONE,
         required=False,
-        help_text=_("Several are changed one by one, all with the same noise."),
+        help_text=_("Several are changed one by one and kept as one series."),
     )
     last_slice = forms.IntegerField(
         label=_("To slice"), required=False, help_text=_("The other end, counted from 1.")
