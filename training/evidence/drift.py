@@ -63,7 +63,6 @@ DOC = Path("docs/evidence/drift.md")
 RESULTS = "results.json"
 DRAWN = 200  # pictures of a set, as in the paper, or as many as the split has
 VALIDATED = 96  # of a set that delta is chosen by
-ON_EVERY_SEED = ("init_only", "init_only_terminal_snr")  # the second estimate comes near to the first
 PARTS = ("source", "counts", "net", "delta", "runs", "rows", "gaps", "classifier")
 Results = dict[str, Any]
 
@@ -280,9 +279,8 @@ class Bench:
         for seed in self.results["about"]["seeds"]:
             tuned = Run(target, seed=seed)
             for label, delta in at.items() if tuned.name in self.results["runs"] else ():
-                if seed == self.first or label in ON_EVERY_SEED:
-                    drift = Drift(delta=delta, scheme="init_only")
-                    self.row(tuned, f"{target}-{BASIC}-{label}-{seed}", drift)
+                drift = Drift(delta=delta, scheme="init_only")
+                self.row(tuned, f"{target}-{BASIC}-{label}-{seed}", drift)
         literal = Drift(delta=told["init_only_best"], scheme="literal")
         self.row(run, f"{target}-{BASIC}-literal-{self.first}", literal)
 
