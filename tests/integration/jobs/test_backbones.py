@@ -248,7 +248,7 @@ def test_a_model_with_a_new_word_and_a_drift_is_asked_for_in_words_and_drawn(
     made = fresh.pixels(drawn[0].request, model_folder(model), None, tmp_path / "labels.npy")
     assert made == drawn[0].pixel_sha256
     refused = client.post(reverse("jobs:synthesise"), values | {"diagnosis": "D"})
-    assert refused.status_code == 200
+    assert refused.status_code == 422
     assert SynthesisRequest.objects.count() == 2
 
 
