@@ -69,7 +69,6 @@ class RequestForm(forms.Form):
         choices=list(STEATOSIS_WORDS.items()),
         coerce=int,
         initial=0,
-        empty_value=0,
         help_text=_("How much fat darkens (CT) or brightens (T1) the liver."),
     )
     diagnosis = forms.ChoiceField(
@@ -247,7 +246,7 @@ class RequestForm(forms.Form):
             "condition": {
                 "modality": values["modality"],
                 **self._severity(),
-                "steatosis": values["steatosis"],
+                "steatosis": values["steatosis"] or 0,
                 "age": values.get("age"),
                 "sex": values.get("sex") or None,
                 **({"diagnosis": values["diagnosis"]} if values.get("diagnosis") else {}),
