@@ -171,7 +171,9 @@ def begin_from(network: nn.Module, folder: Path) -> None:
     Raises ValueError that names the weights which do not fit.
     """
     found = network.load_state_dict(load_model(folder).network.state_dict(), strict=False)
-    strange = [name for name in found.missing_keys if not name.startswith(("embed_span.", "image_in.", "image_out."))]
+    strange = [
+        name for name in found.missing_keys if not name.startswith(("embed_span.", "image_in.", "image_out."))
+    ]
     if strange or found.unexpected_keys:
         raise ValueError(f"{folder} does not fit: {', '.join([*strange, *found.unexpected_keys])}")
 
