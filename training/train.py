@@ -61,9 +61,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
     ema.to(accelerator.device)
     state = starting_state(recipe, ema, accelerator)
     reader = cast("Network", plain(network)) if recipe.family != "unet" else None
-    key = encoder_key(reader, recipe.normalisation) if reader else ""
-    shards = PairShards(data, key) if recipe.is_paired else PhantomShards(data, key)
-    draw: Any = pair_batch_at if recipe.is_paired else batch_at
+    shards = shards_for(recipe, data, reader)
     prior = None
     if recipe.preserves_prior and isinstance(shards, PhantomShards):
         prior = prior_of(recipe, shards, run, accelerator)
@@ -75,7 +73,7 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
         if step % recipe.refresh_every == 0:
             shards.refresh()
         rank = accelerator.process_index
-        batch = draw(
+        batch = (pair_batch_at if isinstance(shards, PairShards) else batch_at)(
             shards, recipe.normalisation, recipe.mask_dropout,
             size=recipe.batch, seed=recipe.seed, step=step, rank=rank, network=reader, latents=recipe.latents,
         )  # fmt: skip
@@ -104,6 +102,12 @@ def train(recipe: Recipe, data: Path, run: Path, *, stop_after: int | None = Non
                 save_checkpoint(run / CHECKPOINT, accelerator.unwrap_model(network), ema, optimiser, step + 1)
     accelerator.wait_for_everyone()
     return run / CHECKPOINT
+
+
+def shards_for(recipe: Recipe, data: Path, reader: Network | None) -> Any:
+    """What the recipe learns from: pairs or single images, with latents for a network that is on those."""
+    key = encoder_key(reader, recipe.normalisation) if reader else ""
+    return PairShards(data, key) if recipe.is_paired else PhantomShards(data, key)
 
 
 def prior_of(recipe: Recipe, shards: PhantomShards, run: Path, accelerator: Accelerator) -> PhantomShards:

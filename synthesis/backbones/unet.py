@@ -164,10 +164,7 @@ class UNet(Network):
         )
 
         if options.takes_image:
-            self.image_in = nn.Conv2d(patch_channels, options.channels[0], 3, padding=1, bias=False)
-            start_at_zero(self.image_in)
-            self.image_out = nn.Conv2d(options.channels[0], 2 * patch_channels, 3, padding=1)
-            start_at_zero(self.image_out)
+            self._see(patch_channels, options.channels[0])
 
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
@@ -204,6 +201,13 @@ class UNet(Network):
     @property
     def spans(self) -> bool:
         return self.options.spans
+
+    def _see(self, patch_channels: int, width: int) -> None:
+        """What an image to be changed enters by, and what says how much of it is kept."""
+        self.image_in = nn.Conv2d(patch_channels, width, 3, padding=1, bias=False)
+        self.image_out = nn.Conv2d(width, 2 * patch_channels, 3, padding=1)
+        start_at_zero(self.image_in)
+        start_at_zero(self.image_out)
 
     @property
     def takes_image(self) -> bool:
