@@ -50,7 +50,7 @@ def test_asked_for_followed_and_fetched(api_of: Any, keeper: Any, dataset: Any) 
     assert (found["state"], found["cases"], found["masks"], found["left_out"]) == ("succeeded", 1, 1, 0)
     assert found["dataset"].endswith(f"/api/v1/datasets/{dataset.pk}/")
     assert api.get(address(dataset)).json()["results"] == [found]
-    fetched = api.get(found["download"])
+    fetched = api.get(found["download"], headers={"accept": "application/zip"})
     content = b"".join(fetched.streaming_content)
     assert fetched["Content-Type"] == "application/zip"
     assert len(content) == found["size"]

@@ -16,6 +16,7 @@ from webapp.cases.exporting.write import FORMS
 from webapp.cases.models import Dataset
 from webapp.cases.selectors import dataset_get_for
 from webapp.cases.services import dataset_export_start
+from webapp.core.negotiation import OwnNegotiation
 from webapp.core.permissions import require
 from webapp.jobs.exports import (
     export_download,
@@ -119,6 +120,8 @@ class ExportDetail(generics.RetrieveAPIView):
 
 class ExportDownload(APIView):
     """The archive of one export."""
+
+    content_negotiation_class = OwnNegotiation
 
     @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY, **problems(403)})
     def get(self, request: Request, id: UUID) -> HttpResponseBase:

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
 from webapp.api.v1.jobs import JobSerializer
+from webapp.core.negotiation import OwnNegotiation
 from webapp.core.permissions import require
 from webapp.jobs.downloads import FORMS, result_download
 from webapp.jobs.models import Result
@@ -104,6 +105,8 @@ class ResultDecision(APIView):
 
 class ResultDownload(APIView):
     """The files of one result."""
+
+    content_negotiation_class = OwnNegotiation
 
     @extend_schema(
         parameters=[

@@ -1,13 +1,11 @@
 """DICOMweb's addresses (DICOM PS3.18): every answer only from what the person may see."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import ValidationError
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -25,25 +23,16 @@ from webapp.cases.dicomweb.accept import (
 )
 from webapp.cases.dicomweb.frames import check_frame, explicit_little_frame, frame_bytes
 from webapp.cases.models import Instance
+from webapp.core.negotiation import OwnNegotiation
 
 MOST_FRAMES = 1000
 PICTURES = ["image/jpeg", "image/png"]
 
 
-class _OwnNegotiation(BaseContentNegotiation):
-    """Leaves the Accept header to the views: DICOM's media types have parameters that matter."""
-
-    def select_parser(self, request: Any, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
-        return renderers[0], renderers[0].media_type
-
-
 class DicomwebView(APIView):
     """What all have in common: who asks, in which forms, under which address."""
 
-    content_negotiation_class = _OwnNegotiation
+    content_negotiation_class = OwnNegotiation
     renderer_classes = [JSONRenderer]
     schema = None
 
