@@ -28,6 +28,7 @@ from webapp.jobs.services import (
     job_release,
     job_requeue,
 )
+from webapp.registry.models import Adapter, GenerativeModel
 from workers.lease import LeaseKeeper, Stopping, Work, handler_outcome
 
 logger = logging.getLogger(__name__)
@@ -69,14 +70,16 @@ def handler_for(kind: str) -> Handler:
 
 
 def preload(queue: str) -> None:
-    """Import what the jobs of a queue need, the large libraries of the backbones and adapters among them.
+    """Import what the jobs of a queue need, with the large libraries of what is installed and no others.
 
     The first job would import them otherwise while it holds a lease, on a busy machine for longer than that.
     """
     modules = {HANDLERS[name].partition(":")[0] for name, kind in KINDS.items() if kind.queue == queue}
     if queue == Job.Queue.COMPUTE:
-        modules |= {entry.address.partition(":")[0] for entry in BACKBONES.values()}
-        modules.add("synthesis.adapters")
+        offered = GenerativeModel.objects.filter(is_active=True).values_list("backbone", flat=True).distinct()
+        modules |= {BACKBONES[name].address.partition(":")[0] for name in offered if name in BACKBONES}
+        if Adapter.objects.filter(is_active=True).exists():
+            modules.add("synthesis.adapters")
     for module in sorted(modules):
         import_module(module)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from webapp.jobs.models import Job
+from tests import factories
 from workers import executor, tasks
 
 
@@ -61,13 +61,21 @@ def test_no_job_is_taken_before_the_worker_is_prepared(monkeypatch, settings, ca
     assert ("could not prepare itself" in caplog.text) == goes_wrong
 
 
-def test_a_worker_imports_what_its_own_queue_needs_and_nothing_of_the_other(monkeypatch) -> None:
-    imported: dict[str, list[str]] = {}
-    for queue in Job.Queue.values:
-        names = imported.setdefault(queue, [])
+@pytest.mark.django_db
+def test_a_worker_imports_what_is_installed_for_its_own_queue_and_nothing_else(monkeypatch) -> None:
+    def imported(queue: str) -> list[str]:
+        names: list[str] = []
         monkeypatch.setattr(tasks, "import_module", names.append)
         tasks.preload(queue)
-    assert {"synthesis.adapters", "synthesis.backbones.flux", "workers.synthesise"} <= set(
-        imported["compute"]
-    )
-    assert imported["records"] == ["workers.readings", "workers.records"]
+        return names
+
+    large = {"synthesis.adapters", "synthesis.backbones.flux", "synthesis.backbones.sd3"}
+    base = factories.generative_model(backbone="unet")
+    found = set(imported("compute"))
+    assert {"synthesis.backbones.unet", "workers.synthesise"} <= found
+    assert not found & large
+    factories.generative_model(backbone="flux")
+    factories.generative_model(backbone="sd3", is_active=False)
+    factories.adapter(base=base)
+    assert set(imported("compute")) & large == {"synthesis.adapters", "synthesis.backbones.flux"}
+    assert imported("records") == ["workers.readings", "workers.records"]
