@@ -20,8 +20,16 @@ def pytest_xdist_setupnodes(specs: list[Any]) -> None:
     for number, spec in enumerate(specs):
         spec.env["SEMBLANCE_HOME"] = str(Path(os.environ["SEMBLANCE_HOME"]) / spec.id)
         broker = os.environ.get("BROKER_URL", "")
-        if urlsplit(broker).scheme.startswith("redis"):
-            spec.env["BROKER_URL"] = f"{broker}?virtual_host={number}"
+        if broker:
+            spec.env["BROKER_URL"] = _with_database(broker, number)
+
+
+def _with_database(broker: str, number: int) -> str:
+    """The address of a Redis database: a path on a server's port, a parameter on a socket."""
+    parts = urlsplit(broker)
+    if parts.scheme == "redis+socket":
+        return f"{broker}?virtual_host={number}"
+    return parts._replace(path=f"/{number}").geturl() if parts.scheme in {"redis", "rediss"} else broker
 
 
 @pytest.fixture
