@@ -28,10 +28,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthesis.drift_size import SCHEMES
 from synthesis.paths import Time, time_like
 from synthesis.stepping import Velocity
 
-SCHEMES = ("noise", "prior", "init_only", "literal")
 TRAINED = SCHEMES[:2]  # those that a network can be trained with
 
 Delta = float | Tensor

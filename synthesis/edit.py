@@ -16,7 +16,7 @@ from torch import Tensor
 from synthesis.catalog import COUNTERFACTUALS
 from synthesis.checkpoints import LoadedModel
 from synthesis.control.captions import captions_of
-from synthesis.drift import Drift
+from synthesis.drift import Drift, drift_dc_sigma
 from synthesis.edit_request import (
     BACKWARDS,
     CounterfactualRequest,
@@ -100,7 +100,7 @@ def edit(
         spread=made.std(0) if request.count > 1 else None,
         region=region,
         numbers=_numbers(model, request, made, undone, region, judges),
-        recipe=_recipe(model, request, chosen),
+        recipe=_recipe(model, request, chosen, work.x),
         pixel_sha256=[pixel_sha256(to_stored(one, modality)) for one in made],
         seconds=perf_counter() - begun,
         undone=undone,
@@ -293,9 +293,14 @@ def _numbers(
     return found
 
 
-def _recipe(model: LoadedModel, request: CounterfactualRequest, chosen: Any) -> dict[str, Any]:
-    """Everything the pixels depend on, as plain JSON; with image and masks it makes them again."""
+def _recipe(model: LoadedModel, request: CounterfactualRequest, chosen: Any, x: Tensor) -> dict[str, Any]:
+    """Everything the pixels depend on, as plain JSON; with image and masks it makes them again.
+
+    Where the states x [B, C, ...] start drifted it tells as well how far that is.
+    """
     used = {one.name: getattr(chosen, one.name) for one in fields(chosen) if one.name != "drift"}
+    drift = getattr(chosen, "drift", None)
+    size = {"drift_dc_sigma": drift_dc_sigma(drift.delta, x)} if drift is not None and drift.delta else {}
     return {
         "model": {
             "name": model.recipe.get("name", ""),
@@ -306,6 +311,7 @@ def _recipe(model: LoadedModel, request: CounterfactualRequest, chosen: Any) -> 
         "before": request.before.to_json(),
         "after": request.after.to_json(),
         "options": request.options.to_json() | used,
+        **size,
         "seed": request.seed,
         "count": request.count,
         "image_sha256": pixel_sha256(to_stored(request.image, request.before.modality)),

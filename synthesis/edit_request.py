@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from synthesis.drift_size import SCHEMES
 from synthesis.phantoms.labels import LABEL_SET, LESION, LIVER
 from synthesis.request import SEED_LIMIT, Condition, Image, Labels, PlainJson
 
@@ -102,6 +103,10 @@ class EditOptions(PlainJson):
                 raise ValueError(f"{name}: expected 0 to 100, got {value}.")
         if self.negative is not None and len(self.negative) > NEGATIVE_MOST:
             raise ValueError(f"negative: expected at most {NEGATIVE_MOST} characters.")
+        if self.drift_scheme not in SCHEMES:
+            raise ValueError(
+                f"drift_scheme: expected one of {', '.join(SCHEMES)}, got {self.drift_scheme!r}."
+            )
         if self.sampler is not None and self.sampler not in INSTRUCTED_SAMPLERS:
             raise ValueError(
                 f"sampler: expected one of {', '.join(INSTRUCTED_SAMPLERS)}, got {self.sampler!r}."
@@ -232,7 +237,7 @@ def methods_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
 
     instruct_pix2pix, and that alone, where the model was trained to change images; else flow_inversion
     always, pix2pix_zero where pixels look at the words of a prompt, guided where the labels are those that
-    the severity reader knows.
+    the severity reader knows and the model is told of severity: one that is told patients in words is not.
     """
     if takes_image(recipe):
         return ("instruct_pix2pix",)
@@ -240,7 +245,7 @@ def methods_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     if recipe.get("backbone", {}).get("name") in LOOKING:
         found.append("pix2pix_zero")
     names = {int(label["value"]): str(label["name"]) for label in recipe.get("label_set", ())}
-    if names == {label.value: label.name for label in LABEL_SET}:
+    if names == {label.value: label.name for label in LABEL_SET} and not recipe.get("prompts"):
         found.append("guided")
     return tuple(found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from synthesis.checkpoints import LoadedModel
 from synthesis.edit import edit
 from synthesis.edit_request import CounterfactualRequest, edited_region
-from synthesis.imaging.storage import from_stored, pixel_sha256, to_stored
+from synthesis.imaging.storage import from_stored, labels_sha256, pixel_sha256, to_stored
 from synthesis.metrics.judges import Judges
 from synthesis.metrics.minimality import root_mean_square
 from synthesis.metrics.psnr import psnr
@@ -196,10 +195,6 @@ def _recipe(one: dict[str, Any], stack: Stack, modality: str) -> dict[str, Any]:
         "shape": list(stack.images.shape),
         "slices": {"count": len(stack.images), "edited": [int(place) for place in stack.edited]},
         "image_sha256": pixel_sha256(to_stored(stack.images, modality)),
-        "labels_sha256": _sha256(stack.labels),
-        "labels_after_sha256": _sha256(stack.target_labels),
+        "labels_sha256": labels_sha256(stack.labels),
+        "labels_after_sha256": labels_sha256(stack.target_labels),
     }
-
-
-def _sha256(labels: Labels) -> str:
-    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()

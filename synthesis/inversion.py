@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from synthesis.drift import Drift, spread
+from synthesis.drift import TRAINED, Drift, spread
 from synthesis.errors import SynthesisError
 from synthesis.paths import noise_mean, posterior_mean
 from synthesis.stepping import (
@@ -63,6 +63,15 @@ def drifted_start(x: Tensor, t: float, drift: Drift) -> Tensor:
     if not drift.moves_the_start() or (not isinstance(delta, Tensor) and delta == 0):
         return x
     return x + (1 - t) * spread(delta, x)
+
+
+def beside_drift(x: Tensor, t: float, drift: Drift) -> Tensor:
+    """The image's own state x_t where a way forth under `drift` passes it, so that the two can be mixed.
+
+    Under `noise` and `prior` that way runs in states moved by (1 - t) delta from start to end; under
+    `init_only` and `literal` the network's own states are kept.
+    """
+    return drifted_start(x, t, drift) if drift.scheme in TRAINED else x
 
 
 def invert(

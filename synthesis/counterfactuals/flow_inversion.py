@@ -10,7 +10,7 @@ from torch import Tensor
 
 from synthesis.drift import Drift, drifted_velocity
 from synthesis.editing import Edit, counted
-from synthesis.inversion import drifted_start, heun_step, inverted_path, renewed
+from synthesis.inversion import beside_drift, drifted_start, heun_step, inverted_path, renewed
 from synthesis.paths import posterior_mean
 from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity, evaluate
 
@@ -88,7 +88,8 @@ def way_forth(edit: Edit, path: Path, options: Options, *, on_step: OnSamplerSte
         estimate = posterior_mean(x, v, a)
         x = heun_step(velocity, x, a, b, v)
         if options.blend:
-            x = kept + edit.region * (x - kept)
+            own = beside_drift(kept, b, options.drift)
+            x = own + edit.region * (x - own)
         if on_step is not None and b in asked:
             on_step(SamplerStep(asked.index(b), options.steps, b, x, estimate))
     return x

@@ -19,10 +19,11 @@ from synthesis.drift import Drift, drifted_velocity
 from synthesis.editing import Edit, counted
 from synthesis.errors import SynthesisError
 from synthesis.guidance import guided
-from synthesis.inversion import drifted_start, euler_step, inverted_path, renewed
+from synthesis.inversion import beside_drift, drifted_start, euler_step, inverted_path, renewed
 from synthesis.latents import LatentNetwork
 from synthesis.paths import noise_mean, posterior_mean
 from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity, evaluate
+from synthesis.variance_preserving import scale
 from synthesis.white_noise import whitened
 
 TOLERANCE = 1e-4  # of each step back, root mean square on the latents' scale
@@ -229,12 +230,13 @@ def _way_forth(
         if options.attention:
             maps.clear()
             reference = reference + (b - a) * evaluate(was, reference, a)
-            x = x - options.attention * weight * _pull(changed_alone, told.trunk, x, a, maps)
+            x = x - options.attention * weight * attention_pull(told.network, changed_alone, x, a, maps)
         v = evaluate(now, x, a)
         estimate = posterior_mean(x, v, a)
         x = x + (b - a) * v
         if options.blend:
-            x = kept + edit.region * (x - kept)
+            own = beside_drift(kept, b, options.drift)
+            x = own + edit.region * (x - own)
         if on_step is not None and b in times:
             on_step(SamplerStep(times.index(b), options.steps, b, x, estimate))
     return x
@@ -263,10 +265,17 @@ def _changed(told: _Told, weight: Tensor) -> Velocity:
     return velocity
 
 
-def _pull(velocity: Velocity, trunk: nn.Module, x: Tensor, t: float, reference: list[Tensor]) -> Tensor:
-    """The gradient at x of how far the network looks elsewhere than it did: grad sum |M - M_ref|^2."""
+def attention_pull(
+    network: LatentNetwork, velocity: Velocity, x: Tensor, t: float, reference: list[Tensor]
+) -> Tensor:
+    """What a step by attention of weight 1 takes from x: grad sum |M - M_ref|^2 in the network's own states.
+
+    A network trained on a variance-preserving schedule sees y = x / r, r^2 = t^2 + (1 - t)^2. The authors
+    step in y; with grad_y = r grad_x and x = r y that is r^2 grad_x.
+    """
+    trunk: nn.Module = network.get_submodule(network.trunk)
     with torch.enable_grad(), watched(trunk) as maps:
         leaf = x.detach().requires_grad_(True)
         evaluate(velocity, leaf, t)
         (found,) = torch.autograd.grad(attention_distance(maps, reference).sum(), leaf)
-    return found
+    return found * scale(t) ** 2 if network.preserves_variance else found

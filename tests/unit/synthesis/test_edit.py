@@ -128,6 +128,16 @@ def test_several_changes_at_once(model):
     assert result.numbers[0]["outside"] is None
 
 
+def test_a_drift_is_told_with_how_far_it_moves_the_start(model):
+    plain, moved = (
+        edit(model, request(options=EditOptions(steps=2, drift=drift, drift_scheme="init_only")))
+        for drift in (0.0, -0.1)
+    )
+    assert "drift_dc_sigma" not in plain.recipe
+    assert moved.recipe["drift_dc_sigma"] == pytest.approx(0.1 * SIDE)
+    assert moved.pixel_sha256 != plain.pixel_sha256
+
+
 def test_progress_runs_through_both_ways_with_pictures(model):
     seen = []
     edit(model, request(options=EditOptions(strength=0.2, steps=3, undo=True)), on_step=seen.append)

@@ -120,6 +120,10 @@ def test_requests_need_no_torch():
         ({"backbone": {"name": "unet"}, "label_set": LABELS}, ("flow_inversion", "guided")),
         ({"backbone": {"name": "stable_diffusion"}}, ("flow_inversion", "pix2pix_zero")),
         ({"backbone": {"name": "sdxl"}, "label_set": LABELS}, ("flow_inversion", "pix2pix_zero", "guided")),
+        (
+            {"backbone": {"name": "sdxl"}, "label_set": LABELS, "prompts": {"image": "MRI"}},
+            ("flow_inversion", "pix2pix_zero"),
+        ),
         ({"backbone": {"name": "sd3"}}, ("flow_inversion",)),
         ({"backbone": {"name": "unet", "takes_image": True}, "label_set": LABELS}, ("instruct_pix2pix",)),
         ({"backbone": {"name": "stable_diffusion", "takes_image": True}}, ("instruct_pix2pix",)),
@@ -137,9 +141,10 @@ def test_what_a_model_offers_stands_in_its_recipe(recipe, methods):
         ({"regularisation": 101.0}, "regularisation: expected 0 to 100"),
         ({"guidance": -0.5}, "guidance: expected 0 to 100"),
         ({"negative": "x" * 301}, "negative: expected at most 300"),
+        ({"drift_scheme": "sideways"}, "drift_scheme: expected one of noise, prior, init_only, literal"),
     ],
 )
-def test_options_of_methods_that_are_told_words_have_limits(options, words):
+def test_options_of_methods_have_limits(options, words):
     with pytest.raises(ValueError, match=words):
         EditOptions(**options)
 

@@ -22,6 +22,12 @@ def gaussian(mean, std):
     return velocity
 
 
+def coupled(mean, std):
+    """The same with every pixel pulled towards its neighbour."""
+    own = gaussian(mean, std)
+    return lambda x, t: own(x, t) + 0.5 * torch.tanh(x.roll(1, -1) - x)
+
+
 def an_edit(x, before, after, region=None, **more):
     region = torch.ones(x.shape[0], 1, *x.shape[2:], dtype=x.dtype) if region is None else region
     return Edit(x=x, before=gaussian(*before), after=gaussian(*after), region=region, **more)
@@ -140,6 +146,26 @@ def test_the_drifts_wrapper_changes_nothing_and_a_moved_start_moves_the_image():
     torch.testing.assert_close(wrapped, plain, rtol=0, atol=4e-3)
     moved = flow_inversion(edit, options=Options(**FINE, drift=Drift(delta=0.2, scheme="init_only")))
     torch.testing.assert_close(moved, plain + 0.5 * 0.2, rtol=0, atol=4e-3)
+
+
+@pytest.mark.parametrize("blend", [False, True])
+@pytest.mark.parametrize("scheme", ["noise", "prior"])
+def test_the_drifts_wrapper_is_exact_where_pixels_are_coupled_and_the_image_is_put_back(scheme, blend):
+    """x + (1 - t) delta runs beside x step for step, whatever the velocity and whatever is mixed into it."""
+    x = draws(0.0, 0.5, 2, 1, 8, 8)
+    region = torch.zeros(2, 1, 8, 8, dtype=torch.float64)
+    region[..., :4] = 1
+    before, after = coupled(0.0, 0.5), coupled(0.8, 0.3)
+    edit = Edit(x=x, before=before, after=after, region=region)
+    options = {"strength": 0.8, "steps": 6, "tolerance": 1e-9, "blend": blend, "confined": False}
+    plain = flow_inversion(edit, options=Options(**options))
+    found = flow_inversion(edit, options=Options(**options, drift=Drift(delta=0.4, scheme=scheme)))
+    torch.testing.assert_close(found, plain, rtol=0, atol=1e-9)
+    moved = flow_inversion(edit, options=Options(**options, drift=Drift(delta=0.4, scheme="init_only")))
+    assert float((moved - plain)[..., :4].abs().mean()) > 0.02
+    if blend:
+        assert torch.equal(found[..., 4:], x[..., 4:])
+        assert torch.equal(moved[..., 4:], x[..., 4:])
 
 
 def test_a_network_that_starts_later_is_not_taken_before_its_start():

@@ -11,7 +11,7 @@ import torch
 
 from synthesis.attention import attention_distance, watched
 from synthesis.control.captions import captions_of
-from synthesis.counterfactuals.pix2pix_zero import Options, direction, pix2pix_zero
+from synthesis.counterfactuals.pix2pix_zero import Options, attention_pull, direction, pix2pix_zero
 from synthesis.drift import SCHEMES, Drift
 from synthesis.editing import Edit
 from synthesis.errors import SynthesisError
@@ -125,16 +125,45 @@ def test_no_drift_is_bit_for_bit_no_drift(sd, plain, scheme):
     assert torch.equal(plain, found)
 
 
-def test_the_drifts_wrapper_is_exact_and_a_moved_start_moves_the_image(sd, plain):
+@pytest.mark.parametrize("blend", [False, True])
+def test_the_drifts_wrapper_is_exact_and_a_moved_start_moves_the_image(sd, blend):
     """v_delta(x, t) = v(x - (1 - t) delta, t) - delta changes nothing; `init_only` and `literal` do."""
-    edit = told_edit(sd)
+    edit, asked = told_edit(sd), SHORT | {"blend": blend}
+    plain = pix2pix_zero(edit, options=Options(**asked))
     delta = torch.tensor([0.3, -0.2, 0.1, 0.0])
     for scheme in ("noise", "prior"):
-        found = pix2pix_zero(edit, options=Options(**SHORT, drift=Drift(delta=delta, scheme=scheme)))
+        found = pix2pix_zero(edit, options=Options(**asked, drift=Drift(delta=delta, scheme=scheme)))
         torch.testing.assert_close(found, plain, rtol=0, atol=1e-4)
     for scheme in ("init_only", "literal"):
-        found = pix2pix_zero(edit, options=Options(**SHORT, drift=Drift(delta=0.3, scheme=scheme)))
-        assert float((found - plain).abs().mean()) > 0.02
+        found = pix2pix_zero(edit, options=Options(**asked, drift=Drift(delta=0.3, scheme=scheme)))
+        assert float((found - plain)[:, :, :4].abs().mean()) > 0.02
+        assert torch.equal(found[:, :, 4:], edit.x[:, :, 4:]) is blend
+
+
+@pytest.mark.parametrize("t", [0.1, 0.5, 0.9])
+def test_the_step_by_attention_is_the_authors_in_the_states_that_the_network_sees(network, t):
+    """They take lambda grad_y from y = x / r, so r lambda grad_y from x (math.md section 0)."""
+    edit, r = told_edit(network), (t**2 + (1 - t) ** 2) ** 0.5
+    trunk = network.get_submodule("unet")
+
+    def looked(told, x):
+        with watched(trunk) as maps:
+            network(x, torch.full((len(x),), t), *told)
+        return maps
+
+    with torch.no_grad():
+        reference = looked(edit.told, edit.x)
+    y = (edit.x / r).requires_grad_(True)
+    with torch.enable_grad():
+        distance = attention_distance(looked(edit.told_after, y * r), reference).sum()
+        (grad_y,) = torch.autograd.grad(distance, y)
+
+    def velocity(x, time):
+        return network(x, time.expand(len(x)), *edit.told_after)
+
+    found = attention_pull(network, velocity, edit.x, t, reference)
+    torch.testing.assert_close(found, r * grad_y, rtol=1e-3, atol=1e-6)
+    assert float(found.abs().max()) > 1e-5
 
 
 def test_several_images_differ_where_noise_is_drawn_anew(sd):
