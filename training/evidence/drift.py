@@ -31,6 +31,7 @@ from training.evidence.drift_plan import (
     ESTIMATORS,
     PLAIN,
     SEEDS,
+    VALIDATED,
     Run,
     Steps,
     grid,
@@ -62,7 +63,6 @@ FOLDER = STATE / "drift"
 DOC = Path("docs/evidence/drift.md")
 RESULTS = "results.json"
 DRAWN = 200  # pictures of a set, as in the paper, or as many as the split has
-VALIDATED = 96  # of a set that delta is chosen by
 PARTS = ("source", "counts", "net", "delta", "runs", "rows", "gaps", "classifier")
 Results = dict[str, Any]
 

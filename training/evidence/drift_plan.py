@@ -18,6 +18,7 @@ SEEDS = (1, 2, 3)
 AUTOENCODER_STEPS = 2200
 SOURCE_STEPS = 3000
 STEPS = 160  # of fine-tuning
+VALIDATED = 96  # pictures of a set that delta is chosen by, at most
 BASIC, METHODS = "basic", ("textual_inversion", "custom_diffusion", "dreambooth")
 PLAIN = "plain"
 ESTIMATORS = ("terminal_snr", "inversion")

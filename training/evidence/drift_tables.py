@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.evidence.drift_plan import BASIC, METHODS, PLAIN, USUAL, on_grid
+from training.evidence.drift_plan import BASIC, METHODS, PLAIN, USUAL, VALIDATED, on_grid
 from training.evidence.drift_sets import TITLES
 from training.evidence.drift_verdicts import (
     START,
@@ -93,7 +93,7 @@ def setup(results: Results) -> str:
             "for chest "
             f"X-rays it is told CT), {net['dimensions']} features, more than pictures: FID is biased upwards "
             "alike in "
-            "all rows. Radiomics: the Frechet distance of 118 features without weights, as its logarithm. "
+            "all rows. Radiomics: the Frechet distance of 126 features without weights, as its logarithm. "
             "L1: of "
             "normalised histograms of grey values, 0 to 2, the paper's measure for its search. Mean "
             "brightness: of "
@@ -238,7 +238,7 @@ def searched(results: Results, target: str) -> str:
         parts += [f"{title}:", table(["delta", "L1", "KID", "mean brightness, error"], rows)]
     if not parts:
         return ""
-    n = results["counts"][target]["validation"]["pictures"]
+    n = min(VALIDATED, results["counts"][target]["validation"]["pictures"])
     heading = f"### {capital(TITLES[target])}: choosing delta (seed 1, {n} validation pictures)"
     return "\n\n".join([heading, *parts])
 

@@ -363,7 +363,10 @@ def some_results():
         "delta": {"chest": delta},
         "runs": {"chest-basic-plain-1": {"steps": 200, "seconds": 60.0, "seed": 1}},
         "rows": rows,
-        "gaps": {"chest-basic-noise+0.10-1": {"value": -0.02, "low": -0.03, "high": -0.01}},
+        "gaps": {
+            "chest-dreambooth-noise+0.10-1": {"value": 0.01, "low": 0.005, "high": 0.02},
+            "chest-basic-noise+0.10-1": {"value": -0.02, "low": -0.03, "high": -0.01},
+        },
         "classifier": {
             "real": interval,
             "without drift, drawn": interval | {"value": 0.6, "low": 0.5, "high": 0.7},
@@ -397,6 +400,9 @@ def test_verdicts_follow_the_figures():
         worse["rows"][f"chest-basic-noise+0.10-{seed}"] = a_row(0.08 + 0.001 * seed, bright=0.3)
     assert "**Did not hold**" in said(worse, "basic fine-tuning draws better")
     assert "**Did not hold**" in said(worse, "the mean grey value comes nearer")
+    alike = deepcopy(results)
+    alike["rows"]["chest-basic-noise+0.10-generic-1"] = a_row(0.0312)
+    assert "**Not shown**" in said(alike, "beats generic prompts")
     one = deepcopy(results)
     one["about"]["seeds"] = [1]
     assert "**Not shown**" in said(one, "basic fine-tuning draws better")
