@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,17 @@ from synthesis.stepping import OnSamplerStep, SamplerStep, Times, Velocity, eval
 
 # In log(t / (1 - t)) pure noise lies at minus infinity; diffusers starts UniPC this much later.
 FIRST_SIGMA_GAP = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverOptions:
+    """`order` of a multistep solver of diffusers."""
+
+    order: int = 2
+
+    def __post_init__(self) -> None:
+        if self.order not in (1, 2, 3):
+            raise ValueError(f"order: expected 1, 2 or 3, got {self.order}.")
 
 
 def run_scheduler(

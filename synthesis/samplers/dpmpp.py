@@ -7,19 +7,13 @@ from dataclasses import dataclass
 from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
-from synthesis.foreign import run_scheduler
+from synthesis.foreign import SolverOptions, run_scheduler
 from synthesis.stepping import Generators, OnSamplerStep, Times, Velocity
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(SolverOptions):
     """`order` 1 is Euler's method, 2 the usual multistep formula, 3 suits many steps."""
-
-    order: int = 2
-
-    def __post_init__(self) -> None:
-        if self.order not in (1, 2, 3):
-            raise ValueError(f"order: expected 1, 2 or 3, got {self.order}.")
 
 
 def dpmpp(
