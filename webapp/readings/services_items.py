@@ -122,6 +122,7 @@ def item_add_results(
 ) -> Added:
     """Add one synthetic item per result, at most `limit`: the lead's own, or those offered to leads.
 
+    Left out as well, with reasons, is whatever shows a slice of a changed series that was kept as it was.
     Raises Conflict once the study is launched or where an invited reader made one of them, NotVisible
     where the person may not use one.
     """
@@ -187,6 +188,8 @@ class _Adding:
         elif span is None:
             slices = ngettext("has only %(n)d slice", "has only %(n)d slices", case.slice_count)
             self.leave_out(case, slices % {"n": case.slice_count})
+        elif result is not None and _shows_source(result, span):
+            self.leave_out(case, _("holds slices that show the source as it is; choose changed slices alone"))
         elif (case.pk, *span, self.control) in self.sources:
             self.leave_out(case, _("is in the study already"))
         elif real and not self.control and self.protocol.one_per_patient and patient in self.patients:
@@ -226,6 +229,13 @@ class _Adding:
     def done(self) -> Added:
         """What came of it."""
         return self.result
+
+
+def _shows_source(result: Result, span: tuple[int, int]) -> bool:
+    """Whether a slice of the span was kept as its source shows it: such pixels are not synthetic."""
+    edited = result.recipe.get("slices", {}).get("edited")
+    first, count = span
+    return edited is not None and not set(range(first, first + count)) <= set(edited)
 
 
 def _case_source(case: Case) -> dict[str, Any]:
