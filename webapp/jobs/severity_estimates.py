@@ -69,7 +69,8 @@ def severity_estimate_for(*, user: Any, id: UUID) -> Job:
 def slice_for_worker(job: Job) -> tuple[GenerativeModel, Fitted, str]:
     """The model, its view of the slice, and the kind of image that a job is to read.
 
-    Raises ApplicationError where the case, its mask or the model was deleted meanwhile.
+    Raises ApplicationError where the case, its mask or the model was deleted meanwhile, or whoever asked
+    may no longer see the case.
     """
     wanted = job.payload
     case = Case.objects.filter(pk=wanted["case"]).first()
@@ -78,6 +79,10 @@ def slice_for_worker(job: Job) -> tuple[GenerativeModel, Fitted, str]:
     if case is None or mask is None or model is None:
         raise ApplicationError(
             _("The image or its mask was deleted, so nothing could be read."), code="source_gone"
+        )
+    if not can(job.owner, "request", case):
+        raise ApplicationError(
+            _("The image is no longer shared with you, so nothing was read."), code="source_unseen"
         )
     return model, fitted_slice(case, mask, int(wanted["slice_index"]), model.recipe), wanted["modality"]
 

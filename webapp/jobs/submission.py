@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from webapp.cases.models import Case
 from webapp.core.errors import ApplicationError, Conflict
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
@@ -133,13 +134,25 @@ def job_cancel(*, user: Any, job: Job) -> Job:
     return row
 
 
+def case_of(job: Job) -> Case | None:
+    """The case whose pixels or mask a job works on; None where it has none, or it was deleted."""
+    if job.request is not None:
+        return job.request.case
+    wanted = job.payload.get("case") if job.subject_type == "cases.Case" else None
+    return Case.objects.select_related("dataset").filter(pk=wanted).first() if wanted else None
+
+
 def job_retry(*, user: Any, job: Job) -> Job:
     """Hand the same work in once more as a new job that names the old one.
 
     Raises Conflict while the job is not over, when it succeeded, when another retry already stands in its
-    place, or when what was uploaded for it is gone.
+    place, or when what was uploaded for it is gone; 404 where the person may no longer see the case that
+    it works on.
     """
     require(user, "retry", job)
+    case = case_of(job)
+    if case is not None:
+        require(user, "request", case)
     with transaction.atomic():
         row = job_locked(job.pk)
         if row is None:
