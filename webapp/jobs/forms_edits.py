@@ -208,7 +208,7 @@ class EditForm(SeriesForm, MethodForm):
             "case": self.case_object,
             "mask": self.masks.get(values["mask"]),
             "mask_after": self.masks.get(values["mask_after"]),
-            "slice_index": number - 1 if number else None,
+            "slice_index": number - 1 if number is not None else None,
             "parameters": {"before": before, "condition": after, "edit": self.method_options()},
             "count": (values.get("count") or 1) if "count" in self.method_fields else 1,
         }

@@ -36,6 +36,9 @@ def severity_estimate(request: HttpRequest) -> HttpResponse:
     if form is None:
         return render(request, PART, {"problem": _("Choose a case first.")})
     form.is_valid()
+    wrong = form.errors.get("slice_number")
+    if wrong:
+        return render(request, PART, {"problem": " ".join(map(str, wrong))})
     values = form.cleaned_data
     if not all(values.get(name) for name in NEEDED):
         return render(request, PART, {"problem": _("Choose a mask, a model and the kind of image first.")})
@@ -47,7 +50,7 @@ def severity_estimate(request: HttpRequest) -> HttpResponse:
             case=form.case_object,
             mask=form.masks.get(values["mask"]),
             modality=values["modality"],
-            slice_index=number - 1 if number else None,
+            slice_index=number - 1 if number is not None else None,
         )
     except ApplicationError as error:
         return render(request, PART, {"problem": str(error)})

@@ -99,6 +99,20 @@ def test_the_form_is_filled_in_once_it_is_read(client_of: Any, clinician: Any, s
     assert "56 %" in page
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [("9", "slices 1 to 3"), ("0", "slices 1 to 3"), ("two", "whole number")],
+)
+def test_no_other_slice_is_read_than_was_asked_for(
+    client_of: Any, clinician: Any, storage: Path, number: str, words: str
+) -> None:
+    case, model = phantom_case(clinician), factories.generative_model()
+    values = {"case": case.pk, "mask": case.masks.get().pk, "modality": "CT", "model": model.pk}
+    answer = client_of(clinician).post(reverse("jobs:severity-estimate"), values | {"slice_number": number})
+    assert words in answer.content.decode()
+    assert not Job.objects.exists()
+
+
 def test_too_little_liver_is_said(clinician: Any, model: Any) -> None:
     from webapp.cases.selectors import mask_array
     from webapp.cases.services import mask_save
