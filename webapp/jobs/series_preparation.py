@@ -21,14 +21,15 @@ from synthesis.imaging.storage import from_stored, to_stored
 from synthesis.imaging.volume import Slice
 from synthesis.phantoms.labels import AIR
 from synthesis.request import Condition
-from webapp.cases.selectors import case_slice, mask_array
+from webapp.cases.selectors import case_geometry, case_slice, mask_array
 from webapp.core.errors import ApplicationError
+from webapp.core.permissions import can
 from webapp.jobs.edit_preparation import PreparedEdit, change_of, edit_prepare
 
 CHANGED_MOST = 96
 """Slices to be changed, times images: what one job may ask of a worker."""
 SLICES_MOST = 600
-"""Slices of the series that comes out, changed or kept."""
+"""Slices of the series that come out, changed or kept, times images: what a worker holds in memory."""
 SAMPLES = 5
 """Slices whose bodies decide the common grid: the first and the last that change, and some between."""
 
@@ -115,7 +116,7 @@ def series_prepare(
         prepared,
         slices={"first": first, "last": last, "edited": len(edited)},
         notes=prepared.notes | {"series": series, "notes": [*prepared.notes["notes"], *kept_words(series)]},
-        problems=[*prepared.problems, *_too_many(len(edited), count)],
+        problems=[*prepared.problems, *_too_many(len(edited), count), *_too_large(len(sizes), count)],
     )
 
 
@@ -172,11 +173,15 @@ def series_stack(
     """Read and fit every slice that a stored request names; `on_slice` hears of each (done, of how many).
 
     `mask_after` is the other mask that the request names, where it does. Raises ApplicationError where the
-    source or a mask is gone, or a slice cannot be worked on.
+    source or a mask is gone, whoever asked may no longer see it, or a slice cannot be worked on.
     """
     if request.case is None or request.mask is None:
         raise ApplicationError(
             _("The source or its mask was deleted, so nothing can be made of it."), code="source_gone"
+        )
+    if not can(request.owner, "request", request.case):
+        raise ApplicationError(
+            _("The source is no longer shared with you, so nothing was made of it."), code="source_unseen"
         )
     case, series = request.case, request.prepared["series"]
     recipe = request.model.recipe_with(request.adapter)
@@ -204,12 +209,15 @@ def series_stack(
 def _fitted(
     case: Any, masks: Masks, index: int, grid: Plane, of: Plane, recipe: Mapping[str, Any], *, keep: bool
 ) -> tuple[npt.NDArray[np.float32], Labels, Labels, Plane]:
-    """A slice, its labels before and after, and its plane; one without a mask has no labels."""
+    """A slice, its labels before and after, and its plane.
+
+    One without a mask has no labels, nor has one that is kept and shows no body.
+    """
     source = case_slice(case, index)
     modality = "CT" if case.modality == "CT" else "MR"
     onto = grid_at(grid, of, plane_of(source))
+    nothing = np.full(onto.shape, AIR, np.uint8)
     if keep and not masks.before[index].any():
-        nothing = np.full(onto.shape, AIR, np.uint8)
         return as_it_is(source, onto, modality), nothing, nothing, onto
 
     def fitted(voxels: Voxels, names: LabelMap) -> Any:
@@ -224,6 +232,8 @@ def _fitted(
         else:
             new = fitted(masks.after, masks.names_after).labels
     except SynthesisError as error:
+        if keep:
+            return as_it_is(source, onto, modality), nothing, nothing, onto
         raise ApplicationError(
             _("Slice %(slice)d: %(reason)s") % {"slice": index + 1, "reason": str(error)}, field="mask"
         ) from error
@@ -261,6 +271,14 @@ def _check_range(case: Any, first: int, last: int) -> None:
         raise ApplicationError(
             _("At most %(most)d slices go into one series, and these are %(count)d. Choose a part of them.")
             % {"most": SLICES_MOST, "count": last - first + 1},
+            field="last_slice",
+        )
+    if last > first and not case_geometry(case).is_known:
+        raise ApplicationError(
+            _(
+                "The slices of this case do not say where they lie, so they make no series. Change them one "
+                "by one."
+            ),
             field="last_slice",
         )
 
@@ -317,3 +335,15 @@ def _too_many(edited: int, count: int) -> list[Problem]:
         "%(edited)d slices would be changed; one job changes at most %(most)d. Choose a part of the series."
     )
     return [Problem("last_slice", words % {"edited": edited, "most": CHANGED_MOST})]
+
+
+def _too_large(slices: int, count: int) -> list[Problem]:
+    """Why so many slices in all, changed or kept, are refused for several images."""
+    if slices * count <= SLICES_MOST:
+        return []
+    words = _(
+        "%(slices)d slices times %(count)d images are %(all)d to keep; one job keeps at most %(most)d. "
+        "Choose fewer slices or fewer images."
+    )
+    values = {"slices": slices, "count": count, "all": slices * count, "most": SLICES_MOST}
+    return [Problem("count", words % values, max(1, SLICES_MOST // slices))]

@@ -12,6 +12,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from synthesis.phantoms.labels import AIR
 from tests import factories
 from tests.dciodvfy import dicom_errors, needs_dciodvfy
 from tests.factories_edits import CHANGE
@@ -169,6 +170,63 @@ def test_too_many_slices_are_refused_with_the_number(
     monkeypatch.setattr(series_preparation, "SLICES_MOST", 2)
     with pytest.raises(ApplicationError, match="At most 2 slices go into one series, and these are 3"):
         series_request(clinician, case=case)
+
+
+def test_what_is_kept_of_all_images_is_bounded(
+    clinician: Any, case: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series_preparation, "SLICES_MOST", 8)
+    wish = {"case": case, "parameters": CHANGE | {"edit": {"variety": 0.5, "steps": 2}}}
+    with pytest.raises(ApplicationError, match="3 slices times 3 images are 9 to keep; one job keeps"):
+        series_request(clinician, count=3, **wish)
+    assert series_request(clinician, count=2, **wish).count == 2
+
+
+def test_slices_without_a_place_make_no_series(clinician: Any, case: Any) -> None:
+    case.geometry = case.geometry | {"is_known": False}
+    case.save(update_fields=["geometry"])
+    with pytest.raises(ApplicationError, match="do not say where they lie, so they make no series"):
+        series_request(clinician, case=case)
+    assert series_request(clinician, case=case, slices=(1, 1)).parameters["slices"]["edited"] == 1
+
+
+def test_a_kept_slice_without_a_body_is_kept_as_it_is(clinician: Any, case: Any) -> None:
+    """Its mask says nothing that the model knows; the slices that change are made all the same."""
+    from webapp.cases.services import mask_save
+
+    mask = part(case)
+    voxels = mask_array(mask)
+    voxels[0, 5:8, 5:8] = 90
+    other = mask_save(
+        user=clinician,
+        case=case,
+        name="Elsewhere",
+        array=voxels,
+        labels=[*mask.labels, {"value": 90, "name": "paperclip", "color": "#ff0000"}],
+        origin="painted",
+    )
+    request = series_request(clinician, case=case, mask=other)
+    series = request.prepared["series"]
+    assert (series["edited"], series["unconcerned"]) == ([1, 2], [0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(series_preparation, "fit", _no_body_in_the_first(case))
+        stack = series_stack(request)
+    assert np.array_equal(stack.images[0], case_slice(case, 0).array)
+    assert (stack.labels[0] == AIR).all()
+    assert (stack.labels[1] != AIR).any()
+
+
+def _no_body_in_the_first(case: Any) -> Any:
+    """The fitting, which finds no body in the first slice."""
+    from synthesis.errors import SynthesisError
+    from synthesis.imaging.fitting import fit
+
+    def fitted(**values: Any) -> Any:
+        if np.array_equal(values["source"].array, case_slice(case, 0).array):
+            raise SynthesisError("No body can be seen.")
+        return fit(**values)
+
+    return fitted
 
 
 def test_numbers_of_slices_are_drawn_together() -> None:
