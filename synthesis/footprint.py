@@ -86,10 +86,10 @@ class Footprint:
         alive = sum(part.pulled for name, part in self.parts.items() if name in (*DENOISERS, "vae"))
         return _bytes(weights, probes * (alive + self.told), itemsize)
 
-    def backwards(self) -> Footprint:
-        """The same for a use that follows gradients back through the denoiser at every step."""
+    def backwards(self, through: Sequence[str] = DENOISERS) -> Footprint:
+        """The same for a use that follows gradients back through these components at every step."""
         parts = {
-            name: replace(part, activations=max(part.activations, part.pulled)) if name in DENOISERS else part
+            name: replace(part, activations=max(part.activations, part.pulled)) if name in through else part
             for name, part in self.parts.items()
         }
         return replace(self, parts=parts)
@@ -149,6 +149,16 @@ def footprint(recipe: Mapping[str, Any], *, batch: int = 1) -> Footprint | None:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return None
     return Footprint(parts=parts, told=batch * PAINTED * pixels[0] * pixels[1])
+
+
+def footprint_of_edit(recipe: Mapping[str, Any], *, method: str, count: int) -> Footprint | None:
+    """The same while `count` images are changed in one batch by a method of COUNTERFACTUALS.
+
+    pix2pix_zero follows gradients back through the denoiser, guided through the decoder.
+    """
+    need = footprint(recipe, batch=count)
+    through = {"pix2pix_zero": DENOISERS, "guided": ("vae",)}.get(method)
+    return need if need is None or through is None else need.backwards(through)
 
 
 def in_gigabytes(count: float) -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from synthesis.errors import SynthesisError
-from synthesis.footprint import HELD_BACK, STAGED, WHOLE, footprint, in_gigabytes
+from synthesis.footprint import HELD_BACK, STAGED, WHOLE, Footprint, footprint, in_gigabytes
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may use of its machine
 Copy = Callable[[Tensor], Tensor]
@@ -60,15 +60,20 @@ def dtype_for(device: torch.device | str, itemsize: int) -> torch.dtype:
 
 
 def placement_for(
-    recipe: Mapping[str, Any], device: torch.device | str, *, memory: int | None = None
+    recipe: Mapping[str, Any],
+    device: torch.device | str,
+    *,
+    memory: int | None = None,
+    need: Footprint | None = None,
 ) -> Placement:
     """How a model of that recipe runs on a device with so many bytes (by default the device's own).
 
+    need: what the work at hand takes, by default that of drawing one image.
     Networks that were trained here, and models whose needs are not known, lie on it whole in float32.
     Raises SynthesisError, with both numbers, where the model does not fit even layer by layer.
     """
     device = torch.device(device)
-    need = footprint(recipe)
+    need = footprint(recipe) if need is None else need
     if need is None:
         return Placement(device=device, dtype=torch.float32)
     memory = device_memory(device) if memory is None else memory

@@ -24,7 +24,7 @@ from webapp.jobs.services import Made, results_store
 from workers.adapters import laid_adapters, recorded
 from workers.lease import Work, handler_outcome
 from workers.models import device_choose, judges_for, warm
-from workers.series import series_again, series_counterfactual
+from workers.series import need_of, series_again, series_counterfactual
 from workers.sources import source_of, subject_of, thickness_of
 from workers.synthesise import (
     LOADING_SECONDS,
@@ -48,7 +48,7 @@ def counterfactual(work: Work) -> None:
         return
     wish = edit_wish(request)
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    loaded = warm.get(request.model, device=device_choose())
+    loaded = warm.get(request.model, device=device_choose(), need=need_of(request, wish))
     previews = Previews(work)
     try:
         with plain_memory_errors(), laid_adapters.using(loaded, request.adapter) as model:
@@ -72,7 +72,7 @@ def edited_again(work: Work, result: Result) -> dict[str, Any]:
     numerics = result.recipe.get("numerics", {})
     once = replace(wish, options=replace(wish.options, undo=False))
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    loaded = warm.get(result.request.model, device=device_like(numerics))
+    loaded = warm.get(result.request.model, device=device_like(numerics), need=need_of(result.request, wish))
     adapter = result.request.adapter
     previews = Previews(work)
     try:

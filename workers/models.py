@@ -13,7 +13,7 @@ from django.conf import settings
 
 from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.errors import SynthesisError
-from synthesis.footprint import HELD_BACK, WHOLE, footprint
+from synthesis.footprint import HELD_BACK, WHOLE, Footprint, footprint
 from synthesis.metrics.judges import JUDGES_FILE, Judges, MaskJudge, load_judges
 from synthesis.phantoms.labels import LABEL_SET
 from synthesis.placement import Placement, device_memory, place, placement_for
@@ -40,7 +40,7 @@ def device_choose() -> str:
 
 
 class WarmModels:
-    """Loaded networks by the hash of their weights, the least recently used given up first.
+    """Loaded networks by their weights and how they lie, the least recently used given up first.
 
     Each lies on the device as its needs and the device's memory allow (synthesis/placement.py); others
     are given up before one is loaded that they would leave no room for.
@@ -52,18 +52,21 @@ class WarmModels:
         self._loaded: OrderedDict[str, tuple[str, LoadedModel]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, model: GenerativeModel, *, device: str) -> LoadedModel:
+    def get(self, model: GenerativeModel, *, device: str, need: Footprint | None = None) -> LoadedModel:
         """The model ready to run on `device`, from memory where it is warm.
 
-        Raises SynthesisError when the weights on disk are not those that were installed.
+        need: what the work at hand takes, by default that of drawing one image; a model that lies on the
+        device whole for one work may have to come in stages for another. Raises SynthesisError when the
+        weights on disk are not those that were installed, and where the device has no room for the work.
         """
-        key = f"{model.weights_sha256} {device}"
+        need = footprint(model.recipe) if need is None else need
+        placement = placement_for(model.recipe, device, need=need)
+        key = f"{model.weights_sha256} {device} {placement.plan} {placement.dtype}"
         with self._lock:
             if key in self._loaded:
                 self._loaded.move_to_end(key)
                 return self._loaded[key][1]
-        placement = placement_for(model.recipe, device)
-        self._make_room(model, placement)
+        self._make_room(need, placement)
         loaded = load_model(model_folder(model), dtype=placement.dtype, mapped=placement.plan != WHOLE)
         place(loaded.network, placement)
         if loaded.weights_sha256 != model.weights_sha256:
@@ -79,9 +82,8 @@ class WarmModels:
         logger.info("model %s is warm on %s, %s in %s", model, device, placement.plan, placement.dtype)
         return loaded
 
-    def _make_room(self, model: GenerativeModel, placement: Placement) -> None:
+    def _make_room(self, need: Footprint | None, placement: Placement) -> None:
         """Give up the least recently used while what stays on the device leaves too little for this one."""
-        need = footprint(model.recipe)
         if need is None:
             return
         wanted = need.need(placement.plan, placement.dtype.itemsize)

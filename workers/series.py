@@ -9,6 +9,7 @@ import numpy as np
 
 from synthesis.edit_request import CounterfactualRequest
 from synthesis.edit_series import SeriesResult, Stack, edit_series
+from synthesis.footprint import Footprint, footprint_of_edit
 from synthesis.imaging.dicom_write import synthetic_series, to_bytes
 from synthesis.imaging.storage import Stored, to_stored
 from synthesis.request import OnStep, Step
@@ -42,7 +43,7 @@ def series_counterfactual(work: Work, job: Job, request: SynthesisRequest) -> No
     wish = edit_wish(request)
     found = _read(work, request)
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    loaded = warm.get(request.model, device=device_choose())
+    loaded = warm.get(request.model, device=device_choose(), need=need_of(request, wish))
     previews = Previews(work)
     try:
         with plain_memory_errors(), laid_adapters.using(loaded, request.adapter) as model:
@@ -67,7 +68,7 @@ def series_again(work: Work, result: Result) -> dict[str, Any]:
     once = replace(wish, options=replace(wish.options, undo=False))
     found = _read(work, request)
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    loaded = warm.get(request.model, device=device_like(numerics))
+    loaded = warm.get(request.model, device=device_like(numerics), need=need_of(request, wish))
     previews = Previews(work)
     try:
         with (
@@ -81,6 +82,11 @@ def series_again(work: Work, result: Result) -> dict[str, Any]:
         previews.clear()
     work.stage("comparing", seconds=SAVING_SECONDS, message="Comparing the pixels")
     return same_pixels(result, again, result.index, model)
+
+
+def need_of(request: SynthesisRequest, wish: CounterfactualRequest) -> Footprint | None:
+    """What the change takes on a device: all images of a slice are changed in one batch."""
+    return footprint_of_edit(request.model.recipe, method=wish.options.method, count=wish.count)
 
 
 def _read(work: Work, request: SynthesisRequest) -> SeriesStack:

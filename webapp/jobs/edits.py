@@ -88,7 +88,7 @@ def edit_submit(
             field=prepared.problems[0].field,
             code="preflight",
         )
-    refuse_too_large(model, prepared.options.method)
+    refuse_too_large(model, prepared.options.method, count)
     kept = {
         "model": model,
         "adapter": adapter,

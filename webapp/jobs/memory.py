@@ -10,7 +10,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from synthesis.edit_request import BACKWARDS
-from synthesis.footprint import HELD_BACK, PLANS, STAGED, WAYS, WHOLE, Footprint, footprint, in_gigabytes
+from synthesis.footprint import (
+    HELD_BACK,
+    PLANS,
+    STAGED,
+    WAYS,
+    WHOLE,
+    Footprint,
+    footprint,
+    footprint_of_edit,
+    in_gigabytes,
+)
 from synthesis.imaging.uncertainty import PROBES_AT_ONCE
 from webapp.core.errors import ApplicationError
 from webapp.jobs.heartbeats import workers_alive
@@ -46,29 +56,34 @@ class Fit:
         }
 
 
-def fit_of(model: Any, method: str = "") -> Fit | None:
+def fit_of(model: Any, method: str = "", count: int = 1) -> Fit | None:
     """How the model fits the workers that are alive; None where it, they or one of them do not tell.
 
-    method: how an image is to be changed, where one is.
+    method: how images are to be changed, where they are; count: how many of them in one batch.
     """
-    need = _need(model, method)
+    need = _need(model, method, count)
     workers = workers_alive(Job.Queue.COMPUTE)
     if need is None or not workers or not all(_tells(row) for row in workers):
         return None
     return _best(need, workers)
 
 
-def refuse_too_large(model: Any, method: str = "") -> None:
+def refuse_too_large(model: Any, method: str = "", count: int = 1) -> None:
     """Raise ApplicationError, with both numbers, for a model that no living worker could hold.
 
-    With a method of change that takes gradients through the network also where its layers would come one
-    by one: there is no way back through layers that have left.
+    With a method of change, while it changes `count` images at once; and where the method takes gradients
+    through the network also where its layers would come one by one: there is no way back through layers
+    that have left.
     """
     fit = fit_of(model)
     if fit is not None and not fit.plan:
         raise ApplicationError(fit.words, field="model", code="too_large")
-    need, back = _need(model, method), fit_of(model, method) if method in BACKWARDS else None
-    if need is not None and back is not None and back.plan not in (WHOLE, STAGED):
+    if not method or _suits(model, method, count):
+        return
+    if count > 1 and _suits(model, method, 1):
+        _refuse_so_many(model, method, count)
+    need, back = _need(model, method, 1), fit_of(model, method)
+    if need is not None and back is not None:
         words = _(
             "This method follows changes back through the model, for which it would have to lie on the "
             "device whole. It takes about %(need)s, and the largest device at work has %(memory)s for it. "
@@ -78,9 +93,26 @@ def refuse_too_large(model: Any, method: str = "") -> None:
         raise ApplicationError(words % sizes, field="method", code="too_large")
 
 
-def _need(model: Any, method: str) -> Footprint | None:
-    need = footprint(model.recipe)
-    return need.backwards() if need is not None and method == "pix2pix_zero" else need
+def _refuse_so_many(model: Any, method: str, count: int) -> None:
+    many = fit_of(model, method, count)
+    if many is None:
+        return
+    words = _(
+        "To change %(count)d images at once this model needs about %(need)s of memory, and the largest "
+        "device at work has %(memory)s for it. Ask for fewer images."
+    )
+    sizes = {"need": in_gigabytes(many.need), "memory": in_gigabytes(many.memory)}
+    raise ApplicationError(words % {"count": count, **sizes}, field="count", code="too_large")
+
+
+def _suits(model: Any, method: str, count: int) -> bool:
+    """Whether a device at work can make such a change, as far as they tell."""
+    fit = fit_of(model, method, count)
+    return fit is None or fit.plan in ((WHOLE, STAGED) if method in BACKWARDS else PLANS)
+
+
+def _need(model: Any, method: str, count: int) -> Footprint | None:
+    return footprint_of_edit(model.recipe, method=method, count=count)
 
 
 def map_problem(model: Any) -> str | None:

@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from synthesis.footprint import footprint_of_edit
 from tests import factories
 from tests.factories_edits import CHANGE, edit_request
 from webapp.core.errors import ApplicationError
@@ -190,3 +191,34 @@ def test_a_method_that_goes_back_through_the_model_needs_it_whole(people: dict[s
     assert whole is not None
     assert back is not None
     assert back.need > whole.need
+
+
+@pytest.mark.parametrize("method", ["flow_inversion", "pix2pix_zero"])
+def test_the_images_of_one_batch_count_together(people: dict[str, Any], method: str) -> None:
+    made = factories.generative_model(name="worded")
+    made.recipe = made.recipe | {key: RECIPE[key] for key in ("components", "backbone")}
+    made.recipe["image"] = {**made.recipe["image"], "rows": 128, "columns": 128}
+    made.save(update_fields=["recipe"])
+    wish = CHANGE | {"edit": {"method": method, "variety": 0.5}}
+    worker("cpu", 24 * GB)
+    one, many = fit_of(made, method), fit_of(made, method, 8)
+    assert one is not None
+    assert many is not None
+    assert many.need > one.need
+    least = footprint_of_edit(made.recipe, method=method, count=1)
+    most = footprint_of_edit(made.recipe, method=method, count=8)
+    assert least is not None
+    assert most is not None
+    worker("cpu", (least.least("cpu") + most.least("cpu")) // 2 * 10 // 9)
+    assert edit_request(people["researcher"], model=made, parameters=wish).jobs.exists()
+    with pytest.raises(ApplicationError, match=r"change 8 images at once .* Ask for fewer images") as refused:
+        edit_request(people["researcher"], model=made, parameters=wish, count=8)
+    assert (refused.value.field, refused.value.code) == ("count", "too_large")
+
+
+def test_a_reader_s_verdict_is_followed_back_through_the_decoder(model: Any) -> None:
+    worker("cuda:0", 24 * GB)
+    plain, guided = fit_of(model, "flow_inversion"), fit_of(model, "guided")
+    assert plain is not None
+    assert guided is not None
+    assert guided.need > plain.need

@@ -14,7 +14,7 @@ from synthesis import placement
 from synthesis.checkpoints import load_model
 from synthesis.edit import edit
 from synthesis.errors import SynthesisError
-from synthesis.footprint import SEQUENTIAL, STAGED, WHOLE, footprint
+from synthesis.footprint import SEQUENTIAL, STAGED, WHOLE, footprint, footprint_of_edit
 from synthesis.generate import generate
 from synthesis.latents import LatentNetwork
 from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
@@ -179,6 +179,14 @@ def test_the_plan_goes_with_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.plan, found.dtype, found.held) == (STAGED, torch.float16, 0)
     assert placement_for(recipe, "cuda:0", memory=10**9).held == 2 * sum(
         part.parameters for part in need.parts.values()
+    )
+    several = footprint_of_edit(recipe, method="pix2pix_zero", count=4)
+    assert several is not None
+    room = int(need.need(WHOLE, 2) / 0.9) + 1
+    assert placement_for(recipe, "cuda:0", memory=room).plan == WHOLE
+    assert (
+        placement_for(recipe, "cuda:0", memory=int(several.need(STAGED, 2) / 0.9) + 1, need=several).plan
+        == STAGED
     )
     with pytest.raises(SynthesisError, match=r"needs 1 MB .* and 1 MB can be used there"):
         placement_for(recipe, "cpu", memory=1000)

@@ -11,7 +11,7 @@ import torch
 
 from synthesis.checkpoints import load_model, read_recipe
 from synthesis.errors import SynthesisError
-from synthesis.footprint import WHOLE, footprint
+from synthesis.footprint import WHOLE, footprint, footprint_of_edit
 from tests.factories_models import tiny_model
 from tests.unit.synthesis.foreign_models.folders import about, own_pipeline
 from workers import models
@@ -79,3 +79,23 @@ def test_models_of_our_own_are_loaded_as_ever(tmp_path: Path, monkeypatch: pytes
     again = WarmModels().get(model, device="cpu")  # type: ignore[arg-type]
     for name, weight in loaded.network.state_dict().items():
         assert torch.equal(again.network.state_dict()[name], weight)
+
+
+def test_work_that_takes_more_room_lies_as_that_allows(
+    installed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight images at once leave no room for 32 bits: the network that draws one stays as it is."""
+    recipe = installed[0].recipe
+    many = footprint_of_edit(recipe, method="flow_inversion", count=8)
+    assert many is not None
+    give(monkeypatch, many.need(WHOLE, 2) / 0.9 + 10)
+    one = footprint(recipe)
+    assert one is not None
+    assert one.need(WHOLE, 4) < many.need(WHOLE, 2)
+    warm = WarmModels()
+    single = warm.get(installed[0], device="cpu")
+    assert single.network.dtype == torch.float32
+    assert warm.get(installed[0], device="cpu", need=many).network.dtype == torch.bfloat16
+    give(monkeypatch, 1000 + 2 * one.need(WHOLE, 4))
+    with pytest.raises(SynthesisError, match="can be used there"):
+        warm.get(installed[0], device="cpu", need=many)
