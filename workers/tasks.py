@@ -28,7 +28,7 @@ from webapp.jobs.services import (
     job_release,
     job_requeue,
 )
-from webapp.registry.models import Adapter, GenerativeModel
+from webapp.registry.selectors import backbones_offered, has_adapters_offered
 from workers.lease import LeaseKeeper, Stopping, Work, handler_outcome
 
 logger = logging.getLogger(__name__)
@@ -76,9 +76,9 @@ def preload(queue: str) -> None:
     """
     modules = {HANDLERS[name].partition(":")[0] for name, kind in KINDS.items() if kind.queue == queue}
     if queue == Job.Queue.COMPUTE:
-        offered = GenerativeModel.objects.filter(is_active=True).values_list("backbone", flat=True).distinct()
+        offered = backbones_offered()
         modules |= {BACKBONES[name].address.partition(":")[0] for name in offered if name in BACKBONES}
-        if Adapter.objects.filter(is_active=True).exists():
+        if has_adapters_offered():
             modules.add("synthesis.adapters")
     for module in sorted(modules):
         import_module(module)

@@ -160,3 +160,13 @@ def _fetch(name: str, target: Path) -> None:
         for chunk in source.chunks(1024 * 1024):
             file.write(chunk)
     part.replace(target)
+
+
+def backbones_offered() -> set[str]:
+    """The network families of all models on offer: what a worker may be asked to run."""
+    return set(GenerativeModel.objects.filter(is_active=True).values_list("backbone", flat=True))
+
+
+def has_adapters_offered() -> bool:
+    """Whether any adapter is on offer."""
+    return Adapter.objects.filter(is_active=True).exists()
