@@ -149,7 +149,9 @@ class Bench:
                 trained = splits["train"] if part == "test" else None
                 self.held[target, part] = reference(judges, split, trained, target)
             if f"{target}-real" not in results["rows"]:
-                real = floor(judges, even(splits["train"], about["drawn"]), self.held[target, "test"], target)
+                held = self.held[target, "test"]
+                others = even(splits["train"], min(about["drawn"], len(held.split)))
+                real = floor(judges, others, held, target)
                 real.pop("features")
                 results["rows"][f"{target}-real"] = real
         some = source_of(judges, CARDIAC)
@@ -365,4 +367,6 @@ def _write(results: Results, path: Path, doc: Path) -> None:
         part.write_text(text, encoding="utf-8")
         os.replace(part, place)
     before = doc.read_text(encoding="utf-8") if doc.is_file() else ""
-    doc.write_text(document(json.loads(text), before), encoding="utf-8")
+    part = doc.with_suffix(".part")
+    part.write_text(document(json.loads(text), before), encoding="utf-8")
+    os.replace(part, doc)

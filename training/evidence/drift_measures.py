@@ -170,7 +170,7 @@ def kid_gap(
 
 
 def floor(judges: Judges, others: Split, real: Reference, target: str) -> dict[str, object]:
-    """The same figures for real pictures of other patients: what no drawn set can be expected to beat."""
+    """The same figures for real pictures of other patients: how far patients differ among themselves."""
     found = figures(judges, others.pictures, real, target)
     kernels = Kernels.of(np.asarray(found["features"]), real.features.values)
     rng = np.random.default_rng(0)

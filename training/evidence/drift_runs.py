@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -147,9 +148,11 @@ def model_of(run: Run, folder: Path) -> Path:
 
 
 def keep(path: Path, array: Any) -> None:
-    """Write an array, its folder made."""
+    """Write an array, its folder made; a kill while writing leaves none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, array)
+    part = path.with_name(f"{path.stem}.part.npy")
+    np.save(part, array)
+    os.replace(part, path)
 
 
 def listed(splits: dict[str, Split]) -> dict[str, dict[str, int]]:

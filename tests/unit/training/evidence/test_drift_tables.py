@@ -101,6 +101,26 @@ def test_verdicts_follow_the_figures():
     assert "**Not shown**" in said(one, "basic fine-tuning draws better")
 
 
+def test_a_change_of_one_seed_counts_only_beyond_what_seeds_differ_by():
+    results = some_results()
+    results["rows"]["chest-dreambooth-noise+0.10-1"] = a_row(0.07)
+    results["gaps"]["chest-dreambooth-noise+0.10-1"] = {"value": -0.01, "low": -0.02, "high": -0.005}
+    assert "**Held**" in said(results, "drift helps the other methods")
+    results["rows"]["chest-basic-noise+0.10-3"] = a_row(0.05)
+    assert "**Not shown**" in said(results, "drift helps the other methods")
+
+
+def test_a_search_that_tells_no_delta_from_another_shows_nothing():
+    results = some_results()
+    flat = {f"{d:+.2f}": {"l1": 1.2 + 0.05 * abs(d), "kid": 0.1} for d in PAPER_GRID}
+    results["delta"]["chest"]["trained"] = flat
+    for estimate in results["delta"]["chest"]["trained_estimates"].values():
+        estimate["l1"] = 1.22
+    for claim in ("the best delta is", "terminal SNR, without", "inversion, without"):
+        assert "**Not shown**" in said(results, claim)
+        assert "tells no delta from another" in said(results, claim)
+
+
 def test_the_document_says_what_was_stored_and_keeps_what_people_wrote():
     results = some_results()
     page = document(results, f"# Mine\n\nBefore.\n\n{BEGIN}\nstale\n{END}\n\nAfter.\n")
