@@ -226,6 +226,7 @@ class LatentNetwork(PromptedNetwork):
             made.add_module(name, part)
         made._texts, made._encoded = dict(self._texts), dict(self._encoded)
         made.use_drift(self.drift)
+        made.use_prompts(self.prompts)
         return made.train(self.training)
 
     # Called as every network is.

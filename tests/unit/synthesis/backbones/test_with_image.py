@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from synthesis.checkpoints import load_model, save_model
+from synthesis.control.patient_prompts import PatientPrompts
 from synthesis.drift import TrainedDrift
 from synthesis.request import Condition
 from tests.factories_models import tiny_recipe
@@ -50,6 +51,18 @@ def test_a_mask_may_be_taken_before_or_after(control_first):
     assert both.controlnet.config.in_channels == (4 if control_first else 8)
     asked, image = question(both)
     assert not torch.allclose(both(*asked, source=image), plain(*asked), atol=1e-3)
+
+
+@pytest.mark.parametrize("made", ["with_image", "with_control"])
+def test_what_it_is_told_in_and_its_drift_stay(made):
+    plain = network_of("stable_diffusion", tiny_pipeline("stable_diffusion"))
+    plain.use_prompts(PatientPrompts(image="MRI of the abdomen"))
+    plain.use_drift(TrainedDrift(delta=0.2))
+    other = getattr(plain, made)()
+    assert other.drift == plain.drift
+    asked = [Condition(modality="CT", severity="mild", age=63.0, sex="F")]
+    assert other.words(asked) == plain.words(asked) == ["An MRI of the abdomen of a 63-year-old woman."]
+    assert torch.isnan(other.levels(asked)).all()
 
 
 def test_it_is_saved_and_read_with_its_channels(tmp_path):
