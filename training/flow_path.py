@@ -10,9 +10,10 @@ from monai.losses import SSIMLoss
 from peft import PeftModel
 from torch import Tensor, nn
 
-from synthesis.paths import posterior_mean, time_like
+from synthesis.paths import interpolate, posterior_mean, time_like
 
 if TYPE_CHECKING:
+    from training.data import Batch
     from training.recipe import FlowSettings
     from training.run_state import RunState
 
@@ -134,6 +135,26 @@ def path_loss(
     if settings.weight_ssim:
         loss = loss + settings.weight_ssim * unlikeness(estimate, x_1, settings.data_range)
     return loss
+
+
+def flow_loss(
+    network: nn.Module,
+    batch: Batch,
+    settings: FlowSettings,
+    generator: torch.Generator,
+    state: RunState | None = None,
+) -> Tensor:
+    """`path_loss` at drawn times of paths from drawn noise, around the run's drift, to the batch's images.
+
+    Noise and times come from `generator`, so a step can be repeated exactly.
+    """
+    x_1 = batch.images
+    e = draw_noise(x_1, generator)
+    t = draw_times(x_1.shape[0], settings, generator, start_of(network)).to(x_1.device)
+    n = drifted_noise(e, t, network, state)
+    x_t = interpolate(n, x_1, t)
+    v = network(x_t, t, *batch.condition)
+    return path_loss(v, x_t, t, (n, x_1), batch.labels, settings, network)
 
 
 def unlikeness(estimate: Tensor, x_1: Tensor, data_range: float) -> Tensor:

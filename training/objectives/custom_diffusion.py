@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from training.objectives.flow import flow
+from training.flow_path import flow_loss
 from training.tokens import spoken
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def custom_diffusion(
     DreamBooth; the paper takes images of the same kind there. What trains is decided by
     `training.backbones.starting_backbone`. Raises ValueError where the batch lacks words or those images.
     """
-    loss = flow(network, spoken(network, batch), settings, generator, state)
+    loss = flow_loss(network, spoken(network, batch), settings, generator, state)
     if not settings.weight_prior:
         return loss
     if batch.prior is None:
         raise ValueError("prior: expected images that the network drew itself (training/prior.py), got none")
-    return loss + settings.weight_prior * flow(
+    return loss + settings.weight_prior * flow_loss(
         network, spoken(network, batch.prior), settings, generator, state
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from training.objectives.flow import flow
+from training.flow_path import flow_loss
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -30,5 +30,5 @@ def dreambooth(
     """
     if batch.prior is None:
         raise ValueError("prior: expected images that the network drew itself (training/prior.py), got none")
-    learned = flow(network, batch, settings, generator, state)
-    return learned + settings.weight_prior * flow(network, batch.prior, settings, generator, state)
+    learned = flow_loss(network, batch, settings, generator, state)
+    return learned + settings.weight_prior * flow_loss(network, batch.prior, settings, generator, state)

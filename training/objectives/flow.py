@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from synthesis.paths import interpolate
-from training.flow_path import draw_noise, draw_times, drifted_noise, path_loss, start_of
+from training.flow_path import flow_loss
 
 if TYPE_CHECKING:
     from training.data import Batch
@@ -31,10 +30,4 @@ def flow(
     delta is the run's drift, 0 without one. Noise and times come from `generator`, so a step can be
     repeated exactly.
     """
-    x_1 = batch.images
-    e = draw_noise(x_1, generator)
-    t = draw_times(x_1.shape[0], settings, generator, start_of(network)).to(x_1.device)
-    n = drifted_noise(e, t, network, state)
-    x_t = interpolate(n, x_1, t)
-    v = network(x_t, t, *batch.condition)
-    return path_loss(v, x_t, t, (n, x_1), batch.labels, settings, network)
+    return flow_loss(network, batch, settings, generator, state)

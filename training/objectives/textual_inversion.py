@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from training.objectives.flow import flow
+from training.flow_path import flow_loss
 from training.tokens import spoken
 
 if TYPE_CHECKING:
@@ -28,4 +28,4 @@ def textual_inversion(
     The prompts c go through the frozen text encoder with a gradient (`spoken`). What trains is decided by
     `training.backbones.starting_backbone`. Raises ValueError where the batch has no words.
     """
-    return flow(network, spoken(network, batch), settings, generator, state)
+    return flow_loss(network, spoken(network, batch), settings, generator, state)
