@@ -144,6 +144,10 @@ class PhantomShards:
         told = ((self._diagnoses[shard], row) for shard, row in map(self._place, indices))
         return [str(words[row] or "") if words else "" for words, row in told]
 
+    def known_diagnoses(self) -> list[str]:
+        """Every diagnosis that is said of an image, sorted."""
+        return sorted({str(word) for words in self._diagnoses for word in words if word})
+
     def take_latents(self, indices: npt.NDArray) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [n, C, h, w] float32 of the latents; only with an encoder's key."""
         rows = [[part[row] for part in self._encoded[shard]] for shard, row in map(self._place, indices)]
@@ -207,18 +211,23 @@ def told_in_words(
     rng: np.random.Generator,
     dropout: MaskDropout,
     prompts: PatientPrompts | None = None,
+    kept: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Any, tuple[str, ...]]:
     """The condition of patients [n] and the prompts that tell it, with what is left out of them.
 
     Age, sex and diagnosis go unstated by dropout.attribute, everything by dropout.prompt. Where words are
     being learned the objective encodes the prompts itself (`training.tokens.spoken`), and here nothing is.
+    kept [n, 5]: of severity, steatosis, age, sex and diagnosis those that dropout.attribute spares.
     """
     given = np.stack([drop_labels(mask, rng, dropout) for mask in stored])
-    conditions = conditions_of(*_attributes(rows, rng, dropout.attribute))
-    kept = rng.random(len(rows)) >= dropout.attribute
+    spared = None if kept is None else kept[:, :4]
+    conditions = conditions_of(*_attributes(rows, rng, dropout.attribute, spared))
+    named = rng.random(len(rows)) >= dropout.attribute
+    if kept is not None:
+        named |= kept[:, 4]
     conditions = [
         replace(one, diagnosis=(name or None) if stated else None)
-        for one, name, stated in zip(conditions, diagnoses, kept, strict=True)
+        for one, name, stated in zip(conditions, diagnoses, named, strict=True)
     ]
     dropped = rng.random(len(rows)) < dropout.prompt
     said = network.words(conditions, rng, prompts)

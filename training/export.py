@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from synthesis.adapters import save_adapter, share_of, with_adapter
 from synthesis.backbones.unet import UNet
 from synthesis.checkpoints import WEIGHTS_FILE, load_model, read_recipe, save_model
+from synthesis.control.patient_prompts import PatientPrompts
 from synthesis.phantoms.labels import LABEL_SET
 from training.backbones import finished_backbone
 from training.data import PhantomShards
@@ -91,10 +92,6 @@ def export_backbone(
 
 def card_of(recipe: Recipe, shards: PhantomShards | PairShards, step: int) -> dict[str, Any]:
     """The recipe as the checkpoint carries it: all that is needed to run the model and to judge it."""
-    spacing = shards.column("spacing_mm") if len(shards) else np.array([2.5, 4.0])
-    spacing = spacing[np.isfinite(spacing)] if np.isfinite(spacing).any() else np.array([1.0])
-    low, high = (round(float(v), 2) for v in (spacing.min(), spacing.max()))
-    columns = recipe.shape[1]
     return {
         "name": recipe.name,
         "version": recipe.version,
@@ -103,7 +100,7 @@ def card_of(recipe: Recipe, shards: PhantomShards | PairShards, step: int) -> di
         "modalities": list(recipe.modalities),
         "image": dict(recipe.image),
         "label_set": [{"value": e.value, "name": e.name, "color": e.color} for e in LABEL_SET],
-        "field": {"spacing_mm": [low, high], "fov_mm": [round(low * columns, 1), round(high * columns, 1)]},
+        "field": field_of(recipe, shards),
         "calibration": {},
         "training": {
             "seed": recipe.seed,
@@ -120,8 +117,26 @@ def card_of(recipe: Recipe, shards: PhantomShards | PairShards, step: int) -> di
         "measures": {},
         **steps_of(recipe),
         **({"drift": recipe.drift.to_json()} if recipe.drift else {}),
-        **({"prompts": recipe.prompts.to_json()} if recipe.prompts else {}),
+        **({"prompts": prompts_of(recipe.prompts, shards)} if recipe.prompts else {}),
     } | dict(recipe.extra)
+
+
+def field_of(recipe: Recipe, shards: PhantomShards | PairShards) -> dict[str, list[float]]:
+    """The sizes of pixels and images that it was trained on, in mm; empty where no image says its own."""
+    spacing = shards.column("spacing_mm") if len(shards) else np.array([2.5, 4.0])
+    spacing = spacing[np.isfinite(spacing)]
+    if not len(spacing):
+        return {}
+    low, high = (round(float(v), 2) for v in (spacing.min(), spacing.max()))
+    columns = recipe.shape[1]
+    return {"spacing_mm": [low, high], "fov_mm": [round(low * columns, 1), round(high * columns, 1)]}
+
+
+def prompts_of(prompts: PatientPrompts, shards: PhantomShards | PairShards) -> dict[str, Any]:
+    """The recipe's prompts with every diagnosis that they can say: its own, or else the data's words."""
+    if prompts.diagnoses or not any("{finding}" in one for one in prompts.templates):
+        return prompts.to_json()
+    return replace(prompts, diagnoses={word: word for word in shards.known_diagnoses()}).to_json()
 
 
 def steps_of(recipe: Recipe) -> dict[str, Any]:

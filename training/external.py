@@ -33,7 +33,8 @@ from training.sources import Source, UnusableSource
 LEAST_LABELLED = 0.005  # share of a slice that mapped labels must cover
 BRIGHT = 99.5  # percentile of an MR volume that is brought to the top of the recipe's range
 REPORT = "report.json"
-PART = "part"  # where shards wait until all of them are there
+PART = "part"  # where shards are made
+READY = "ready"  # where they lie once all of them are made, until each is in its place
 PICTURES = (".png", ".jpg", ".jpeg")
 
 Row = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], list[float], str]
@@ -74,10 +75,30 @@ def write_external(
         )
     if held:
         write_rows(part, written, held)
-    for finished in sorted(part.iterdir()):
-        finished.rename(folder / finished.name)
-    part.rmdir()
-    (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+    put_in_place(folder, report)
+    return report
+
+
+def put_in_place(folder: Path, report: Mapping[str, Any]) -> None:
+    """Move what lies whole in folder/PART to its place below `folder`, and the report last."""
+    (folder / PART / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+    (folder / PART).rename(folder / READY)
+    finish(folder)
+
+
+def finish(folder: Path) -> dict[str, Any] | None:
+    """Go on with a move that a kill broke off; returns the report of that set, None where there is none."""
+    ready = folder / READY
+    if not ready.is_dir():
+        return None
+    for shard in sorted(ready.glob("**/shard-*")):
+        place = folder / shard.relative_to(ready)
+        place.parent.mkdir(exist_ok=True)
+        shard.rename(place)
+    if (ready / REPORT).is_file():
+        (ready / REPORT).replace(folder / REPORT)
+    shutil.rmtree(ready)
+    report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     return report
 
 
@@ -99,12 +120,16 @@ def slices_of(
     each; taken: is told which slices were used, in their order.
     What does not fit is counted in `refused` by its reason. MR signal has no unit: a volume is scaled so
     that its 99.5th percentile is the top of the recipe's range for that modality.
-    Raises UnusableSource where image and mask do not match or no label is known.
+    Raises UnusableSource where image and mask do not match, no label is known, or the recipe has no words
+    for the diagnosis.
     """
     if source.modality not in recipe.modalities:
         raise UnusableSource(
             f"The recipe {recipe.name} knows {', '.join(recipe.modalities)}, not {source.modality}."
         )
+    known_words, said = (recipe.prompts.diagnoses if recipe.prompts else {}), source.attributes.diagnosis
+    if known_words and said and said not in known_words:
+        raise UnusableSource(f"The diagnosis “{said}” is none of the recipe's: {', '.join(known_words)}.")
     if source.mask is None:
         yield from _whole_slices(source, recipe, refused)
         return
@@ -156,9 +181,6 @@ def slices_of(
 
 def _whole_slices(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator[Row]:
     """Slices as large as the recipe draws: shrunk or enlarged evenly; what is left over is filled darkly."""
-    known, told = (recipe.prompts.diagnoses if recipe.prompts else {}), source.attributes.diagnosis
-    if known and told and told not in known:
-        raise UnusableSource(f"The diagnosis “{told}” is none of the recipe's: {', '.join(known)}.")
     with _opened_alone(source) as slices:
         scale = _scale(slices, recipe, source.modality)
         for index, one in enumerate(slices):

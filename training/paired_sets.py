@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from synthesis.errors import SynthesisError
 from synthesis.imaging.errors import UnreadableFile
 from synthesis.imaging.plane import Plane
-from training.external import PART, REPORT, Grids, Row, slices_of, write_rows
+from training.external import PART, Grids, Row, put_in_place, slices_of, write_rows
 from training.pairs import AFTER, BEFORE
 from training.recipe import Recipe
 from training.sources import Source, UnusableSource
@@ -64,12 +63,7 @@ def write_paired_set(
     for number, first in enumerate(range(0, len(held), shard)):
         for name, end in ((BEFORE, 0), (AFTER, 1)):
             write_rows(part / name, number, [pair[end] for pair in held[first : first + shard]])
-    for name in (BEFORE, AFTER):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for finished in sorted((part / name).iterdir()):
-            finished.rename(folder / name / finished.name)
-    shutil.rmtree(part)
-    (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+    put_in_place(folder, report)
     return report
 
 

@@ -22,7 +22,16 @@ from synthesis.phantoms import Attributes, Phantom, abdomen, phantom_seed
 from synthesis.phantoms.attributes import MAX_LESIONS
 from synthesis.phantoms.labels import LIVER
 from synthesis.phantoms.streams import stream
-from training.data import COLUMNS, ENCLOSED_AIR, Batch, MaskDropout, PhantomShards, scaled, told
+from training.data import (
+    COLUMNS,
+    ENCLOSED_AIR,
+    Batch,
+    MaskDropout,
+    PhantomShards,
+    scaled,
+    told,
+    told_in_words,
+)
 
 BEFORE, AFTER = "before", "after"
 STATED = [COLUMNS.index(name) for name in ("severity_texture", "steatosis", "age", "sex")]
@@ -85,6 +94,10 @@ class PairShards:
         """One attribute of every image after, by its name in COLUMNS."""
         return self.after.column(name)
 
+    def known_diagnoses(self) -> list[str]:
+        """Every diagnosis that is said of an image before or after, sorted."""
+        return sorted({*self.before.known_diagnoses(), *self.after.known_diagnoses()})
+
 
 def pair_batch_at(
     shards: PairShards,
@@ -102,7 +115,8 @@ def pair_batch_at(
 
     Every pair is learned both ways, and a share UNCHANGED of a batch is shown what it shall draw. What a
     pair changes is always stated; what it does not change may be left out, and so comes to mean "as it
-    is". The latents of a source are their means, never draws.
+    is". A network that is told patients in words is told those of the image after, with the diagnosis among
+    what a pair may change. The latents of a source are their means, never draws.
     """
     if len(shards) == 0:
         raise ValueError(f"there are no pairs under {shards.folder}; run training.prepare first")
@@ -112,7 +126,14 @@ def pair_batch_at(
     ends = [shards.before.take(indices), shards.after.take(indices)]
     stored, rows = (_chosen(~turned, ends[1][part], ends[0][part]) for part in (1, 2))
     kept = (ends[0][2][:, STATED] != ends[1][2][:, STATED]) & ~same[:, None]
-    condition = told(stored, rows, rng, dropout, network, kept)
+    words: tuple[str, ...] = ()
+    if getattr(network, "prompts", None) is None:
+        condition = told(stored, rows, rng, dropout, network, kept)
+    else:
+        found = [np.array(part.diagnoses(indices), object) for part in (shards.before, shards.after)]
+        kept = np.column_stack([kept, (found[0] != found[1]) & ~same])
+        diagnoses = _chosen(~turned, found[1], found[0]).tolist()
+        condition, words = told_in_words(network, stored, rows, diagnoses, rng, dropout, kept=kept)
     truth = torch.from_numpy(stored & ~np.uint8(ENCLOSED_AIR)).long()
     if shards.latents:
         pairs = [shards.before.take_latents(indices), shards.after.take_latents(indices)]
@@ -121,10 +142,10 @@ def pair_batch_at(
         if latents == "sample":
             drawn = torch.from_numpy(rng.standard_normal(images.shape, np.float32))
             images = images + _where(~turned, spread[1], spread[0]) * drawn
-        return Batch(images, condition, truth, _where(turned ^ same, means[1], means[0]))
+        return Batch(images, condition, truth, _where(turned ^ same, means[1], means[0]), words)
     states = [scaled(image, row, normalisation) for image, _, row in ends]
     images = _where(~turned, states[1], states[0])
-    return Batch(images, condition, truth, _where(turned ^ same, states[1], states[0]))
+    return Batch(images, condition, truth, _where(turned ^ same, states[1], states[0]), words)
 
 
 def _chosen(which: npt.NDArray[np.bool_], one: npt.NDArray, other: npt.NDArray) -> npt.NDArray:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.phantoms import Phantom, abdomen, phantom_seed
 from synthesis.request import MODALITIES, SEXES
 from training.data import mark_enclosed_air
-from training.external import write_external
+from training.external import finish, write_external
 from training.latents import cache_latents, noise_floor
 from training.paired_sets import write_paired_set
 from training.pairs import AFTER, BEFORE, pair_of
@@ -98,17 +98,27 @@ def _write(folder: Path, number: int, rows: Sequence[Row]) -> Path:
 def prepare_set(path: Path, recipe: Recipe, folder: Path, *, split: str, modality: str | None = None) -> None:
     """Write one split of a set as shards, and print what was taken and what was not.
 
-    A recipe with prompts is told of patients in words, and takes images without a mask.
+    A recipe with prompts is told of patients in words, and takes images without a mask, unless it learns
+    from pairs. What a run that was killed had made whole is put in its place, and nothing else is done.
 
     Raises UnusableSource where the folder already holds shards, or nothing of the set can be used.
     """
+    finished = finish(folder)
+    if finished:
+        print("An earlier run had made these and was stopped before they were in their place:")
+        tell(finished, folder)
+        return
     if any(folder.glob("shard-*")) or any(folder.glob(f"{AFTER}/shard-*")):
         raise UnusableSource(
             f"{folder} already holds shards; name another folder, so that no sets are mixed."
         )
-    sources = sources_of(path, modality=modality, masks=recipe.prompts is None)
+    sources = sources_of(path, modality=modality, masks=recipe.prompts is None or recipe.is_paired)
     write: Any = write_paired_set if recipe.is_paired else write_external
-    report = write(folder, sources, recipe, split=split, shard=SHARD)
+    tell(write(folder, sources, recipe, split=split, shard=SHARD), folder)
+
+
+def tell(report: Mapping[str, Any], folder: Path) -> None:
+    """Print what was taken of a set and what was not."""
     for name, case in report["cases"].items():
         left = "; ".join(f"{count} not: {reason}" for reason, count in case["refused"].items())
         print(f"{name}: {case['slices']} slices{f' ({left})' if left else ''}")

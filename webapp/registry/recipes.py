@@ -134,7 +134,7 @@ def _label_set(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _field(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Matrix size, and the ranges of spacing and field of view in mm."""
+    """Matrix size, and the ranges of spacing and field of view in mm; empty, none is known."""
     image = recipe.get("image")
     rows, columns = (image.get("rows"), image.get("columns")) if isinstance(image, dict) else (None, None)
     if not all(isinstance(n, int) and 1 <= n <= 8192 for n in (rows, columns)):
@@ -143,6 +143,8 @@ def _field(recipe: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(stated, dict):
         raise NotAModel("The recipe does not say for which spacings and fields of view the model is valid.")
     field = dict(stated)
+    if not stated:  # trained on images that do not say how large their pixels are
+        return {"rows": rows, "columns": columns}
     for key in ("spacing_mm", "fov_mm"):
         ends = stated.get(key)
         if not isinstance(ends, list) or len(ends) != 2 or not all(_is_length(end) for end in ends):

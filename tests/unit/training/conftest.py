@@ -1,4 +1,4 @@
-"""A recipe and a few phantoms small enough to train on in seconds."""
+"""Recipes, a few phantoms and a few people, small enough to train on in seconds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.factories_models import TINY
+from tests.unit.training.tiny_training import people_with_latents, tiny_base
+from tests.unit.training.tiny_words import recipe_of
 from training.prepare import write_shard
 from training.recipe import FlowSettings, OptimiserSettings, Recipe, load_recipe
 
@@ -37,3 +39,15 @@ def phantom_folder(small_recipe, tmp_path_factory) -> Path:
     for number in range(2):
         write_shard(folder, number, "training", small_recipe, count=8)
     return folder
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory) -> Path:
+    """A tiny Stable Diffusion that was packed."""
+    return tiny_base("stable_diffusion", tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def data(base, tmp_path_factory) -> Path:
+    """The train split of a few people as shards with latents."""
+    return people_with_latents(recipe_of(base), tmp_path_factory.mktemp("set") / "people")

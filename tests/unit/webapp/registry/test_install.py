@@ -207,6 +207,11 @@ def test_a_recipe_must_say_what_the_site_needs(tmp_path: Path, change: dict[str,
         model_install(path=write(tmp_path, RECIPE | change))
 
 
+def test_a_model_may_say_that_no_sizes_are_known(tmp_path: Path) -> None:
+    model = model_install(path=write(tmp_path, RECIPE | {"field": {}}))
+    assert model.field == {key: RECIPE["image"][key] for key in ("rows", "columns")}
+
+
 def test_the_licence_may_stand_in_the_card(tmp_path: Path) -> None:
     recipe = {key: value for key, value in RECIPE.items() if key != "licence"}
     model = model_install(path=write(tmp_path, recipe, card="# Tiny\n\n| **Licence** | CC-BY-4.0 |\n"))
