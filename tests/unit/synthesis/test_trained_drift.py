@@ -133,8 +133,14 @@ def test_no_drift_is_bit_for_bit_the_plain_network(scheme):
     assert generate(model, request(count=1)).pixel_sha256 != wanted
 
 
-def test_stable_diffusion_draws_what_diffusers_draws_from_shifted_latents():
-    """DDIM from N(delta, I) on the raw network by diffusers' scheduler, and ours that knows of no shift."""
+@BOTH
+def test_stable_diffusion_draws_what_diffusers_draws_from_shifted_latents(scheme):
+    """DDIM of diffusers on the raw network from noise + mu(A_T), moved after every step from A_a to A_b by
+
+        mu(A_b) - sqrt((1 - A_b) / (1 - A_a)) mu(A_a),
+
+    which is 0 for mu = sqrt(1 - A) delta; and ours, which knows of no shift.
+    """
     network = network_of("stable_diffusion", tiny_pipeline("stable_diffusion"))
     delta = torch.tensor([0.2, -0.1, 0.0, 0.4])
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(3))
@@ -146,15 +152,19 @@ def test_stable_diffusion_draws_what_diffusers_draws_from_shifted_latents():
         **STABLE_DIFFUSION, clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing"
     )
     scheduler.set_timesteps(10)
-    last = float(scheduler.alphas_cumprod[-1])
-    y = noise + sqrt(1 - last) * delta.reshape(1, 4, 1, 1)
+    shift = delta.reshape(1, 4, 1, 1)
+    alphas = [float(scheduler.alphas_cumprod[step]) for step in scheduler.timesteps] + [1.0]
+    share = {"noise": lambda a: sqrt(1 - a), "prior": lambda a: 1 - sqrt(a)}[scheme]
+    y = noise + share(alphas[0]) * shift
     tokens = told.tokens + network.ordinal(told.level)[:, None]
     with torch.no_grad():
-        for step in scheduler.timesteps:
+        for step, now, following in zip(scheduler.timesteps, alphas, alphas[1:], strict=False):
             answer = network.unet(y, step, encoder_hidden_states=tokens).sample
             y = scheduler.step(answer, step, y).prev_sample
+            if scheme == "prior":
+                y = y + (share(following) - sqrt((1 - following) / (1 - now)) * share(now)) * shift
 
-        network.use_drift(TrainedDrift(delta=tuple(delta.tolist())))
+        network.use_drift(TrainedDrift(delta=tuple(delta.tolist()), scheme=scheme))
         times = NoiseSchedule.of().grid(10, "trailing")
         made = ddim(lambda x, t: model.network(x, t.expand(1), *told), network_start(network, noise), times)
     network.use_drift(None)
