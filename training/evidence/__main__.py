@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from training.evidence import drift, victr
 from training.evidence.victr_plan import MINUTES
 
-PAPERS = {"drift": drift.evidence, "victr": victr.evidence}
+PAPERS: Mapping[str, Callable[..., Any]] = {"drift": drift.evidence, "victr": victr.evidence}
 
 
 def main() -> None:
