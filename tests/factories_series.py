@@ -13,6 +13,8 @@ def partly_masked_case(user: Any) -> Any:
     from webapp.cases.services import mask_save
 
     case = phantom_case(user)
+    if case.masks.filter(name="Two slices").exists():
+        return case
     mask = case.masks.get()
     voxels = mask_array(mask)
     voxels[0] = 0

@@ -1,7 +1,8 @@
 """Who may do what to datasets, cases, masks and imports.
 
 A dataset is seen by its owner and by those it is shared with; a share allows view, annotate or
-manage. Roles say what kind of work a person does at all: an annotator reads studies and sees no
+manage. A changed series that keeps slices of its source as they are is seen no longer than its source.
+Roles say what kind of work a person does at all: an annotator reads studies and sees no
 dataset, an administrator looks after people. Managing (importing, editing, sharing, exporting, deleting)
 takes the data manager's role as well as the dataset's owner or a share that manages.
 """
@@ -27,6 +28,9 @@ BROWSERS = (Role.CLINICIAN, Role.STUDY_LEAD, Role.DATA_MANAGER, Role.RESEARCHER)
 """The roles that may look into datasets at all."""
 MANAGERS = (Role.DATA_MANAGER,)
 """The roles that may fill, edit, share and delete datasets."""
+
+DEEPEST = 3
+"""How many changed series, each made of the one before, a list follows back to what they keep."""
 
 _RANK = {ShareLevel.VIEW: 1, ShareLevel.ANNOTATE: 2, ShareLevel.MANAGE: 3}
 
@@ -60,7 +64,22 @@ def visible_cases(user: User) -> models.Q:
     if not may_browse(user):
         return models.Q(pk__in=[])
     datasets = Dataset.objects.filter(visible_datasets(user)).values("pk")
-    return models.Q(dataset__in=datasets) | models.Q(owner=user, dataset__isnull=True)
+    shared, own = models.Q(dataset__in=datasets), models.Q(owner=user, dataset__isnull=True)
+    keeping = Case.objects.filter(own & keeps_source())
+    hidden = keeping.exclude(derived_from__in=Case.objects.filter(shared | own).values("pk"))
+    for _level in range(DEEPEST - 1):
+        hidden = keeping.filter(
+            models.Q(pk__in=hidden.values("pk")) | models.Q(derived_from__in=hidden.values("pk"))
+        )
+    return shared | (own & ~models.Q(pk__in=hidden.values("pk")))
+
+
+def keeps_source() -> models.Q:
+    """The filter on `Case` that leaves changed series some of whose slices are their source's own pixels."""
+    series = "result__request__prepared__series"
+    return models.Q(derived_from__isnull=False, **{f"{series}__isnull": False}) & (
+        ~models.Q(**{f"{series}__unmasked": []}) | ~models.Q(**{f"{series}__unconcerned": []})
+    )
 
 
 def _dataset_view(user: User, dataset: Any) -> bool:
@@ -86,7 +105,15 @@ def _case_view(user: User, case: Any) -> bool:
         return may_browse(user)
     if case.dataset is not None:
         return _dataset_view(user, case.dataset)
-    return may_browse(user) and case.owner_id == user.pk
+    return may_browse(user) and case.owner_id == user.pk and _sees_what_is_kept(user, case)
+
+
+def _sees_what_is_kept(user: User, case: Case) -> bool:
+    """Whether nothing in a personal case is of a source that the person may no longer see."""
+    source = case.derived_from
+    if source is None or not Case.objects.filter(keeps_source(), pk=case.pk).exists():
+        return True
+    return _case_view(user, source)
 
 
 def _case_annotate(user: User, case: Case) -> bool:

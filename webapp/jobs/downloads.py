@@ -34,8 +34,12 @@ Not for clinical use.
 
 
 def result_download(*, user: Any, result: Result, form: str) -> HttpResponse:
-    """The answer that carries the archive; raises ApplicationError for a form that there is not."""
+    """The answer that carries the archive; raises ApplicationError for a form that there is not.
+
+    404 where the person may not see the images: not the result, or not what a series keeps of its source.
+    """
     require(user, "view", result)
+    require(user, "view", result.case)
     if form not in FORMS:
         raise ApplicationError(
             _("Results come as %(forms)s.") % {"forms": _(" or ").join(FORMS)}, field="form"

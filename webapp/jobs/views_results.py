@@ -91,6 +91,8 @@ def result_compare(request: HttpRequest, id: UUID, other: UUID) -> HttpResponse:
     pair = [result_get_for(user=request.user, id=one) for one in (id, other)]
     if id == other:
         return redirect("jobs:result-list")
+    for result in pair:
+        require(request.user, "view", result.case)
     sides = list(zip(("A", "B"), pair, strict=True))
     panes = [
         pane_config(f"{letter}: {result_title(result)}", result.case, mask=result.mask) | {"show_mask": False}
@@ -219,6 +221,7 @@ def result_reproduce_view(request: HttpRequest, id: UUID) -> HttpResponse:
 def result_image(request: HttpRequest, id: UUID) -> HttpResponse:
     """The image as PNG with the word SYNTHETIC (?side=128|256|512, ?mask=1 with its mask)."""
     result = result_get_for(user=request.user, id=id)
+    require(request.user, "view", result.case)
     side = next((one for one in SIDES if str(one) == request.GET.get("side")), 256)
     mask = result.mask if request.GET.get("mask") == "1" else None
     tag = f'"{result.pixel_sha256[:20]}-{side}-{mask.content_sha256[:8] if mask else 0}"'

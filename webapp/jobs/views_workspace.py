@@ -58,6 +58,7 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
     if result is None:
         return render(request, "jobs/counterfactual_waiting.html", _waiting(request, item))
     shows_source = sees_source(request.user, item)
+    shows_images = can(request.user, "view", result.case)
     undone = request.GET.get("show") == "undone" and bool(result.edited.undone) and shows_source
     asked = item.parameters["condition"]
     numbers = result.edited.numbers
@@ -71,7 +72,10 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
         "config": {
             "panes": edit_panes(result, shows_source=shows_source, undone=undone, place=place),
             "slice_notes": slice_notes(result),
-        },
+        }
+        if shows_images
+        else None,
+        "shows_images": shows_images,
         "slices": slice_rows(result),
         "series": series_sentence(result),
         "shows_source": shows_source,

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 from django.http import Http404
+from django.test import Client
+from django.urls import reverse
 
 from tests import factories
-from tests.factories_series import partly_masked_case, series_request
-from webapp.cases.models import DatasetShare
+from tests.factories_series import partly_masked_case, series_request, series_result
+from webapp.cases.models import Case, DatasetShare
+from webapp.cases.selectors import case_list_for
 from webapp.core.errors import ApplicationError
+from webapp.core.permissions import can
 from webapp.jobs.models import Job
 from webapp.jobs.series_preparation import series_stack
 from webapp.jobs.services import job_cancel, job_retry, severity_estimate_submit
@@ -68,3 +72,56 @@ def test_a_waiting_job_reads_nothing_that_is_seen_no_longer(clinician: Any, case
         series_stack(request)
     with pytest.raises(ApplicationError, match="no longer shared with you, so nothing was read"):
         slice_for_worker(Job.objects.get(pk=job.pk))
+
+
+def addresses(result: Any) -> list[str]:
+    """Every address that gives out pixels of a result."""
+    case = result.case
+    web = f"/dicomweb/studies/{case.study_uid}/series/{case.series_uid}"
+    return [
+        reverse("jobs:result-download", args=[result.pk]) + "?as=dicom",
+        reverse("jobs:result-download", args=[result.pk]) + "?as=nifti",
+        reverse("jobs:result-image", args=[result.pk]),
+        reverse("cases:case-detail", args=[case.pk]),
+        f"{web}/metadata",
+        web,
+    ]
+
+
+def test_kept_slices_are_seen_no_longer_than_their_source(client_of: Any, clinician: Any, case: Any) -> None:
+    result = series_result(clinician, request=series_request(clinician, case=case))
+    whole = series_result(clinician, request=series_request(clinician, case=case, slices=(1, 2)))
+    browser: Client = client_of(clinician)
+    page = reverse("jobs:counterfactual-detail", args=[result.request_id])
+    for one in (result, whole):
+        assert {browser.get(address).status_code for address in addresses(one)} == {200}
+    hide(case, clinician)
+    assert {browser.get(address).status_code for address in addresses(result)} == {404}
+    answer = browser.get(page)
+    assert answer.status_code == 200
+    assert "the series is neither shown nor downloaded any more" in answer.content.decode()
+    assert result.case.series_uid not in answer.content.decode()
+    assert "download/" not in answer.content.decode()
+    other = reverse("jobs:result-compare", args=[whole.pk, result.pk])
+    assert browser.get(other).status_code == 404
+    assert list(case_list_for(user=clinician)) == [whole.case]
+    assert {browser.get(address).status_code for address in addresses(whole)} == {200}
+    assert (
+        "only the counterfactual itself is shown"
+        in browser.get(reverse("jobs:counterfactual-detail", args=[whole.request_id])).content.decode()
+    )
+    DatasetShare.objects.create(dataset=case.dataset, user=clinician, level="view")
+    assert {browser.get(address).status_code for address in addresses(result)} == {200}
+
+
+def test_a_series_of_a_series_keeps_what_the_first_kept(clinician: Any, case: Any) -> None:
+    first = series_result(clinician, request=series_request(clinician, case=case))
+    first.mask.name = "Two slices"
+    first.mask.save()
+    second = series_result(clinician, request=series_request(clinician, case=first.case))
+    assert second.case.derived_from == first.case
+    assert can(clinician, "view", second.case)
+    hide(case, clinician)
+    again = Case.objects.get(pk=second.case_id)
+    assert not can(clinician, "view", again)
+    assert not case_list_for(user=clinician).exists()

@@ -73,6 +73,33 @@ def reading_of(who: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return build
 
 
+def unseen_series(person: Any) -> Any:
+    """A series of the person's own that keeps a slice of a source that is shared with them no longer."""
+    from tests.factories_series import series_result
+    from webapp.cases.models import DatasetShare
+
+    item = series_result(requester(person)).request
+    DatasetShare.objects.filter(dataset=item.case.dataset).delete()
+    return item
+
+
+def unseen_job(person: Any) -> Any:
+    """The cancelled job of a series of the person's own whose source is shared with them no longer."""
+    from tests.factories_series import series_request
+    from webapp.cases.models import DatasetShare
+    from webapp.jobs.services import job_cancel
+
+    item = series_request(requester(person))
+    job = job_cancel(user=item.owner, job=item.jobs.get())
+    DatasetShare.objects.filter(dataset=item.case.dataset).delete()
+    return job
+
+
+def first_result(item: Any) -> tuple[Any, ...]:
+    """The id of its first result."""
+    return (item.results.get().pk,)
+
+
 def picture(item: Any) -> tuple[Any, ...]:
     """The original's address."""
     return (item.pk, 0, "original")
@@ -98,6 +125,8 @@ OBJECTS = {
     "another's strip": ("jobs.EditStrip", strip_of(lambda _: factories.person("clinician"))),
     "own severity reading": ("jobs.Job", reading_of(requester)),
     "another's severity reading": ("jobs.Job", reading_of(lambda _: factories.person("clinician"))),
+    "own series of a source seen no longer": ("jobs.SynthesisRequest", unseen_series),
+    "own job on a source seen no longer": ("jobs.Job", unseen_job),
     "source of one's own counterfactual": ("jobs.SynthesisRequest", lambda p: edit_request(requester(p))),
 }
 
@@ -121,6 +150,10 @@ ROWS = [
     Row(obj="another's counterfactual", asks="GET jobs:counterfactual-frame", args=frame),
     Row(obj="another's counterfactual", asks="GET jobs:counterfactual-spread"),
     Row(obj="another's counterfactual", asks="POST jobs:counterfactual-strip"),
+    Row(obj="own series of a source seen no longer", may=ASKS, asks="GET jobs:counterfactual-detail"),
+    Row(obj="own series of a source seen no longer", asks="GET jobs:result-download", args=first_result),
+    Row(obj="own series of a source seen no longer", asks="GET jobs:result-image", args=first_result),
+    Row(obj="own job on a source seen no longer", sees="administrator", asks="POST jobs:job-retry"),
     Row(obj="own strip", action="view", may=ASKS, asks="GET jobs:strip-detail"),
     Row(obj="own strip", asks="GET jobs:strip-fragment", may=ASKS),
     Row(obj="another's strip", action="view", asks="GET jobs:strip-detail"),
