@@ -53,11 +53,13 @@ def edit(
     *,
     on_step: OnStep | None = None,
     judges: Judges | None = None,
+    whole: tuple[Labels, Labels] | None = None,
 ) -> CounterfactualResult:
     """Change one thing, or several at once, in `request.image` and keep the rest.
 
     `on_step` is called after each step; `Cancelled` raised there ends the work. `judges` are needed by
-    the method `guided`, and add what the severity reader sees before and after to the numbers.
+    the method `guided`, and add what the severity reader sees before and after to the numbers. `whole`:
+    the masks before and after of the image's stack, which then decide how strongly all of it is changed.
     Raises SynthesisError, in words for the clinician, where this model or method cannot serve the request.
     """
     begun = perf_counter()
@@ -73,7 +75,7 @@ def edit(
         judges=judges,
         seeds=request.seeds,
     )
-    old, new = request.labels, request.target_labels
+    old, new = whole or (request.labels, request.target_labels)
     chosen = method_options(options, old, new, request.before, request.after, model.recipe)
     method = COUNTERFACTUALS[options.method].load()
     ways = 2 if options.undo else 1

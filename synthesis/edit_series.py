@@ -17,6 +17,7 @@ from synthesis.imaging.storage import from_stored, labels_sha256, pixel_sha256, 
 from synthesis.metrics.judges import Judges
 from synthesis.metrics.minimality import root_mean_square
 from synthesis.metrics.psnr import psnr
+from synthesis.metrics.ssim import ssim
 from synthesis.metrics.through_plane import through_plane
 from synthesis.phantoms.contrast import WINDOWS
 from synthesis.request import Image, Labels, OnStep, Step
@@ -83,7 +84,8 @@ def edit_series(
     """Make the change that `wish` asks of one slice in all slices of the stack that are to be changed.
 
     Every slice is edited by itself with the wish's seeds: whatever is drawn anew is the same field of
-    noise in each of them, and like slices come out alike. Nothing else makes neighbours agree. `on_step`
+    noise in each of them, and like slices come out alike; strength and contrast that are not asked for are
+    decided once, by the masks of all. Nothing else makes neighbours agree. `on_step`
     hears of the slices as of images; `Cancelled` raised there ends the work. Raises what `edit` raises.
     """
     begun = perf_counter()
@@ -97,7 +99,9 @@ def edit_series(
     places = list(stack.edited)
     for done, place in enumerate(places):
         one = _of_slice(wish, stack, place)
-        result = edit(model, one, on_step=_told(on_step, done, len(places)), judges=judges)
+        told = _told(on_step, done, len(places))
+        whole = (stack.labels, stack.target_labels)
+        result = edit(model, one, on_step=told, judges=judges, whole=whole)
         images[:, place] = result.images
         if undone is not None and result.undone is not None:
             undone[:, place] = result.undone
@@ -159,16 +163,19 @@ def _numbers(
 def together(changed: Image, original: Image, region: Region, *, data_range: float) -> dict[str, Any]:
     """L1, PSNR, and root mean square change in and outside a region, over all pixels of several slices.
 
-    As `synthesis.metrics.minimality` has them of one slice; None of nothing.
+    As `synthesis.metrics.minimality` has them of one slice, None of nothing; ssim is the mean of the slices'.
     """
     if not changed.size:
-        return {"l1": None, "psnr": None, "inside": None, "outside": None, "outside_most": None}
+        return {"l1": None, "psnr": None, "ssim": None, "inside": None, "outside": None, "outside_most": None}
     apart = np.asarray(changed, np.float64) - np.asarray(original, np.float64)
     decibels = psnr(changed, original, data_range=data_range)
     away = np.abs(apart[~region])
     return {
         "l1": float(np.abs(apart).mean()),
         "psnr": decibels if np.isfinite(decibels) else None,
+        "ssim": float(
+            np.mean([ssim(*two, data_range=data_range) for two in zip(changed, original, strict=True)])
+        ),
         "inside": root_mean_square(apart[region]),
         "outside": root_mean_square(apart[~region]),
         "outside_most": float(away.max()) if away.size else None,
