@@ -57,11 +57,7 @@ def request_submit(
         raise ApplicationError(
             _("Ask for 1 to %(limit)d images at a time.") % {"limit": COUNT_LIMIT}, field="count"
         )
-    seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
-    if not 0 <= seed <= LARGEST_SEED:
-        raise ApplicationError(
-            _("The seed must be a whole number from 0 to %(limit)d.") % {"limit": LARGEST_SEED}, field="seed"
-        )
+    seed = _seed(seed)
     prepared = prepare(
         model=model,
         adapter=adapter,
@@ -94,6 +90,16 @@ def request_submit(
         priority=priority,
         severities=severities,
     )
+
+
+def _seed(asked: int | None) -> int:
+    """The seed that was asked for, or one that is drawn."""
+    seed = secrets.randbelow(LARGEST_SEED) if asked is None else asked
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ApplicationError(
+            _("The seed must be a whole number from 0 to %(limit)d.") % {"limit": LARGEST_SEED}, field="seed"
+        )
+    return seed
 
 
 def check_offered(model: Any, adapter: Any) -> None:
