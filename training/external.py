@@ -123,13 +123,7 @@ def slices_of(
     Raises UnusableSource where image and mask do not match, no label is known, or the recipe has no words
     for the diagnosis.
     """
-    if source.modality not in recipe.modalities:
-        raise UnusableSource(
-            f"The recipe {recipe.name} knows {', '.join(recipe.modalities)}, not {source.modality}."
-        )
-    known_words, said = (recipe.prompts.diagnoses if recipe.prompts else {}), source.attributes.diagnosis
-    if known_words and said and said not in known_words:
-        raise UnusableSource(f"The diagnosis “{said}” is none of the recipe's: {', '.join(known_words)}.")
+    _check_known(source, recipe)
     if source.mask is None:
         yield from _whole_slices(source, recipe, refused)
         return
@@ -177,6 +171,17 @@ def slices_of(
                 _row(source, index, fitted.labels, fitted.spacing_mm),
                 source.attributes.diagnosis,
             )
+
+
+def _check_known(source: Source, recipe: Recipe) -> None:
+    """Refuse a case whose modality or diagnosis the recipe does not know."""
+    if source.modality not in recipe.modalities:
+        raise UnusableSource(
+            f"The recipe {recipe.name} knows {', '.join(recipe.modalities)}, not {source.modality}."
+        )
+    known, said = (recipe.prompts.diagnoses if recipe.prompts else {}), source.attributes.diagnosis
+    if known and said and said not in known:
+        raise UnusableSource(f"The diagnosis “{said}” is none of the recipe's: {', '.join(known)}.")
 
 
 def _whole_slices(source: Source, recipe: Recipe, refused: Counter[str]) -> Iterator[Row]:
