@@ -1,4 +1,4 @@
-"""What a model draws under an adapter: the adapter's drift and prompts, even where it was trained with none."""
+"""What a model draws under an adapter: the adapter's drift and prompts, even where it says none."""
 
 from synthesis.imaging.adapted import adapted_recipe
 
