@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from webapp.core.models import Record
+from webapp.jobs.models_edits import EDITED_PIXELS as EDITED_PIXELS
 from webapp.jobs.models_edits import Edit as Edit
 from webapp.jobs.models_edits import Edited as Edited
 from webapp.jobs.models_edits import EditStrip as EditStrip

@@ -57,6 +57,10 @@ class Edit(models.Model):
         return f"edit {str(self.request_id)[:8]}"
 
 
+EDITED_PIXELS = ("edited__original", "edited__undone")
+"""The whole stacks that a list of results leaves unread."""
+
+
 class Edited(models.Model):
     """What a counterfactual's result adds: how far it is from its source, and the change taken back."""
 

@@ -17,7 +17,7 @@ from webapp.core.services import audit_record
 from webapp.jobs.edit_preparation import change_of
 from webapp.jobs.edit_words import level_word, read_level
 from webapp.jobs.edits import edit_submit
-from webapp.jobs.models import EditStrip, Job, Result, SynthesisRequest
+from webapp.jobs.models import EDITED_PIXELS, EditStrip, Job, Result, SynthesisRequest
 from webapp.jobs.requests import request_job
 from webapp.jobs.submission import quota_room
 
@@ -112,7 +112,7 @@ def strip_cells(strip: EditStrip) -> list[StripCell]:
                 place=place,
                 request=item,
                 job=request_job(item),
-                result=item.results.select_related("case", "mask", "edited").first(),
+                result=item.results.select_related("case", "mask", "edited").defer(*EDITED_PIXELS).first(),
             )
         )
     return sorted(cells, key=lambda cell: cell.place)

@@ -36,7 +36,7 @@ from webapp.jobs.edit_panes import (
 from webapp.jobs.edit_words import change_title, changes, number_rows, undone_rows
 from webapp.jobs.edits import is_edit, mask_after_of, wished
 from webapp.jobs.forms import DecisionForm
-from webapp.jobs.models import EditStrip, Result, SynthesisRequest
+from webapp.jobs.models import EDITED_PIXELS, EditStrip, Result, SynthesisRequest
 from webapp.jobs.requests import refuse_without_source, request_job
 from webapp.jobs.selectors import request_get_for, strip_get_for
 from webapp.jobs.series_words import neighbour_rows, series_sentence, slice_rows
@@ -123,9 +123,8 @@ def _edit(request: HttpRequest, id: UUID) -> SynthesisRequest:
 
 def _chosen(item: SynthesisRequest, text: str) -> Result | None:
     """The image that the address asks for, else the first; None until there is one."""
-    results = list(
-        item.results.select_related("case", "mask", "edited", "job", "decided_by").order_by("index")
-    )
+    found = item.results.select_related("case", "mask", "edited", "job", "decided_by")
+    results = list(found.defer(*EDITED_PIXELS).order_by("index"))
     wanted = int(text) - 1 if text.isdecimal() and len(text) < 4 else 0
     for result in results:
         result.request = item
@@ -142,7 +141,8 @@ def _place(result: Result, text: str) -> int:
 def _result(request: HttpRequest, id: UUID, index: int) -> Result:
     """An image of a request with its source still in sight, or NotVisible."""
     item = _edit(request, id)
-    result = item.results.select_related("case", "edited").filter(index=index).first()
+    found = item.results.select_related("case", "edited").defer(*EDITED_PIXELS)
+    result = found.filter(index=index).first()
     if result is None or not sees_source(request.user, item):
         raise NotVisible
     result.request = item

@@ -21,13 +21,16 @@ from webapp.core.errors import NotVisible
 from webapp.core.permissions import require
 from webapp.jobs.edit_preparation import STEPS_MOST
 from webapp.jobs.edits import COUNT_LIMIT, is_edit
-from webapp.jobs.models import EditStrip, Result, SynthesisRequest
+from webapp.jobs.models import EDITED_PIXELS, EditStrip, Result, SynthesisRequest
 from webapp.jobs.selectors import job_get_for, request_get_for, request_list_for, strip_get_for
 from webapp.jobs.services import edit_submit, severity_estimate_submit, strip_submit
 from webapp.jobs.strips import strip_cells
 from webapp.registry.selectors import adapter_by_id_for, model_by_id_for
 
-WITH_IMAGES = Prefetch("results", queryset=Result.objects.select_related("edited").order_by("index"))
+WITH_IMAGES = Prefetch(
+    "results",
+    queryset=Result.objects.select_related("edited").defer(*EDITED_PIXELS).order_by("index"),
+)
 
 
 class EditConditionSerializer(serializers.Serializer):
