@@ -257,12 +257,27 @@ def test_the_severity_is_read_off_the_image(
     page.goto(site + reverse("jobs:counterfactual-new") + f"?case={case.pk}&slice=1")
     page.get_by_text("tinted where the change belongs").wait_for()
     page.get_by_role("button", name="Estimate from the image").click()
-    page.locator("#severity-estimate [role=status]").wait_for()
+    waiting = page.locator("#severity-estimate [hx-get]")
+    waiting.wait_for()
+    status = page.locator("#severity-status")
+    said = status.inner_text()
+    assert said
+    status.evaluate("(node) => { node.firstChild.before_all_polls = true; }")
+    with page.expect_response("**/counterfactuals/check/") as checked:
+        page.locator("#id_steps").evaluate(
+            "(field) => field.dispatchEvent(new Event('change', {bubbles: true}))"
+        )
+    assert checked.value.finished() is None  # it was not aborted by the polls
+    with page.expect_response("**/counterfactuals/severity/*/"):
+        pass  # and they go on
+    assert status.evaluate("(node) => node.firstChild.before_all_polls")  # nothing is said twice
     claim = job_claim(queue="compute", worker="test")
     assert claim is not None
     found = {"severity": {"level": 1.62, "read": "mild", "shares": [0.02, 0.38, 0.56, 0.04]}}
     job_finish(job_id=claim.job_id, token=claim.token, outcome=found)
-    page.get_by_text("Read in slice 2: 1.5 (low–mild), 1.6 of 3.").wait_for()
+    read = "Read in slice 2: 1.5 (low–mild), 1.6 of 3."
+    page.locator("[data-estimate]", has_text=read).wait_for()
+    page.locator("#severity-status", has_text=read).wait_for()
     assert page.locator("#id_was_severity").input_value() == "1.5"
     page.get_by_text("Cirrhosis 1.5 of 3", exact=False).first.wait_for()
     check_accessibility(page)

@@ -54,7 +54,7 @@ def severity_estimate(request: HttpRequest) -> HttpResponse:
         )
     except ApplicationError as error:
         return render(request, PART, {"problem": str(error)})
-    return render(request, PART, {"job": job, "card": JobCard(job, request.user)})
+    return render(request, PART, {"job": job, "card": JobCard(job, request.user), "is_first": True})
 
 
 @login_required

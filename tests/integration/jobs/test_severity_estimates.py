@@ -84,7 +84,15 @@ def test_the_form_is_filled_in_once_it_is_read(client_of: Any, clinician: Any, s
     assert job.payload["slice_index"] == 1
     address = reverse("jobs:severity-estimate-fragment", args=[job.pk])
     assert address in waiting.content.decode()
-    assert "HX-Trigger-After-Settle" not in browser.get(address)
+    own = 'hx-sync="#severity-estimate:replace"'
+    form = browser.get(reverse("jobs:counterfactual-new") + f"?case={case.pk}").content.decode()
+    assert own in form
+    assert own in waiting.content.decode()
+    assert waiting.content.decode().count('id="severity-status"') == 1
+    polled = browser.get(address)
+    assert "HX-Trigger-After-Settle" not in polled
+    assert "severity-status" not in polled.content.decode()
+    assert "role=" not in polled.content.decode()
     claim = job_claim(queue="compute", worker="test")
     assert claim is not None
     found = {"severity": {"level": 1.62, "read": "mild", "shares": [0.02, 0.38, 0.56, 0.04]}}
