@@ -20,6 +20,7 @@ from webapp.core.errors import NotVisible
 from webapp.core.permissions import can
 from webapp.jobs.edits import original_pixels, slices_of
 from webapp.jobs.models import Result, SynthesisRequest
+from webapp.jobs.unpacked import unpacked
 
 IMAGES = ("original", "undone")
 """The pictures of a workspace that are no cases of their own."""
@@ -38,10 +39,19 @@ def sees_source(user: Any, request: SynthesisRequest) -> bool:
 
 
 def pixels_of(result: Result, name: str) -> Stored:
-    """int16 [slices, rows, columns] of a picture by name; raises NotVisible where there is none."""
-    request = result.request
+    """int16 [slices, rows, columns] of a picture by name; raises NotVisible where there is none.
+
+    Not to be written to, for it may be held for the next who asks. Whether this one may see it is the
+    caller's matter.
+    """
     if name not in IMAGES:
         raise NotVisible
+    return unpacked.get((result.pk, result.pixel_sha256, name), lambda: _pixels_read(result, name))
+
+
+def _pixels_read(result: Result, name: str) -> Stored:
+    """The same, from what is kept."""
+    request = result.request
     found = bytes(getattr(result.edited, name))
     if found:
         return stack_unpacked(found, request)

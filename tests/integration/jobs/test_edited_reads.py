@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.test import Client
@@ -14,9 +15,13 @@ from django.urls import reverse
 from tests import factories
 from tests.factories_edits import CHANGE, edited_result, phantom_case
 from tests.factories_series import series_result
+from webapp.cases.models import DatasetShare
+from webapp.jobs import edit_panes
+from webapp.jobs.edit_panes import picture_uid, stack_unpacked
 from webapp.jobs.models import Job
 from webapp.jobs.services import strip_submit
 from webapp.jobs.strips import strip_cells
+from webapp.jobs.unpacked import Unpacked, unpacked
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 STACKS = ('"jobs_edited"."original"', '"jobs_edited"."undone"')
@@ -57,3 +62,50 @@ def test_strips_leave_the_stacks_unread(clinician: Any, storage: Path) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert any(cell.result is not None for cell in strip_cells(strip))
     assert not any(name in query["sql"] for query in queries for name in STACKS)
+
+
+def test_a_stack_is_unpacked_once_and_seen_no_longer_than_its_source(
+    client_of: Any, clinician: Any, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = series_result(clinician)
+    times = []
+
+    def counted(packed: bytes, request: Any) -> Any:
+        times.append(len(packed))
+        return stack_unpacked(packed, request)
+
+    monkeypatch.setattr(edit_panes, "stack_unpacked", counted)
+    unpacked.clear()
+    browser: Client = client_of(clinician)
+
+    def frame(place: int) -> Any:
+        where = [result.request_id, 0, "original", picture_uid(result, "original", place)]
+        return browser.get(reverse("jobs:counterfactual-frame", args=where))
+
+    frames = [frame(place) for place in range(3)]
+    assert [one.status_code for one in frames] == [200, 200, 200]
+    assert len({one.content for one in frames}) == 3
+    assert len(times) == 1
+    DatasetShare.objects.all().delete()
+    assert frame(0).status_code == 404
+
+
+def test_stacks_are_held_within_their_bytes() -> None:
+    held = Unpacked(most_bytes=3 * 2 * 100)
+    made = []
+
+    def stack(number: int, size: int = 100) -> Any:
+        def unpack() -> Any:
+            made.append(number)
+            return np.full(size, number, np.int16)
+
+        return held.get(number, unpack)
+
+    for number in (1, 2, 3, 1, 4, 1, 2):  # 2 was used longest ago when 4 came
+        assert (stack(number) == number).all()
+    assert made == [1, 2, 3, 4, 2]
+    assert (stack(9, size=400) == 9).all()  # larger than all that is held
+    stack(9, size=400)
+    assert made[5:] == [9, 9]
+    with pytest.raises(ValueError, match="read-only"):
+        stack(9, size=400)[0] = 1
