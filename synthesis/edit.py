@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,24 +16,29 @@ from synthesis.catalog import COUNTERFACTUALS
 from synthesis.checkpoints import LoadedModel
 from synthesis.control.captions import captions_of
 from synthesis.drift import Drift, drift_dc_sigma
+from synthesis.edit_regions import region_of
 from synthesis.edit_request import (
     BACKWARDS,
     CounterfactualRequest,
     CounterfactualResult,
     EditOptions,
+    Mask,
     edited_region,
     level_of,
     methods_of,
     softened,
     strength_and_contrast,
+    ways_of,
 )
 from synthesis.editing import Edit, Instructed, Instructions
 from synthesis.errors import SynthesisError
 from synthesis.footprint import SEQUENTIAL
 from synthesis.imaging.storage import from_stored, labels_sha256, pixel_sha256, to_stored
+from synthesis.metrics import perceptual
 from synthesis.metrics.judges import Judges
 from synthesis.metrics.minimality import minimality
 from synthesis.networks import ConditionBatch
+from synthesis.null_edit import changed_and_not
 from synthesis.outcomes import SeverityOutcome, severity_read
 from synthesis.phantoms.contrast import WINDOWS
 from synthesis.placement import plan_of
@@ -65,6 +69,7 @@ def edit(
     begun = perf_counter()
     _check(model, request, judges)
     options, modality = request.options, request.before.modality
+    region = region_of(request, model.recipe.get("label_set"))
     work = prepare(
         model,
         [request.image] * request.count,
@@ -74,38 +79,59 @@ def edit(
         [request.after] * request.count,
         judges=judges,
         seeds=request.seeds,
+        regions=[region] * request.count,
     )
     old, new = whole or (request.labels, request.target_labels)
     chosen = method_options(options, old, new, request.before, request.after, model.recipe)
     method = COUNTERFACTUALS[options.method].load()
-    ways = 2 if options.undo else 1
-    changed = method(work, options=chosen, on_step=reporter(model, modality, on_step, parts=ways))
-    original = from_stored(to_stored(request.image, modality))
-    images = [
-        original if torch.equal(x, was) else _stored_units(model, x, modality)
-        for x, was in zip(torch.split(changed, 1), torch.split(work.x, 1), strict=True)
+    tell = [
+        reporter(model, modality, on_step, part=part, parts=ways_of(options))
+        for part in range(ways_of(options))
     ]
-    undone = None
-    if options.undo:
+    undone = still = None
+    if not options.undo:
+        made = _images(model, work, method(work, options=chosen, on_step=tell[0]), request)
+    else:
+        both = changed_and_not(
+            work,
+            method=options.method,
+            chosen=chosen,
+            seeds=request.seeds,
+            tell=tell,
+            outcome=_outcome(
+                model, judges, [request.labels] * request.count, [request.before] * request.count
+            ),
+        )
+        made, still = (_images(model, work, states, request) for states in both)
         steady = replace(options, variety=0.0)
         backward = method_options(steady, new, old, request.after, request.before, model.recipe)
-        again = _back(model, work, images, request, judges)
-        found = method(
-            again, options=backward, on_step=reporter(model, modality, on_step, part=1, parts=ways)
-        )
+        again = _back(model, made, request, region, judges)
+        found = method(again, options=backward, on_step=tell[-1])
         undone = np.stack([_stored_units(model, x, modality) for x in torch.split(found, 1)])
-    made = np.stack(images)
-    region = edited_region(request.labels, request.target_labels, request.before, request.after)
+    original = from_stored(to_stored(request.image, modality))
     return CounterfactualResult(
         images=made,
         difference=made - original,
         spread=made.std(0) if request.count > 1 else None,
         region=region,
-        numbers=_numbers(model, request, made, undone, region, judges),
+        numbers=_numbers(model, request, made, undone, still, region, judges),
         recipe=_recipe(model, request, chosen, work.x),
         pixel_sha256=[pixel_sha256(to_stored(one, modality)) for one in made],
         seconds=perf_counter() - begun,
         undone=undone,
+        unchanged=still,
+    )
+
+
+def _images(model: LoadedModel, work: Edit, states: Tensor, request: CounterfactualRequest) -> Image:
+    """States [B, C, h, w] in HU or signal [B, rows, columns]; the image itself where nothing moved."""
+    modality = request.before.modality
+    original = from_stored(to_stored(request.image, modality))
+    return np.stack(
+        [
+            original if torch.equal(x, was) else _stored_units(model, x, modality)
+            for x, was in zip(torch.split(states, 1), torch.split(work.x, 1), strict=True)
+        ]
     )
 
 
@@ -119,22 +145,25 @@ def prepare(
     *,
     judges: Judges | None = None,
     seeds: Sequence[int] | None = None,
+    regions: Sequence[Mask] | None = None,
 ) -> Edit:
-    """The edit of a batch of images [rows, columns] in HU or signal, all of one modality."""
+    """The edit of a batch of images [rows, columns] in HU or signal, all of one modality.
+
+    regions: where the change may act; by default where it belongs.
+    """
     network, modality = model.network, before[0].modality
     device = network.device
     scaled = np.stack([model.normalise(image, modality) for image in images])[:, None]
     with torch.no_grad():
         x, _ = network.encode(torch.from_numpy(scaled).to(device))
-    soft = np.stack(
-        [softened(edited_region(*four)) for four in zip(labels, labels_after, before, after, strict=True)]
-    )
+    if regions is None:
+        each = zip(labels, labels_after, before, after, strict=True)
+        regions = [edited_region(*four) for four in each]
+    soft = np.stack([softened(region) for region in regions])
     region = F.adaptive_avg_pool2d(torch.from_numpy(soft)[:, None].to(device), (x.shape[2], x.shape[3]))
     old, new = np.stack(labels), np.stack(labels_after)
-    outcome = None
-    levels = [one for one in map(level_of, after) if one is not None]
-    if judges is not None and len(levels) == len(after) and levels != [level_of(one) for one in before]:
-        outcome = SeverityOutcome(judges.severity, new, modality, levels, network.decode)
+    changes = list(map(level_of, after)) != list(map(level_of, before))
+    outcome = _outcome(model, judges, labels_after, after) if changes else None
     told, told_after = network.condition(old, before), network.condition(new, after)
     words = getattr(network, "prompts", None)
     instructions = None
@@ -161,6 +190,17 @@ def prepare(
         said_after=tuple(captions_of(one, words) for one in after),
         instructions=instructions,
     )
+
+
+def _outcome(
+    model: LoadedModel, judges: Judges | None, labels: Sequence[Labels], shown: Sequence[Condition]
+) -> SeverityOutcome | None:
+    """The reader of the severities that images are to show; None without one, or where they are not said."""
+    levels = [one for one in map(level_of, shown) if one is not None]
+    if judges is None or len(levels) < len(shown):
+        return None
+    masks = np.stack(labels)
+    return SeverityOutcome(judges.severity, masks, shown[0].modality, levels, model.network.decode)
 
 
 def velocity_under(model: LoadedModel, condition: ConditionBatch) -> Velocity:
@@ -242,22 +282,23 @@ def _check(model: LoadedModel, request: CounterfactualRequest, judges: Judges | 
 
 def _back(
     model: LoadedModel,
-    work: Edit,
-    images: Sequence[Image],
+    images: Image,
     request: CounterfactualRequest,
+    region: Mask,
     judges: Judges | None,
 ) -> Edit:
     """The edit that takes the change in the images back, from their stored integers."""
     count = request.count
     return prepare(
         model,
-        images,
+        list(images),
         [request.target_labels] * count,
         [request.labels] * count,
         [request.after] * count,
         [request.before] * count,
         judges=judges,
         seeds=request.seeds,
+        regions=[region] * count,
     )
 
 
@@ -271,15 +312,21 @@ def _numbers(
     request: CounterfactualRequest,
     made: Image,
     undone: Image | None,
-    region: npt.NDArray[np.bool_],
+    still: Image | None,
+    region: Mask,
     judges: Judges | None,
 ) -> list[dict[str, Any]]:
     modality = request.before.modality
     low, high = model.recipe["image"].get("windows", WINDOWS)[modality]
     original = from_stored(to_stored(request.image, modality))
+    alike = perceptual.installed()
     found: list[dict[str, Any]] = []
     for index, image in enumerate(made):
         row: dict[str, Any] = dict(minimality(image, original, region, data_range=high - low))
+        if alike is not None:
+            row["lpips"] = alike(image, original, low=low, high=high)
+        if still is not None:
+            row["unchanged"] = minimality(still[index], original, region, data_range=high - low)
         if undone is not None:
             row["undone"] = minimality(undone[index], original, region, data_range=high - low)
         if judges is not None:
@@ -318,7 +365,9 @@ def _recipe(model: LoadedModel, request: CounterfactualRequest, chosen: Any, x: 
         "count": request.count,
         "image_sha256": pixel_sha256(to_stored(request.image, request.before.modality)),
         "labels_sha256": labels_sha256(request.labels),
-        "labels_after_sha256": labels_sha256(request.target_labels),
+        "labels_after_sha256": labels_sha256(
+            request.labels if request.labels_after is None else request.labels_after
+        ),
         "shape": list(request.image.shape),
         "spacing_mm": list(request.spacing_mm),
         "unit": "HU" if request.before.modality == "CT" else "signal",

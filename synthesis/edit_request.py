@@ -27,6 +27,7 @@ FIRST_ORDER_STEPS = 20  # of `pix2pix_zero`, whose steps are DDIM's
 BACKWARDS = ("guided", "pix2pix_zero")  # methods that take gradients through the network
 GRADED = ("flow_inversion", "pix2pix_zero", "instruct_pix2pix")  # methods that have a strength
 LOOKING = ("stable_diffusion", "sdxl")  # backbones whose pixels look at the words of a prompt
+BELONGS, EVERYWHERE, PAINTED = "belongs", "everywhere", "painted"  # places of a change besides its labels
 EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softened
 
 
@@ -41,7 +42,10 @@ class EditOptions(PlainJson):
     contrast: weight of what the new condition says against the old one; 1 asks for an image as the
         model draws them, 2 for the best guess where something is taken away; None leaves it to the
         direction of the change.
-    confined: the change acts only where the two conditions or masks differ.
+    where: the place that the change acts in: BELONGS, where the two conditions or masks differ; EVERYWHERE;
+        the name of one of the model's labels; PAINTED, where `labels_after`, which then only marks the
+        place, differs from the mask. None: as `confined` says.
+    confined: the change acts only where it belongs, else everywhere; where `where` is said, that decides.
     blend: outside that region the image itself is put back after every step.
     variety: share of the noise inside the region that is drawn anew, 0 to 1; what differs between
         seeds then shows what the image leaves open.
@@ -78,12 +82,20 @@ class EditOptions(PlainJson):
     attention: float | None = None
     regularisation: float | None = None
     negative: str | None = None
+    where: str | None = None
 
     OPTIONAL: ClassVar[frozenset[str]] = frozenset(
-        {"guidance", "image_guidance", "sampler", "attention", "regularisation", "negative"}
+        {"guidance", "image_guidance", "sampler", "attention", "regularisation", "negative", "where"}
     )
 
+    @property
+    def place(self) -> str:
+        """Where the change acts: BELONGS, EVERYWHERE, PAINTED or the name of a label."""
+        return self.where or (BELONGS if self.confined else EVERYWHERE)
+
     def __post_init__(self) -> None:
+        if self.where is not None:
+            object.__setattr__(self, "confined", self.where != EVERYWHERE)
         for name, low, high in (
             ("steps", 1, 200),
             ("variety", 0, 1),
@@ -120,7 +132,8 @@ class CounterfactualRequest:
     """One image, what it shows, and what it shall show instead.
 
     image: [rows, columns] in HU or signal, on the model's grid; labels: its mask; labels_after: another
-    mask where a lesion is added or taken away, None for the same. `count` edits with the seeds `seed`,
+    mask where a lesion is added or taken away, None for the same; where `options.where` is PAINTED it marks
+    the place of the change and the mask stays. `count` edits with the seeds `seed`,
     `seed` + 1, ... differ only where `options.variety` is above 0. Raises ValueError where shapes do not
     fit or the two conditions name different kinds of image.
     """
@@ -154,7 +167,9 @@ class CounterfactualRequest:
     @property
     def target_labels(self) -> Labels:
         """The mask of the image to come."""
-        return self.labels if self.labels_after is None else self.labels_after
+        if self.labels_after is None or self.options.place == PAINTED:
+            return self.labels
+        return self.labels_after
 
     @property
     def seeds(self) -> list[int]:
@@ -169,8 +184,8 @@ class CounterfactualResult:
     images [count, rows, columns]: HU or signal, rounded to the integers that DICOM stores.
     difference: images minus the original. spread [rows, columns]: standard deviation over the seeds,
     None for a single one. region: where the change was asked for. numbers: one dict per image (see
-    `synthesis.metrics.minimality`), with "undone" where options.undo is set; undone [count, ...]: the
-    images with the change taken back.
+    `synthesis.metrics.minimality`), with "undone" and "unchanged" where options.undo is set; undone
+    [count, ...]: the images with the change taken back; unchanged: what the method makes with none.
     """
 
     images: Image
@@ -182,6 +197,7 @@ class CounterfactualResult:
     pixel_sha256: list[str]
     seconds: float
     undone: Image | None = None
+    unchanged: Image | None = None
 
 
 def edited_region(labels: Labels, labels_after: Labels, before: Condition, after: Condition) -> Mask:
@@ -253,6 +269,11 @@ def methods_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
 def steps_of(method: str) -> int:
     """How many steps a method takes where nothing is said."""
     return FIRST_ORDER_STEPS if method == "pix2pix_zero" else EditOptions().steps
+
+
+def ways_of(options: EditOptions) -> int:
+    """How often a method is run: with the change; where it is undone, without one and back as well."""
+    return 3 if options.undo else 1
 
 
 def level_of(condition: Condition) -> float | None:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from synthesis.checkpoints import LoadedModel
 from synthesis.edit import edit
-from synthesis.edit_request import CounterfactualRequest, edited_region
+from synthesis.edit_regions import region_of
+from synthesis.edit_request import PAINTED, CounterfactualRequest
 from synthesis.imaging.storage import from_stored, labels_sha256, pixel_sha256, to_stored
 from synthesis.metrics.judges import Judges
 from synthesis.metrics.minimality import root_mean_square
@@ -93,6 +94,7 @@ def edit_series(
     original = from_stored(to_stored(stack.images, modality))
     images = np.repeat(original[None], count, axis=0)
     undone = images.copy() if wish.options.undo else None
+    unchanged = images.copy() if wish.options.undo else None
     region = np.zeros(stack.images.shape, bool)
     found: list[list[dict[str, Any]]] = [[] for _ in range(count)]
     recipe: dict[str, Any] = {}
@@ -100,12 +102,14 @@ def edit_series(
     for done, place in enumerate(places):
         one = _of_slice(wish, stack, place)
         told = _told(on_step, done, len(places))
-        whole = (stack.labels, stack.target_labels)
+        whole = (stack.labels, stack.labels if wish.options.place == PAINTED else stack.target_labels)
         result = edit(model, one, on_step=told, judges=judges, whole=whole)
         images[:, place] = result.images
         if undone is not None and result.undone is not None:
             undone[:, place] = result.undone
-        region[place] = edited_region(one.labels, one.target_labels, one.before, one.after)
+        if unchanged is not None and result.unchanged is not None:
+            unchanged[:, place] = result.unchanged
+        region[place] = region_of(one, model.recipe.get("label_set"))
         for index, row in enumerate(result.numbers):
             found[index].append({"slice": place, **row})
         recipe = recipe or result.recipe
@@ -114,11 +118,13 @@ def edit_series(
         undone=undone,
         region=region,
         numbers=[
-            _numbers(model, wish, places, original, images[index], back, region)
-            | {"severity": _severity(rows), "slices": rows}
-            for index, (rows, back) in enumerate(
-                zip(found, undone if undone is not None else [None] * count, strict=True)
+            _numbers(
+                *(model, wish, places, original, images[index], region),
+                undone=None if undone is None else undone[index],
+                unchanged=None if unchanged is None else unchanged[index],
             )
+            | {"severity": _severity(rows), "slices": rows}
+            for index, rows in enumerate(found)
         ],
         recipe=_recipe(recipe, stack, modality),
         pixel_sha256=[pixel_sha256(to_stored(image, modality)) for image in images],
@@ -148,15 +154,17 @@ def _numbers(
     places: list[int],
     original: Image,
     image: Image,
-    undone: Image | None,
     region: Region,
+    *,
+    undone: Image | None,
+    unchanged: Image | None,
 ) -> dict[str, Any]:
     """The numbers of the changed slices taken together, as `minimality` has them of one."""
     low, high = model.recipe["image"].get("windows", WINDOWS)[wish.before.modality]
     found = together(image[places], original[places], region[places], data_range=high - low)
-    if undone is not None:
-        back = together(undone[places], original[places], region[places], data_range=high - low)
-        found["undone"] = back
+    for name, other in (("undone", undone), ("unchanged", unchanged)):
+        if other is not None:
+            found[name] = together(other[places], original[places], region[places], data_range=high - low)
     return found | {"through_plane": through_plane(image, original, region)}
 
 

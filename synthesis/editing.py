@@ -98,3 +98,16 @@ def counted(on_step: OnSamplerStep | None, *, done: int, total: int) -> OnSample
         tell(replace(progress, step=done + progress.step, steps=total))
 
     return report
+
+
+def unchanged(edit: Edit) -> Edit:
+    """The edit that asks for what is there, in the same region."""
+    told = edit.instructions and replace(edit.instructions, after=edit.instructions.before)
+    return replace(
+        edit,
+        after=edit.before,
+        told_after=edit.told,
+        said_after=edit.said,
+        instructions=told,
+        outcome=None,
+    )

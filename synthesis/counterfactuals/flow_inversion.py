@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -58,6 +58,27 @@ def flow_inversion(
     total = 2 * options.steps
     path = way_back(edit, options, on_step=counted(on_step, done=0, total=total))
     return way_forth(edit, path, options, on_step=counted(on_step, done=options.steps, total=total))
+
+
+def beside_unchanged(
+    edit: Edit,
+    still: Edit,
+    *,
+    options: Options,
+    on_step: OnSamplerStep | None = None,
+    on_still: OnSamplerStep | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What `flow_inversion` makes of an edit and, without variety, of `still`, which asks for no change.
+
+    Both share one way back, so the reports of the second begin half done.
+    """
+    if max(edit.start, 1 - options.strength) >= 1:
+        return edit.x, edit.x
+    steps, total = options.steps, 2 * options.steps
+    path = way_back(edit, options, on_step=counted(on_step, done=0, total=total))
+    changed = way_forth(edit, path, options, on_step=counted(on_step, done=steps, total=total))
+    steady = replace(options, variety=0.0)
+    return changed, way_forth(still, path, steady, on_step=counted(on_still, done=steps, total=total))
 
 
 Path = list[tuple[float, Tensor]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,6 +13,16 @@ import torch
 from torch import Tensor
 
 from synthesis.errors import SynthesisError
+
+
+@cache
+def installed(net: str = "alex") -> Lpips | None:
+    """The measure where its package and weights are there, else None; looked for once."""
+    try:
+        return Lpips(net)
+    except SynthesisError:
+        return None
+
 
 Image = npt.NDArray[np.floating]
 

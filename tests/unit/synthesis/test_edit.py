@@ -19,8 +19,10 @@ from synthesis.edit_request import (
     EditOptions,
 )
 from synthesis.errors import Cancelled, SynthesisError
+from synthesis.metrics import perceptual
 from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
 from synthesis.phantoms import labels as L
+from synthesis.phantoms.contrast import WINDOWS
 from synthesis.request import Condition
 from tests.unit.synthesis.tiny_backbones import tiny_latent_model
 from tests.unit.synthesis.tiny_model import SIDE, tiny_model
@@ -102,6 +104,89 @@ def test_undo_leads_back(model):
     assert result.undone.shape == result.images.shape
 
 
+@pytest.mark.parametrize("name", COUNTERFACTUALS)
+def test_undoing_tells_what_the_method_alone_loses(model, judges, name):
+    suited, size = model, SIDE
+    if name == "instruct_pix2pix":
+        suited = tiny_model(takes_image=True)
+    elif name == "pix2pix_zero":
+        suited = tiny_latent_model("stable_diffusion")
+    options = EditOptions(method=name, strength=0.3, steps=3, variety=0.5, undo=True)
+    result = edit(suited, request(options=options, count=2), judges=judges)
+    assert result.unchanged.shape == (2, size, size)
+    for row, image in zip(result.numbers, result.unchanged, strict=True):
+        span = 500.0
+        apart = float(np.mean(np.square(image - request().image)))
+        still = row["unchanged"]["psnr"]
+        assert still is None if apart == 0 else still == pytest.approx(10 * np.log10(span**2 / apart))
+    plain = edit(suited, request(options=replace(options, undo=False), count=2), judges=judges)
+    assert plain.unchanged is None
+    assert "unchanged" not in plain.numbers[0]
+    assert plain.pixel_sha256 == result.pixel_sha256
+
+
+def test_no_change_is_the_edit_that_changes_nothing(model):
+    options = EditOptions(strength=0.2, steps=4, undo=True)
+    asked = request(options=options)
+    nothing = edit(model, replace(asked, after=asked.before, options=replace(options, undo=False)))
+    assert np.array_equal(edit(model, asked).unchanged, nothing.images)
+
+
+def _placed(place, method):
+    """A change within half of the liver, named as a structure of its own or painted on the mask."""
+    labels, marked = request().labels.copy(), request().labels.copy()
+    marked[4:14, 4:24] = L.LESION
+    options = EditOptions(method=method, strength=0.6, steps=3, blend=True, where=place)
+    if place == "painted":
+        return request(labels=labels, labels_after=marked, options=options)
+    return request(labels=marked, options=replace(options, where="liver"))
+
+
+@pytest.mark.parametrize("place", ["liver", "painted"])
+@pytest.mark.parametrize("method", ["flow_inversion", "guided", "instruct_pix2pix"])
+def test_a_change_stays_in_the_place_that_was_chosen(model, judges, method, place):
+    suited = tiny_model(takes_image=True) if method == "instruct_pix2pix" else model
+    asked = _placed(place, method)
+    result = edit(suited, asked, judges=judges)
+    half = np.zeros((SIDE, SIDE), bool)
+    half[slice(14, 24) if place == "liver" else slice(4, 14), 4:24] = True
+    assert np.array_equal(result.region, half)
+    assert result.numbers[0]["inside"] > 3 * result.numbers[0]["outside"]
+    assert result.recipe["options"]["where"] == place
+
+
+def test_words_change_only_the_place_that_was_chosen():
+    model = tiny_latent_model("stable_diffusion")
+    asked = _placed("painted", "pix2pix_zero")
+    there = edit(model, asked)
+    belongs = replace(asked, labels_after=None, options=replace(asked.options, where="belongs"))
+    apart = np.abs(there.images[0] - edit(model, belongs).images[0])
+    assert apart[14:].mean() > apart[:14].mean()
+
+
+def test_what_was_not_confined_before_places_had_names_has_the_same_pixels(model):
+    old = EditOptions.from_json({"strength": 0.2, "steps": 4, "confined": False})
+    named = EditOptions(strength=0.2, steps=4, where="everywhere")
+    made = [edit(model, request(options=options)) for options in (old, named)]
+    assert made[0].pixel_sha256 == made[1].pixel_sha256
+    assert np.array_equal(made[0].region, request().labels == L.LIVER)
+    assert made[0].pixel_sha256 != edit(model, request()).pixel_sha256
+
+
+def test_lpips_is_told_where_it_is_installed(model, monkeypatch):
+    told = []
+
+    def measure(image, original, *, low, high):
+        told.append((low, high))
+        return float(np.abs(image - original).max())
+
+    assert "lpips" not in edit(model, request()).numbers[0] or perceptual.installed() is not None
+    monkeypatch.setattr(perceptual, "installed", lambda: measure)
+    result = edit(model, request())
+    assert result.numbers[0]["lpips"] == np.abs(result.difference).max()
+    assert told == [tuple(model.recipe["image"].get("windows", WINDOWS)["CT"])]
+
+
 def test_seeds_differ_only_with_variety_and_then_only_inside(model):
     same = edit(model, request(count=2))
     assert np.array_equal(same.images[0], same.images[1])
@@ -141,8 +226,9 @@ def test_a_drift_is_told_with_how_far_it_moves_the_start(model):
 def test_progress_runs_through_both_ways_with_pictures(model):
     seen = []
     edit(model, request(options=EditOptions(strength=0.2, steps=3, undo=True)), on_step=seen.append)
-    assert [one.step for one in seen] == list(range(1, 13))
-    assert {one.steps for one in seen} == {12}
+    null = range(10, 13)  # shares the way back of the change
+    assert [one.step for one in seen] == [*range(1, 7), *null, *range(13, 19)]
+    assert {one.steps for one in seen} == {18}
     assert all(one.preview.shape == (SIDE, SIDE) for one in seen)
 
 

@@ -64,13 +64,35 @@ def test_like_slices_come_out_alike_and_seeds_differ(model, stack):
 
 
 def test_every_slice_is_what_it_would_be_alone(model, stack):
-    asked = wish(stack, options=EditOptions(strength=0.4, steps=2, variety=0.7, undo=True))
+    moved = {"drift": 0.2, "drift_scheme": "init_only"}  # so that no change changes something
+    asked = wish(stack, options=EditOptions(strength=0.4, steps=2, variety=0.7, undo=True, **moved))
     result = edit_series(model, asked, stack)
     alone = edit(model, replace(asked, image=stack.images[3]))
     assert np.array_equal(result.images[0, 3], alone.images[0])
     assert result.undone is not None
     assert np.array_equal(result.undone[0, 3], alone.undone[0])
     assert result.numbers[0]["slices"][2] == {"slice": 3, **alone.numbers[0]}
+    errors = [
+        np.square(edit(model, _of(asked, stack, at)).unchanged - stack.images[at]) for at in (1, 2, 3, 4)
+    ]
+    assert result.numbers[0]["unchanged"]["psnr"] == pytest.approx(10 * np.log10(500.0**2 / np.mean(errors)))
+
+
+def _of(asked, stack, at):
+    return replace(asked, image=stack.images[at], labels=stack.labels[at])
+
+
+def test_a_painted_place_is_marked_slice_by_slice_and_is_no_new_mask(model, stack):
+    marks = stack.labels.copy()
+    marks[1, 24:30, 4:10] = L.LESION
+    marks[3, 24:30, 10:16] = L.LESION
+    marked = replace(stack, labels_after=marks, edited=(1, 3))
+    options = EditOptions(strength=0.6, steps=2, blend=True, where="painted")
+    asked = wish(stack, options=options, labels_after=marks[1])
+    result = edit_series(model, asked, marked)
+    assert np.array_equal(result.region, marks != stack.labels)
+    plain = edit(model, replace(asked, image=stack.images[1]))
+    assert np.array_equal(result.images[0, 1], plain.images[0])
 
 
 def test_what_is_not_to_be_changed_is_kept(model, stack):

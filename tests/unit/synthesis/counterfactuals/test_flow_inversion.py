@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from synthesis.counterfactuals.flow_inversion import Options, edit_times, flow_inversion, way_back, way_forth
+from synthesis.counterfactuals.flow_inversion import (
+    Options,
+    beside_unchanged,
+    edit_times,
+    flow_inversion,
+    way_back,
+    way_forth,
+)
 from synthesis.drift import Drift
-from synthesis.editing import Edit
+from synthesis.editing import Edit, unchanged
 from synthesis.errors import SynthesisError
 from synthesis.inversion import invert
 
@@ -53,6 +60,21 @@ def test_a_contrast_of_g_scales_by_the_gth_power_of_the_ratio_of_spreads(contras
     edit = an_edit(x, (0.3, 0.5), (0.3, 0.25))
     found = flow_inversion(edit, options=Options(**FINE, contrast=contrast))
     torch.testing.assert_close(found, 0.3 + 0.5**contrast * (x - 0.3), rtol=0, atol=4e-3)
+
+
+def test_beside_the_change_one_way_back_also_brings_the_image_itself():
+    x = draws(0.7, 0.5, 2, 1, 4, 4)
+    edit, seen, alone = an_edit(x, (0.7, 0.5), (-0.2, 0.25)), [], []
+    options = Options(**FINE)
+    changed, still = beside_unchanged(
+        edit, unchanged(edit), options=options, on_step=seen.append, on_still=alone.append
+    )
+    assert torch.equal(changed, flow_inversion(edit, options=options))
+    torch.testing.assert_close(still, x, rtol=0, atol=1e-6)
+    assert [one.step for one in seen] == list(range(1, 401))
+    assert [one.step for one in alone] == list(range(201, 401))
+    nothing = beside_unchanged(edit, unchanged(edit), options=Options(strength=0.0))
+    assert all(torch.equal(one, x) for one in nothing)
 
 
 def test_at_contrast_2_what_was_added_is_removed_with_the_least_mean_square_error():
