@@ -162,6 +162,13 @@ def prompts_in(recipe: Mapping[str, Any]) -> PatientPrompts | None:
     return PatientPrompts(**told)
 
 
+def told_in(prompts: Mapping[str, Any]) -> frozenset[str]:
+    """Which of "age", "sex" and "diagnosis" the sentences of a recipe's `prompts` tell."""
+    wordings = TEMPLATES.get(str(prompts.get("style", PatientPrompts.style)), ())
+    places = {"age": "{person}", "sex": "{person}", "diagnosis": "{finding}"}
+    return frozenset(name for name, place in places.items() if any(place in one for one in wordings))
+
+
 def person_of(age: float | None, sex: str | None, form: str) -> str:
     """A noun phrase with its article: "a 67-year-old woman", "an elderly man", "a patient aged 60 to 69"."""
     if sex not in PERSONS:

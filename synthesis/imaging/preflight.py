@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from synthesis.catalog import SAMPLERS
+from synthesis.control.patient_prompts import told_in
 from synthesis.imaging.fitting import BODY_FILL
 from synthesis.options import options_of, samplers_with
 from synthesis.phantoms import labels as L
@@ -111,10 +112,15 @@ def preflight_settings(
 
 
 def _words_problems(condition: Condition, recipe: Recipe) -> list[Problem]:
-    """A diagnosis that the model cannot be told, or a liver's disease where it is told patients in words."""
+    """What a model cannot be told: a diagnosis, or what its words have no place for, or a liver's disease."""
     prompts = recipe.get("prompts") or {}
-    known = list(prompts.get("diagnoses") or {})
-    problems = []
+    told_of = told_in(prompts) if prompts else frozenset({"age", "sex"})
+    known = list(prompts.get("diagnoses") or {}) if "diagnosis" in told_of else []
+    problems = [
+        Problem(name, f"This model is told patients in words that leave out their {name}.", None)
+        for name in ("age", "sex")
+        if name not in told_of and getattr(condition, name) is not None
+    ]
     if condition.diagnosis is not None and condition.diagnosis not in known:
         told = f"is told a diagnosis as {_either(known)}" if known else "is told no diagnosis"
         problems.append(Problem("diagnosis", f"This model {told}.", None))

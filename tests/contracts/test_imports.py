@@ -49,6 +49,7 @@ DIRECTIONS = [
             "synthesis.control.patient_prompts",
             "synthesis.control.prompts",
             "synthesis.request",
+            "synthesis.drift_size",
             "synthesis.edit_request",
             "synthesis.errors",
             "synthesis.footprint",
@@ -62,6 +63,7 @@ DIRECTIONS = [
     Direction(
         (
             *("synthesis.catalog", "synthesis.control.prompts", "synthesis.options", "synthesis.request"),
+            "synthesis.drift_size",
             *("synthesis.errors", "synthesis.footprint", "synthesis.patient_splits", "synthesis.phantoms"),
         ),
         HEAVY,

@@ -25,6 +25,7 @@ from webapp.jobs.preparation import best_slice
 
 PARAMETERS = ("before", "condition", "edit")
 STEPS_MOST = 64
+USUAL_SCHEME = "init_only"  # of a drift of which nothing else is said: the one that changes the image
 SIGNAL_TIMES = 3.0
 """How many times brighter or darker than what a model knows an MR image may be."""
 
@@ -134,7 +135,9 @@ def change_of(parameters: Mapping[str, Any]) -> tuple[Condition, Condition, Edit
         before = Condition.from_json(dict(parameters.get("before") or {}))
         after = Condition.from_json(dict(parameters.get("condition") or {}))
         asked = dict(parameters.get("edit") or {})
-        usual = {"steps": steps_of(str(asked.get("method")))}
+        usual: dict[str, Any] = {"steps": steps_of(str(asked.get("method")))}
+        if asked.get("drift"):
+            usual["drift_scheme"] = USUAL_SCHEME
         options = EditOptions.from_json(usual | asked)
         before.level, after.level  # noqa: B018  # an unknown word is found here
     except (TypeError, ValueError) as error:
@@ -233,6 +236,9 @@ def _method_problems(
             "This method follows the severity reader, so the severity must change. Choose another method."
         )
         problems.append(Problem("method", words, offered[0]))
+    if options.method == "guided" and options.drift:
+        words = _("This method moves pixels and draws no noise, so nothing can drift. Leave the drift at 0.")
+        problems.append(Problem("drift", words, 0))
     if options.steps > STEPS_MOST:
         words = _("The number of steps must be from 1 to %(most)d.") % {"most": STEPS_MOST}
         problems.append(Problem("steps", words, STEPS_MOST))

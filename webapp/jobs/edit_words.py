@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from synthesis.catalog import COUNTERFACTUALS, SAMPLERS
+from synthesis.drift_size import drift_dc_sigma_of
 from synthesis.request import SEVERITIES
 from webapp.jobs.models import SynthesisRequest
 from webapp.jobs.severities import GRADE_WORDS, severity_terms, severity_words
 
+DRIFT_WORDS = {
+    "init_only": gettext_lazy("The start alone"),
+    "noise": gettext_lazy("The noise and every step"),
+    "prior": gettext_lazy("The image and every step"),
+    "literal": gettext_lazy("A little after every step"),
+}
 Words = Callable[[Mapping[str, Any]], Any]
 
 NEAR_LEVELS = 0.5  # a severity is read as asked for when it is no farther away than that
@@ -57,7 +65,11 @@ def _age_words(condition: Mapping[str, Any]) -> str:
 
 def change_title(item: SynthesisRequest) -> str:
     """The change in a few words: "No cirrhosis → severe cirrhosis, CT"; of a series it says so."""
-    told = [f"{before} → {after.lower()}" for _name, before, after in changes(item.parameters)]
+    code = _("Diagnosis")  # kept as it is written
+    told = [
+        f"{before} → {after if name == code else after.lower()}"
+        for name, before, after in changes(item.parameters)
+    ]
     if item.prepared.get("mask_after"):
         told.append(_("another mask"))
     words = f"{', '.join(told) or _('nothing')}, {item.parameters.get('condition', {}).get('modality', '')}"
@@ -90,7 +102,25 @@ def method_terms(options: Mapping[str, Any]) -> str:
             words.append(f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float | int) else value)
     if options.get("negative") and method == "pix2pix_zero":
         words.append("with words to lead away from")
-    return ", ".join(words) + (f", drift {options['drift']:g}" if options.get("drift") else "")
+    if options.get("drift"):
+        words.append(f"drift {options['drift']:g} {options.get('drift_scheme', '')}".strip())
+    return ", ".join(words)
+
+
+def drift_words(options: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """A drift, what it moves, and how far that is for a model of this recipe; empty where there is none."""
+    delta = options.get("drift")
+    if not delta or options.get("method") == "guided":
+        return ""
+    moved = str(DRIFT_WORDS.get(str(options.get("drift_scheme")), "")).lower()
+    words = f"{delta:g} ({moved})" if moved else f"{delta:g}"
+    size = drift_dc_sigma_of(float(delta), recipe)
+    if size is None:
+        return words
+    return _("%(drift)s: moves the mean of the noise by %(size).1f of its standard deviations") % {
+        "drift": words,
+        "size": size,
+    }
 
 
 # The settings that steer a method, each with the value that need not be told.
@@ -120,7 +150,7 @@ def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
         (_("Where"), _("only where the change belongs") if options.get("confined") else _("everywhere")),
         (_("Outside"), _("the image itself is put back") if flow and options.get("blend") else ""),
         (_("Variety"), f"{options.get('variety'):g}" if options.get("variety") else ""),
-        (_("Drift"), f"{options.get('drift'):g}" if options.get("drift") else ""),
+        (_("Drift"), drift_words(options, item.model.recipe_with(item.adapter))),
         (_("Weight of the outcome"), f"{options.get('weight', 0):g}" if not flow else ""),
         (_("First seed"), str(item.seed)),
         (_("Note"), item.note),

@@ -11,6 +11,7 @@ from django.utils.text import Truncator, format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from synthesis.catalog import SAMPLERS
+from synthesis.control.patient_prompts import told_in
 from synthesis.imaging.uncertainty import Options as MapOptions
 from synthesis.request import SEVEREST, SEVERITIES, SamplerOptions
 from webapp.jobs.models import Result
@@ -215,11 +216,18 @@ class RequestForm(forms.Form):
         """Whether the chosen model can be told of cirrhosis and steatosis: those told in words cannot."""
         return not self._prompts
 
+    def _tells(self, name: str) -> bool:
+        """Whether the chosen model can be told a patient's age, sex or diagnosis."""
+        prompts = self._prompts
+        if not prompts:
+            return name != "diagnosis"
+        return name in told_in(prompts) and (name != "diagnosis" or bool(prompts.get("diagnoses")))
+
     @property
     def few(self) -> list[Any]:
         """The fields of the wish itself, but for the severity."""
         left_out = {"steatosis"} if self._prompts else set()
-        left_out |= set() if self._prompts.get("diagnoses") else {"diagnosis"}
+        left_out |= {name for name in ("age", "sex", "diagnosis") if not self._tells(name)}
         return [self[name] for name in self.FEW if name not in left_out or self.errors.get(name)]
 
     @property
@@ -242,14 +250,15 @@ class RequestForm(forms.Form):
     def wish(self) -> dict[str, Any]:
         """The cleaned values as `request_submit` and `prepare` take them."""
         values = self.cleaned_data
+        diagnosis = values.get("diagnosis")
         parameters: dict[str, Any] = {
             "condition": {
                 "modality": values["modality"],
                 **self._severity(),
                 "steatosis": values["steatosis"] or 0,
-                "age": values.get("age"),
-                "sex": values.get("sex") or None,
-                **({"diagnosis": values["diagnosis"]} if values.get("diagnosis") else {}),
+                "age": values.get("age") if self._tells("age") else None,
+                "sex": (values.get("sex") or None) if self._tells("sex") else None,
+                **({"diagnosis": diagnosis} if diagnosis and self._tells("diagnosis") else {}),
             },
             "sampler": {
                 "name": values["sampler"],

@@ -9,6 +9,7 @@ from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
+from synthesis.control.patient_prompts import told_in
 from synthesis.request import SEVERITIES
 from webapp.jobs.edit_words import level_word
 from webapp.jobs.forms import MODALITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
@@ -153,8 +154,20 @@ class EditForm(SeriesForm, MethodForm):
         """Of these fields those that the model can be told, and the diagnosis where it knows some."""
         if self.tells_severity:
             return [self[name] for name in names]
-        own = [f"{when}diagnosis"] if self.prompts.get("diagnoses") else []
-        return [self[name] for name in (*own, f"{when}age", f"{when}sex")]
+        own = [name for name in ("diagnosis", "age", "sex") if self._tells(name)]
+        return [self[f"{when}{name}"] for name in own]
+
+    def shows(self, name: str) -> bool:
+        """Whether a field is on the page, so that words beside it are seen."""
+        if not name.startswith(("was_", "to_")):
+            return name in self.fields
+        return name in {field.name for field in (*self.now, *self.then)}
+
+    def _tells(self, name: str) -> bool:
+        """Whether the chosen model can be told a patient's age, sex or diagnosis."""
+        if not self.prompts:
+            return name != "diagnosis"
+        return name in told_in(self.prompts) and (name != "diagnosis" or bool(self.prompts.get("diagnoses")))
 
     @property
     def more(self) -> list[Any]:
@@ -187,10 +200,10 @@ class EditForm(SeriesForm, MethodForm):
             values["modality"],
             level=self._level("was_severity") or 0.0,
             steatosis=values.get("was_steatosis") or 0 if self.tells_severity else 0,
-            age=values.get("was_age"),
-            sex=values.get("was_sex") or None,
+            age=values.get("was_age") if self._tells("age") else None,
+            sex=(values.get("was_sex") or None) if self._tells("sex") else None,
         )
-        if values.get("was_diagnosis"):
+        if values.get("was_diagnosis") and self._tells("diagnosis"):
             before["diagnosis"] = values["was_diagnosis"]
         after, level = dict(before), self._level("to_severity")
         if level is not None:
@@ -198,7 +211,8 @@ class EditForm(SeriesForm, MethodForm):
             kept = {key: value for key, value in before.items() if key not in others}
             after = condition_of(values["modality"], level=level) | kept
         for key in ("steatosis", "age", "sex", "diagnosis"):
-            if values.get(f"to_{key}") not in (None, "") and (key != "steatosis" or self.tells_severity):
+            tells = self.tells_severity if key == "steatosis" else self._tells(key)
+            if tells and values.get(f"to_{key}") not in (None, ""):
                 after[key] = values[f"to_{key}"]
         number = values.get("slice_number")
         return {

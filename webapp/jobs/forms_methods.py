@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from synthesis.catalog import COUNTERFACTUALS, SAMPLERS
 from synthesis.edit_request import INSTRUCTED_SAMPLERS, NEGATIVE_MOST, EditOptions, methods_of, steps_of
 from webapp.core.choices import HintedRadios
-from webapp.jobs.edit_preparation import STEPS_MOST
+from webapp.jobs.edit_preparation import STEPS_MOST, USUAL_SCHEME
+from webapp.jobs.edit_words import DRIFT_WORDS
 from webapp.jobs.edits import COUNT_LIMIT
 
 DEFAULTS = EditOptions()
@@ -33,15 +34,27 @@ SENTENCES = {
         "Every seed makes another one."
     ),
 }
+DRIFT_SENTENCES = {
+    "init_only": _("Moves the noise that the drawing starts from, and nothing else. This changes the image."),
+    "noise": _(
+        "Moves that noise and every step along with it: exact, so an untrained model draws the same image "
+        "as without. A model that was trained under a drift brings its own along."
+    ),
+    "prior": _(
+        "The same for a drift that is counted from the image. Exact as well: it changes nothing here."
+    ),
+    "literal": _("Adds a share of the drift after every step, as the paper prints it. Not exact: it drags."),
+}
 METHOD_FIELDS = {
-    "flow_inversion": ("strength", "steps", "blend", "drift", "variety", "count"),
+    "flow_inversion": ("strength", "steps", "blend", "drift", "drift_scheme", "variety", "count"),
     "pix2pix_zero": (
         *("strength", "steps", "attention", "guidance", "negative", "regularisation"),
-        *("blend", "drift", "variety", "count"),
+        *("blend", "drift", "drift_scheme", "variety", "count"),
     ),
     "guided": ("weight", "reach"),
     "instruct_pix2pix": (
-        *("guidance", "image_guidance", "steps", "sampler", "strength", "blend", "drift", "count"),
+        *("guidance", "image_guidance", "steps", "sampler", "strength", "blend"),
+        *("drift", "drift_scheme", "count"),
     ),
 }
 """The options that a method has, the one that mostly steers it first; all others stay at their defaults."""
@@ -154,8 +167,18 @@ class MethodForm(forms.Form):
         label=_("Drift"),
         initial=DEFAULTS.drift,
         help_text=_(
-            "Latent drifting of the way forth, −5 to 5; 0 is none, and right for the shipped models."
+            "Latent drifting of the way forth, −5 to 5; 0 is none, and right for the shipped models. Small "
+            "numbers move much: the panel says how many standard deviations."
         ),
+    )
+    drift_scheme = forms.ChoiceField(
+        label=_("What the drift moves"),
+        required=False,
+        choices=list(DRIFT_WORDS.items()),
+        initial=USUAL_SCHEME,
+        widget=HintedRadios(DRIFT_SENTENCES),
+        help_text=_("Not used where the drift is 0."),
+        error_messages={"invalid_choice": _("Choose one of the four ways to drift that are listed.")},
     )
     count = forms.IntegerField(
         label=_("Number of images"),
@@ -229,6 +252,8 @@ class MethodForm(forms.Form):
         options = {name: values[name] for name in (*own, "confined", "undo")} | {"method": values["method"]}
         if (values.get("count") or 1) == 1 or "variety" not in own:
             options.pop("variety", None)
+        if not options.get("drift"):
+            options.pop("drift_scheme", None)
         return options
 
 

@@ -21,7 +21,7 @@ from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
 from webapp.jobs.cards import titled
 from webapp.jobs.edit_preparation import PreparedEdit
-from webapp.jobs.edit_words import changes
+from webapp.jobs.edit_words import changes, drift_words
 from webapp.jobs.edits import change_prepare, is_edit, mask_after_of, slices_of
 from webapp.jobs.estimates import calls_of, in_words, pace_of
 from webapp.jobs.forms_edits import EditForm, initial_of
@@ -168,7 +168,7 @@ def form_of(request: HttpRequest, initial: dict[str, Any] | None = None) -> Edit
 def show_error(form: EditForm, error: ApplicationError) -> None:
     """Write a refusal beside the field that it is about, or above the form."""
     name = {"slice_index": "slice_number"}.get(error.field or "", error.field)
-    form.add_error(name if name in form.fields else None, str(error))
+    form.add_error(name if form.shows(name or "") else None, str(error))
 
 
 def _start(request: HttpRequest, case: Any, masks: list[Any]) -> dict[str, Any]:
@@ -190,15 +190,13 @@ def _initial_again(item: SynthesisRequest) -> dict[str, Any]:
     options = item.parameters["edit"]
     words = {"confined", "blend", "undo"}
     told = {key: ("yes" if value else "") if key in words else value for key, value in options.items()}
+    if not options.get("drift"):
+        told.pop("drift_scheme", None)
     try:
         other = mask_after_of(item)
     except ApplicationError:
         other = None
-    changed = {
-        f"to_{key}": after.get(key)
-        for key in TOLD
-        if before.get(key) != after.get(key)
-    }
+    changed = {f"to_{key}": after.get(key) for key in TOLD if before.get(key) != after.get(key)}
     return {
         **start,
         **told,
@@ -244,6 +242,7 @@ def _checked(user: Any, form: EditForm, wish: dict[str, Any], prepared: Prepared
         "problems": [_problem(problem, form) for problem in prepared.problems],
         "prepared": prepared,
         "changes": changes(prepared.parameters),
+        "drift": drift_words(prepared.options.to_json(), wish["model"].recipe_with(wish["adapter"])),
         "picture": data_address(region_picture(picture, region)),
         "whole": bool(region.all()),
         "forecast": _forecast(user, wish, prepared),

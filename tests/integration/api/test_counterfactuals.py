@@ -182,3 +182,28 @@ def test_the_severity_of_a_slice_is_read(api_of: ApiOf) -> None:
     assert client.post(at("severity-estimate-list"), wish | {"modality": "T1"}).status_code == 400
     stranger = api_of(factories.person("clinician"))
     assert stranger.post(at("severity-estimate-list"), wish, format="json").status_code == 404
+
+
+def test_a_drift_moves_the_start_unless_another_way_is_said(api_of: ApiOf) -> None:
+    person = factories.person("researcher")
+    client, case = api_of(person), phantom_case(person)
+    ask = body(case)
+    for said, kept in (({}, "init_only"), ({"drift_scheme": "prior"}, "prior")):
+        edit = {**CHANGE.get("edit", {}), "drift": 0.1, **said}
+        answer = client.post(
+            at("counterfactual-list"), ask | {"parameters": {**CHANGE, "edit": edit}}, format="json"
+        )
+        assert answer.status_code == 202, answer.content
+        assert answer.json()["parameters"]["edit"]["drift_scheme"] == kept
+    for edit, words in (
+        (
+            {"drift": 0.1, "drift_scheme": "sideways"},
+            "There is no way to drift called sideways; choose one of",
+        ),
+        ({"drift": 0.1, "method": "guided"}, "draws no noise, so nothing can drift"),
+    ):
+        answer = client.post(
+            at("counterfactual-list"), ask | {"parameters": {**CHANGE, "edit": edit}}, format="json"
+        )
+        assert answer.status_code == 400
+        assert words in answer.content.decode()

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from synthesis.drift_size import SCHEMES
 from tests import factories
 from tests.factories_edits import edited_result, phantom_case
 from tests.integration.jobs.test_counterfactual_pages import values
@@ -72,7 +73,7 @@ def test_only_the_methods_of_the_chosen_model_are_offered_each_in_a_sentence(
         assert offered(page.context["form"]) == methods
         assert page.context["form"].method_name == methods[0]
         text = page.content.decode()
-        assert text.count("choices__hint") == len(methods)
+        assert text.count("choices__hint") == len(methods) + len(SCHEMES)
         assert ("Every seed makes another one" in text) is (chosen is paired)
         assert ("id_image_guidance" in text) is (chosen is paired)
     page = browser.get(reverse("jobs:counterfactual-new"), {"case": case.pk})
@@ -130,9 +131,70 @@ def test_a_model_that_is_told_patients_in_words_is_asked_for_a_diagnosis(
     before, after = item.parameters["before"], item.parameters["condition"]
     assert (before["diagnosis"], after["diagnosis"]) == ("N", "HF-I")
     assert before["severity"] == after["severity"] == "none"
-    assert "N → hf-i, CT" in browser.get(answer["Location"]).content.decode()
+    assert "N → HF-I, CT" in browser.get(answer["Location"]).content.decode()
     again = browser.get(reverse("jobs:counterfactual-new"), {"again": item.pk}).context["form"]
     assert (again["was_diagnosis"].value(), again["to_diagnosis"].value()) == ("N", "HF-I")
+
+
+@pytest.mark.parametrize(
+    ("style", "names"),
+    [("generic", []), ("diagnosis", ["diagnosis"]), ("patient", ["diagnosis", "age", "sex"])],
+)
+def test_only_what_the_words_have_a_place_for_is_asked_and_recorded(
+    browser: Client, clinician: Any, case: Any, worded: Any, style: str, names: list[str]
+) -> None:
+    told = {"image": "MRI", "style": style, "diagnoses": {"N": "no disease", "HF-I": "heart failure"}}
+    worded.recipe["prompts"] = told
+    worded.save()
+    form = browser.get(reverse("jobs:counterfactual-new"), {"case": case.pk}).context["form"]
+    assert [field.name for field in form.now] == [f"was_{name}" for name in names]
+    assert [field.name for field in form.then] == [f"to_{name}" for name in names]
+    assert "guided" not in offered(form)
+    words = {"was_diagnosis": "N", "to_diagnosis": "HF-I", "to_age": "80"}
+    answer = browser.post(
+        reverse("jobs:counterfactual-new"), values(case, worded, method="pix2pix_zero", **words)
+    )
+    if not names:
+        assert answer.status_code == 422
+        assert "Nothing is to change" in answer.content.decode()
+        return
+    condition = SynthesisRequest.objects.get().parameters["condition"]
+    assert condition["diagnosis"] == "HF-I"
+    assert (condition.get("age"), condition.get("sex")) == ((80.0, "M") if "age" in names else (None, None))
+
+
+def test_a_drift_is_handed_in_with_what_it_moves_and_how_far_that_is(
+    browser: Client, clinician: Any, case: Any, model: Any
+) -> None:
+    """|delta| sqrt(d) of the model's own state (math.md 4): here its pixels."""
+    model.recipe["backbone"] = {"name": "unet"}
+    model.save()
+    image = model.recipe["image"]
+    far = f"{0.1 * (image['rows'] * image['columns']) ** 0.5:.1f} of its standard deviations"
+    form = browser.get(reverse("jobs:counterfactual-new"), {"case": case.pk}).context["form"]
+    assert form["drift_scheme"].value() == "init_only"
+    assert "so an untrained model draws the same image" in str(form["drift_scheme"])
+    check, new = reverse("jobs:counterfactual-check"), reverse("jobs:counterfactual-new")
+    assert "of its standard deviations" not in browser.post(check, values(case, model)).content.decode()
+    for scheme, moved in (("", "the start alone"), ("noise", "the noise and every step")):
+        sent = values(case, model, drift="0.1", drift_scheme=scheme)
+        told = browser.post(check, sent).content.decode()
+        assert far in told
+        assert moved in told
+        page = browser.post(new, sent)
+        item = SynthesisRequest.objects.latest("created_at")
+        assert item.parameters["edit"]["drift_scheme"] == (scheme or "init_only")
+        edited_result(clinician, request=item)
+        assert far in browser.get(page["Location"]).content.decode()
+        again = browser.get(new, {"again": item.pk}).context["form"]
+        assert again["drift_scheme"].value() == (scheme or "init_only")
+    wrong = browser.post(new, values(case, model, drift="0.1", drift_scheme="sideways"))
+    assert wrong.status_code == 422
+    assert "Choose one of the four ways to drift" in wrong.content.decode()
+    browser.post(new, values(case, model))
+    still = SynthesisRequest.objects.latest("created_at")
+    again = browser.get(new, {"again": still.pk}).context["form"]
+    assert again["drift_scheme"].value() == "init_only"
 
 
 def test_a_method_that_the_model_does_not_offer_is_refused_in_the_form(

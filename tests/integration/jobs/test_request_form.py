@@ -263,3 +263,22 @@ def test_the_adapters_own_sampler_opens_the_form(browser: Client, model: Any) ->
     assert (chosen["sampler"].value(), chosen["steps"].value()) == ("euler", 9)
     text = apply(browser, form(model, adapter=str(adapter.pk)), "adapter:")
     assert 'name="steps" value="9"' in text
+
+
+# --- patients in words
+
+
+@pytest.mark.parametrize(
+    ("style", "told"),
+    [("generic", set()), ("diagnosis", {"diagnosis"}), ("patient", {"diagnosis", "age", "sex"})],
+)
+def test_only_what_a_model_s_words_have_a_place_for_is_asked_and_kept(
+    browser: Client, model: Any, style: str, told: set[str]
+) -> None:
+    model.recipe["prompts"] = {"style": style, "diagnoses": {"N": "a healthy heart"}}
+    model.save(update_fields=["recipe"])
+    shown = {field.name for field in page(browser).context["form"].few}
+    assert shown & {"age", "sex", "diagnosis"} == told
+    hand_in(browser, model, severity="", steatosis="", age="60", sex="F", diagnosis="N")
+    condition = SynthesisRequest.objects.get().parameters["condition"]
+    assert {name for name in ("age", "sex", "diagnosis") if condition.get(name) is not None} == told

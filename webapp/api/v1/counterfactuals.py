@@ -15,6 +15,7 @@ from synthesis.control.patient_prompts import MOST_WORDS
 from synthesis.edit_request import INSTRUCTED_SAMPLERS, NEGATIVE_MOST
 from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES
 from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
+from webapp.api.v1.drift_field import DriftSchemeField
 from webapp.api.v1.jobs import JobSerializer
 from webapp.cases.selectors import case_get_for, mask_get_for
 from webapp.core.errors import NotVisible
@@ -77,6 +78,7 @@ class EditOptionsSerializer(serializers.Serializer):
         required=False, min_value=0, max_value=1, help_text="What several images differ by."
     )
     drift = serializers.FloatField(required=False, min_value=-5, max_value=5)
+    drift_scheme = DriftSchemeField(required=False)
     weight = serializers.FloatField(
         required=False, min_value=0, max_value=1e6, help_text="guided: of the outcome against likeness."
     )

@@ -148,6 +148,27 @@ def test_a_model_told_in_words_is_told_no_disease_of_the_liver(changes, field, w
     assert [(one.field, one.suggestion) for one in found if words in one.message] == [(field, nearest)]
 
 
+@pytest.mark.parametrize(
+    ("style", "refused"),
+    [
+        ("generic", ["age", "sex", "diagnosis"]),
+        ("diagnosis", ["age", "sex"]),
+        ("patient", []),
+        ("diverse", []),
+    ],
+)
+def test_what_a_style_has_no_place_for_is_refused(style, refused):
+    recipe = RECIPE | {"prompts": {"style": style, "diagnoses": {"N": "a healthy heart"}}}
+    told = replace(DRAFT, condition=Condition(modality="T2", diagnosis="N", age=60, sex="F"))
+    found = {one.field: (one.message, one.suggestion) for one in preflight(told, recipe)}
+    assert list(found) == refused
+    for name in set(refused) - {"diagnosis"}:
+        assert found[name] == (f"This model is told patients in words that leave out their {name}.", None)
+    assert "diagnosis" not in found or found["diagnosis"][0] == "This model is told no diagnosis."
+    untold = dict.fromkeys(refused)
+    assert preflight(replace(told, condition=replace(told.condition, **untold)), recipe) == []
+
+
 def test_a_diagnosis_is_refused_by_a_model_that_is_told_none():
     for recipe in (RECIPE, RECIPE | {"prompts": {"style": "patient"}}):
         found = preflight(replace(DRAFT, condition=Condition(modality="CT", diagnosis="N")), recipe)

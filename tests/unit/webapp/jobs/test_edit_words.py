@@ -72,6 +72,8 @@ def test_levels_and_methods_in_words() -> None:
     assert method_terms({"method": "flow_inversion", "strength": 0.5, "drift": 0.1}) == (
         "flow inversion, strength 0.5, drift 0.1"
     )
+    moved = {"method": "flow_inversion", "drift": 0.1, "drift_scheme": "init_only"}
+    assert method_terms(moved) == "flow inversion, drift 0.1 init_only"
     assert method_terms({"method": "guided", "weight": 16.0}) == "guided by a severity reader, weight 16"
     used = {"strength": 1.0, "attention": 0.1, "guidance": 1.0, "regularisation": 0.0, "negative": ""}
     assert method_terms({"method": "pix2pix_zero", **used}) == "pix2pix zero, strength 1, attention 0.1"
