@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from synthesis.edit import edit
-from synthesis.edit_request import CounterfactualRequest, CounterfactualResult
+from synthesis.edit_request import CounterfactualRequest, CounterfactualResult, ways_of
 from synthesis.errors import SynthesisError
 from synthesis.imaging.dicom_write import synthetic_series, to_bytes
 from synthesis.imaging.plane import Plane
@@ -24,7 +24,7 @@ from webapp.jobs.services import Made, results_store
 from workers.adapters import laid_adapters, recorded
 from workers.lease import Work, handler_outcome
 from workers.models import device_choose, judges_for, warm
-from workers.series import need_of, series_again, series_counterfactual
+from workers.series import need_of, series_again, series_counterfactual, way_words
 from workers.sources import source_of, subject_of, thickness_of
 from workers.synthesise import (
     LOADING_SECONDS,
@@ -94,11 +94,9 @@ def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:
     options = wish.options
 
     def words(step: Step) -> str:
-        undoing = options.undo and 2 * step.step > step.steps
-        return f"{'Undoing' if undoing else 'Making'} the change, step {step.step} of {step.steps}"
+        return f"{way_words(options, step).capitalize()}, step {step.step} of {step.steps}"
 
-    ways = 2 if options.undo else 1
-    calls = max(ways * options.steps * wish.count, edit_calls(options.to_json(), wish.count))
+    calls = max(ways_of(options) * options.steps * wish.count, edit_calls(options.to_json(), wish.count))
     return previews.reporter(4 * calls, words)
 
 

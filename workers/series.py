@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synthesis.edit_request import CounterfactualRequest
+from synthesis.edit_request import PAINTED, CounterfactualRequest, EditOptions, ways_of
 from synthesis.edit_series import SeriesResult, Stack, edit_series
 from synthesis.footprint import Footprint, footprint_of_edit
 from synthesis.imaging.dicom_write import synthetic_series, to_bytes
@@ -84,6 +84,12 @@ def series_again(work: Work, result: Result) -> dict[str, Any]:
     return same_pixels(result, again, result.index, model)
 
 
+def way_words(options: EditOptions, step: Step) -> str:
+    """What a method is run for at this step: the change, no change, or the way back."""
+    way = min((step.step - 1) * ways_of(options) // max(1, step.steps), 2)
+    return ("making the change", "asking for no change", "undoing the change")[max(0, way)]
+
+
 def need_of(request: SynthesisRequest, wish: CounterfactualRequest) -> Footprint | None:
     """What the change takes on a device: all images of a slice are changed in one batch."""
     return footprint_of_edit(request.model.recipe, method=wish.options.method, count=wish.count)
@@ -108,14 +114,12 @@ def _stack(found: SeriesStack) -> Stack:
 def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:
     """Progress slice by slice; each is a stage of its own."""
     options = wish.options
-    ways = 2 if options.undo else 1
 
     def words(step: Step) -> str:
-        undoing = options.undo and 2 * step.step > step.steps
-        doing = "undoing" if undoing else "making"
-        return f"Slice {step.image} of {step.images}: {doing} the change, step {step.step} of {step.steps}"
+        doing = way_words(options, step)
+        return f"Slice {step.image} of {step.images}: {doing}, step {step.step} of {step.steps}"
 
-    calls = max(ways * options.steps * wish.count, edit_calls(options.to_json(), wish.count))
+    calls = max(ways_of(options) * options.steps * wish.count, edit_calls(options.to_json(), wish.count))
     return previews.reporter(4 * calls, words)
 
 
@@ -141,7 +145,8 @@ def series_made(
         "slices": slices,
     }
     stored = to_stored(result.images[index], modality)
-    labels = found.labels if found.labels_after is None else found.labels_after
+    stays = found.labels_after is None or wish.options.place == PAINTED
+    labels = found.labels if stays or found.labels_after is None else found.labels_after
     return Made(
         index=index,
         seed=seed,

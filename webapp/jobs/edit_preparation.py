@@ -11,13 +11,15 @@ import numpy.typing as npt
 from django.utils.translation import gettext as _
 
 from synthesis.catalog import COUNTERFACTUALS
-from synthesis.edit_request import EditOptions, methods_of, steps_of
+from synthesis.edit_regions import chosen_region, label_names, label_value
+from synthesis.edit_request import BELONGS, EVERYWHERE, PAINTED, EditOptions, Mask, methods_of, steps_of
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import Fitted, fit
 from synthesis.imaging.labelmaps import label_map
 from synthesis.imaging.plane import Plane
 from synthesis.imaging.preflight import Draft, Problem, preflight
 from synthesis.imaging.storage import Stored, to_stored
+from synthesis.phantoms.labels import LIVER
 from synthesis.request import Condition, SamplerOptions
 from webapp.cases.selectors import case_slice, mask_array
 from webapp.core.errors import ApplicationError
@@ -36,14 +38,16 @@ Labels = npt.NDArray[np.uint8]
 class PreparedEdit:
     """A wished change with image and masks on the model's grid, and what speaks against it.
 
-    `image` is int16 [rows, columns], HU or signal; `labels_after` is None where the mask stays. `notes`
-    is plain JSON: where the grid lies, what was derived, unmapped and lost. `slices`: first, last and how
-    many change, where it stands for several (webapp/jobs/series_preparation.py).
+    `image` is int16 [rows, columns], HU or signal; `labels_after` is None where no other mask is said or
+    it is alike. `region` is where the change may act. `notes` is plain JSON: where the grid lies, what was
+    derived, unmapped and lost. `slices`: first, last and how many change, where it stands for several
+    (webapp/jobs/series_preparation.py).
     """
 
     image: Stored
     labels: Labels
     labels_after: Labels | None
+    region: Mask
     grid: dict[str, Any]
     before: Condition
     after: Condition
@@ -87,6 +91,7 @@ def edit_prepare(
     """
     recipe = model.recipe_with(adapter)
     before, after, options = change_of(_with_method(parameters, recipe))
+    place_check(options.place, recipe)
     index = slice_of(case, mask, slice_index)
     fitted = fitted_slice(case, mask, index, recipe, onto)
     if fitted.image is None:
@@ -98,15 +103,21 @@ def edit_prepare(
     known: dict[str, Any] = {"labels": fitted.labels, "spacing_mm": spacing, "seed": seed, "count": count}
     sampler = SamplerOptions()
     problems = _named("was_", preflight(Draft(**known, condition=before, sampler=sampler), recipe))
-    then = known | {"labels": fitted.labels if after_labels is None else after_labels}
+    marked = fitted.labels if after_labels is None else after_labels
+    changes_mask = after_labels is not None and options.place != PAINTED
+    then = known | {"labels": marked if changes_mask else fitted.labels}
     problems += _named("to_", preflight(Draft(**then, condition=after, sampler=sampler), recipe))
-    problems += _change_problems(before, after, after_labels is not None)
+    problems += _change_problems(before, after, changes_mask)
+    label_set = recipe.get("label_set")
+    region = chosen_region(options.place, fitted.labels, marked, before, after, label_set)
+    problems += _place_problems(options, region, fitted.labels, label_set)
     problems += _method_problems(model, recipe, options, before.level != after.level, count)
     problems += _image_problems(case, before, fitted, recipe)
     return PreparedEdit(
         image=to_stored(fitted.image, before.modality),
         labels=fitted.labels,
         labels_after=after_labels,
+        region=region,
         grid={"rows": rows, "columns": columns, "spacing_mm": list(spacing)},
         before=before,
         after=after,
@@ -214,6 +225,42 @@ def _change_problems(before: Condition, after: Condition, mask_changes: bool) ->
             Problem("was_age" if before.age is None and after.age is not None else "was_sex", words)
         )
     return problems
+
+
+def place_check(place: str, recipe: Mapping[str, Any]) -> None:
+    """Raise ApplicationError where a change is to stay in a structure that the model does not know."""
+    if place in (BELONGS, EVERYWHERE, PAINTED):
+        return
+    try:
+        label_value(place, recipe.get("label_set"))
+    except SynthesisError as error:
+        raise ApplicationError(str(error), field="where") from error
+
+
+def _place_problems(options: EditOptions, region: Mask, labels: Labels, label_set: Any) -> list[Problem]:
+    """What speaks against the place that was chosen for the change: nothing lies there."""
+    place = options.place
+    if place in (BELONGS, EVERYWHERE):
+        return []
+    if region.any():
+        if options.method != "guided" or (region & (labels == LIVER)).any():
+            return []
+        words = _(
+            "This method follows a reader that looks at the liver, and the chosen place has no part of it. "
+            "Choose another place or another method."
+        )
+        return [Problem("where", words, BELONGS)]
+    if place == PAINTED:
+        words = _(
+            "Nothing is painted in this slice: choose another mask of this case that differs from the mask "
+            "where the change is to act."
+        )
+        return [Problem("mask_after", words)]
+    present = [name for value, name in label_names(label_set).items() if (labels == value).any()]
+    words = _(
+        "The mask shows no %(name)s in this slice, so the change has no place there. It shows: %(known)s."
+    )
+    return [Problem("where", words % {"name": place, "known": ", ".join(present)}, BELONGS)]
 
 
 def _method_problems(

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from synthesis.catalog import COUNTERFACTUALS, SAMPLERS
 from synthesis.drift_size import drift_dc_sigma_of
+from synthesis.edit_request import BELONGS, EVERYWHERE, PAINTED
 from synthesis.request import SEVERITIES
 from webapp.jobs.models import SynthesisRequest
 from webapp.jobs.severities import GRADE_WORDS, severity_terms, severity_words
@@ -26,6 +27,7 @@ Words = Callable[[Mapping[str, Any]], Any]
 NEAR_LEVELS = 0.5  # a severity is read as asked for when it is no farther away than that
 LEAKING = 0.5  # share of the change inside the region from which on that outside is flagged
 FAITHFUL_DB = 30.0  # what there-and-back should reach
+STILL_DB = 35.0  # what a change of nothing should reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ def change_title(item: SynthesisRequest) -> str:
         f"{before} → {after if name == code else after.lower()}"
         for name, before, after in changes(item.parameters)
     ]
-    if item.prepared.get("mask_after"):
+    if _changes_mask(item):
         told.append(_("another mask"))
     words = f"{', '.join(told) or _('nothing')}, {item.parameters.get('condition', {}).get('modality', '')}"
     return _("%(change)s series") % {"change": words} if item.parameters.get("slices") else words
@@ -85,7 +87,7 @@ def change_terms(item: SynthesisRequest) -> str:
     for name in ("steatosis", "age", "sex", "diagnosis"):
         if before.get(name) != after.get(name):
             words.append(f"{name} {_plain(before.get(name))} to {_plain(after.get(name))}")
-    if item.prepared.get("mask_after"):
+    if _changes_mask(item):
         words.append("another mask")
     return ", ".join(words)
 
@@ -94,7 +96,7 @@ def method_terms(options: Mapping[str, Any]) -> str:
     """The method in English, for headers: what steers it, and what is not as usual."""
     method = str(options.get("method"))
     if method == "guided":
-        return f"guided by a severity reader, weight {options.get('weight', 0):g}"
+        return f"guided by a severity reader, weight {options.get('weight', 0):g}{_place_terms(options)}"
     words = [method.replace("_", " ")]
     for name, usual in _STEERING.get(method, {}).items():
         value = options.get(name)
@@ -104,7 +106,34 @@ def method_terms(options: Mapping[str, Any]) -> str:
         words.append("with words to lead away from")
     if options.get("drift"):
         words.append(f"drift {options['drift']:g} {options.get('drift_scheme', '')}".strip())
-    return ", ".join(words)
+    return ", ".join(words) + _place_terms(options)
+
+
+def _place_of(options: Mapping[str, Any]) -> str:
+    return str(options.get("where") or (BELONGS if options.get("confined", True) else EVERYWHERE))
+
+
+def _place_terms(options: Mapping[str, Any]) -> str:
+    """Where a change was allowed to act, in English, unless it is where it belongs."""
+    place = _place_of(options)
+    known = {BELONGS: "", EVERYWHERE: ", acting everywhere", PAINTED: ", only inside a painted region"}
+    return known.get(place, f", only inside the label {place}")
+
+
+def where_words(options: Mapping[str, Any]) -> str:
+    """Where a change may act, in words for screens."""
+    place = _place_of(options)
+    known = {
+        BELONGS: _("only where the change belongs"),
+        EVERYWHERE: _("everywhere"),
+        PAINTED: _("only where it was painted"),
+    }
+    return known.get(place) or _("only in one structure: %(name)s") % {"name": place}
+
+
+def _changes_mask(item: SynthesisRequest) -> bool:
+    """Whether another mask is part of the change, and not only marks its place."""
+    return bool(item.prepared.get("mask_after")) and _place_of(item.parameters["edit"]) != PAINTED
 
 
 def drift_words(options: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
@@ -142,12 +171,12 @@ def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
         (_("Adapter"), str(item.adapter or "")),
         (_("Source"), _source_words(notes)),
         *((name, f"{before} → {after}") for name, before, after in changes(item.parameters)),
-        (_("Mask"), _("another one afterwards") if notes.get("mask_after") else ""),
+        (_("Mask"), _("another one afterwards") if _changes_mask(item) else ""),
         (_("Method"), str(entry.label) if entry else options.get("method", "")),
         (_("Strength"), _strength_words(options) if flow else ""),
         (_("Steps"), str(options.get("steps")) if flow else ""),
         *_own_rows(options),
-        (_("Where"), _("only where the change belongs") if options.get("confined") else _("everywhere")),
+        (_("Where"), where_words(options)),
         (_("Outside"), _("the image itself is put back") if flow and options.get("blend") else ""),
         (_("Variety"), f"{options.get('variety'):g}" if options.get("variety") else ""),
         (_("Drift"), drift_words(options, item.model.recipe_with(item.adapter))),
@@ -237,7 +266,28 @@ def _likeness_rows(numbers: Mapping[str, Any], unit: str) -> list[NumberRow]:
     if numbers.get("ssim") is not None:
         sentence = _("Likeness of structure; 1 is the same image.")
         rows.append(NumberRow(name=_("SSIM"), value=f"{numbers['ssim']:.3f}", sentence=sentence))
+    if numbers.get("lpips") is not None:
+        sentence = _(
+            "How different it looks to a network trained on photographs; 0 is the same image. It says "
+            "nothing about the anatomy."
+        )
+        rows.append(NumberRow(name=_("LPIPS"), value=f"{numbers['lpips']:.3f}", sentence=sentence))
     return rows
+
+
+def unchanged_rows(numbers: Mapping[str, Any]) -> list[NumberRow]:
+    """What the method loses by itself; empty where that was not measured."""
+    still = numbers.get("unchanged")
+    if not still:
+        return []
+    psnr = still.get("psnr")
+    sentence = _(
+        "Likeness to the original when the same method is asked for no change: what the method alone "
+        "loses. Above 35 dB little is."
+    )
+    good = psnr is None or psnr >= STILL_DB
+    name = _("Nothing changed (PSNR)")
+    return [NumberRow(name=name, value=decibels(psnr), sentence=sentence, is_good=good)]
 
 
 def undone_rows(numbers: Mapping[str, Any], asked: Mapping[str, Any]) -> list[NumberRow]:

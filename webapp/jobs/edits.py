@@ -11,7 +11,8 @@ import numpy as np
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from synthesis.edit_request import CounterfactualRequest, EditOptions, Mask, edited_region
+from synthesis import edit_regions
+from synthesis.edit_request import CounterfactualRequest, EditOptions, Mask
 from synthesis.imaging.storage import Stored, from_stored
 from synthesis.request import Condition
 from webapp.core.errors import ApplicationError, NotAllowed
@@ -52,8 +53,9 @@ def edit_submit(
     """Ask for one slice of a case with something changed; the job is `request.jobs.get()`.
 
     `parameters` are those of `edit_prepare`; `mask_after`, a mask of the same case, adds or takes away a
-    lesion. `adapter` is one of the model's. `slices`, the first and the last from 0, asks for all of them
-    as one series (webapp/jobs/series_preparation.py). `count` images differ by their seeds, a missing seed
+    lesion, or marks the place where the change is to act. `adapter` is one of the model's. `slices`, the
+    first and the last from 0, asks for all of them as one series (webapp/jobs/series_preparation.py).
+    `count` images differ by their seeds, a missing seed
     is drawn. Raises ApplicationError in plain words for whatever cannot be done, NotAllowed for people who
     may not ask for synthesis.
     """
@@ -237,8 +239,7 @@ def labels_after_of(request: SynthesisRequest, found: Edit) -> Any:
 
 def region_of(request: SynthesisRequest) -> Mask:
     """Where the change was asked for, bool [rows, columns]."""
-    wish = edit_wish(request)
-    return edited_region(wish.labels, wish.target_labels, wish.before, wish.after)
+    return edit_regions.region_of(edit_wish(request), request.label_set)
 
 
 def pixels_packed(pixels: Stored) -> bytes:

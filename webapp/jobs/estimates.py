@@ -52,7 +52,7 @@ def calls_of(parameters: Mapping[str, Any], count: int) -> int:
 def edit_calls(options: Mapping[str, Any], count: int, *, slices: int = 1) -> int:
     """What a counterfactual costs, in units that all edits by its method share: images x steps x ways."""
     steps = int(options.get("steps", 1)) if options.get("method") != "guided" else 1
-    return slices * count * steps * _per_step(options) * (2 if options.get("undo") else 1)
+    return slices * count * steps * _per_step(options) * (3 if options.get("undo") else 1)
 
 
 def _per_step(options: Mapping[str, Any]) -> int:

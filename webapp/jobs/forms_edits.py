@@ -84,7 +84,8 @@ class EditForm(SeriesForm, MethodForm):
         label=_("A lesion added or taken away"),
         required=False,
         help_text=_(
-            "Another mask of this case: paint the lesion in the viewer, or erase it, and save a mask."
+            "Another mask of this case: paint the lesion in the viewer, or erase it, and save a mask. It can "
+            "mark where the change acts instead: see More settings, Where."
         ),
     )
     model = forms.ChoiceField(label=_("Model"), help_text=_("Which network makes the change."))
@@ -120,6 +121,7 @@ class EditForm(SeriesForm, MethodForm):
         chosen = self.models.get(self._said("model")) or next(iter(self.models.values()), None)
         recipe = chosen.recipe_with(self.adapters.get(self._said("adapter"))) if chosen is not None else {}
         self.offer_methods(recipe)
+        self.offer_places(recipe, self.masks.values())
         self.prompts: Mapping[str, Any] = recipe.get("prompts") or {}
         diagnoses = list((self.prompts.get("diagnoses") or {}).items())
         fields["was_diagnosis"].choices = [("", _("Not stated")), *diagnoses]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -9,7 +10,18 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 from synthesis.catalog import COUNTERFACTUALS, SAMPLERS
-from synthesis.edit_request import INSTRUCTED_SAMPLERS, NEGATIVE_MOST, EditOptions, methods_of, steps_of
+from synthesis.edit_regions import label_names
+from synthesis.edit_request import (
+    BELONGS,
+    EVERYWHERE,
+    INSTRUCTED_SAMPLERS,
+    NEGATIVE_MOST,
+    PAINTED,
+    EditOptions,
+    methods_of,
+    steps_of,
+)
+from synthesis.imaging.labelmaps import label_map
 from webapp.core.choices import HintedRadios
 from webapp.jobs.edit_preparation import STEPS_MOST, USUAL_SCHEME
 from webapp.jobs.edit_words import DRIFT_WORDS
@@ -111,12 +123,17 @@ class MethodForm(forms.Form):
         initial=DEFAULTS.steps,
         help_text=_("Of the way back and of the way forth; more is exacter and slower."),
     )
-    confined = yes_no(
-        _("Where"),
-        _("Only where the change belongs"),
-        _("Everywhere"),
-        _("Severity belongs to the liver, a lesion to its place, age and sex to the whole image."),
-        initial=DEFAULTS.confined,
+    where = forms.ChoiceField(
+        label=_("Where"),
+        required=False,
+        initial=BELONGS,
+        help_text=_(
+            "Severity belongs to the liver, a lesion to its place, age and sex to the whole image. Painted: "
+            "where the other mask chosen above differs; it then marks the place only."
+        ),
+        error_messages={
+            "invalid_choice": _("No mask of this case has that structure. Choose one of those listed.")
+        },
     )
     blend = yes_no(
         _("Outside of it"),
@@ -225,6 +242,19 @@ class MethodForm(forms.Form):
         for name in ("attention", "guidance", "image_guidance", "regularisation"):
             fields[name].widget.attrs["placeholder"] = _("automatic")
 
+    def offer_places(self, recipe: Any, masks: Iterable[Any]) -> None:
+        """Offer the places that a change may act in: of the model's structures those that a mask names."""
+        known = recipe.get("label_set")
+        named = {name for mask in masks for name in label_map(mask.labels, known).mapped.values()}
+        structures = [(name, name.capitalize()) for name in label_names(known).values() if name in named]
+        fields: dict[str, Any] = self.fields
+        fields["where"].choices = [
+            (BELONGS, _("Only where the change belongs")),
+            (EVERYWHERE, _("Everywhere")),
+            (PAINTED, _("Only where I painted")),
+            *([(_("Only in one structure"), structures)] if structures else []),
+        ]
+
     @property
     def method_name(self) -> str:
         """The method that is chosen."""
@@ -238,7 +268,7 @@ class MethodForm(forms.Form):
     @property
     def more_options(self) -> list[Any]:
         """The method's fields under "More settings"."""
-        return [self[name] for name in ("confined", *self.method_fields[1:], "undo")]
+        return [self[name] for name in ("where", *self.method_fields[1:], "undo")]
 
     @property
     def first_option(self) -> Any:
@@ -249,7 +279,8 @@ class MethodForm(forms.Form):
         """The cleaned options as `EditOptions` takes them; what was left open is not said."""
         values = self.cleaned_data
         own = [name for name in self.method_fields if name != "count" and values.get(name) not in (None, "")]
-        options = {name: values[name] for name in (*own, "confined", "undo")} | {"method": values["method"]}
+        options = {name: values[name] for name in (*own, "undo")}
+        options |= {"method": values["method"], "where": values.get("where") or BELONGS}
         if (values.get("count") or 1) == 1 or "variety" not in own:
             options.pop("variety", None)
         if not options.get("drift"):

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from django.utils.translation import gettext as _
 
-from synthesis.edit_request import edited_region
+from synthesis.edit_regions import chosen_region
+from synthesis.edit_request import EditOptions
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import fit
 from synthesis.imaging.labelmaps import LabelMap, label_map
@@ -24,7 +25,7 @@ from synthesis.request import Condition
 from webapp.cases.selectors import case_geometry, case_slice, mask_array
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import can
-from webapp.jobs.edit_preparation import PreparedEdit, change_of, edit_prepare
+from webapp.jobs.edit_preparation import PreparedEdit, change_of, edit_prepare, place_check
 
 CHANGED_MOST = 96
 """Slices to be changed, times images: what one job may ask of a worker."""
@@ -75,11 +76,12 @@ def series_prepare(
     Raises ApplicationError as `edit_prepare`, and where there are too many slices or none to change.
     """
     first, last = slices
-    before, after, _options = change_of(parameters)
+    before, after, options = change_of(parameters)
     recipe = model.recipe_with(adapter)
+    place_check(options.place, recipe)
     masks = _masks(case, mask, mask_after, recipe)
     _check_range(case, first, last)
-    sizes = {index: _size(masks, index, before, after) for index in range(first, last + 1)}
+    sizes = {index: _size(masks, index, before, after, options, recipe) for index in range(first, last + 1)}
     pixel = float(case.spacing_mm[0]) * float(case.spacing_mm[1]) if all(case.spacing_mm[:2]) else 1.0
     rough = [index for index, size in sizes.items() if size]
     if not rough:
@@ -283,12 +285,19 @@ def _check_range(case: Any, first: int, last: int) -> None:
         )
 
 
-def _size(masks: Masks, index: int, before: Condition, after: Condition) -> int:
+def _size(
+    masks: Masks,
+    index: int,
+    before: Condition,
+    after: Condition,
+    options: EditOptions,
+    recipe: Mapping[str, Any],
+) -> int:
     """Pixels of a slice, on its own grid, that the change concerns; 0 without a mask."""
     old, new = masks.labels(index)
     if not masks.before[index].any() and not (masks.after is not None and masks.after[index].any()):
         return 0
-    return int(edited_region(old, new, before, after).sum())
+    return int(chosen_region(options.place, old, new, before, after, recipe.get("label_set")).sum())
 
 
 def _nothing(first: int, last: int) -> ApplicationError:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from synthesis.edit_request import edited_region
+from synthesis.edit_request import BELONGS, EVERYWHERE, EditOptions
 from webapp.cases.selectors import case_get_for, case_list_for, mask_list_for_case
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
@@ -188,7 +188,7 @@ def _initial_again(item: SynthesisRequest) -> dict[str, Any]:
     before, after = item.parameters["before"], item.parameters["condition"]
     start = initial_of(item.case, item.mask, item.slice_index or 0)
     options = item.parameters["edit"]
-    words = {"confined", "blend", "undo"}
+    words = {"blend", "undo"}
     told = {key: ("yes" if value else "") if key in words else value for key, value in options.items()}
     if not options.get("drift"):
         told.pop("drift_scheme", None)
@@ -200,6 +200,7 @@ def _initial_again(item: SynthesisRequest) -> dict[str, Any]:
     return {
         **start,
         **told,
+        "where": EditOptions.from_json(options).place,
         **changed,
         **series_initial(slices_of(item), item.case.slice_count if item.case is not None else 1),
         "modality": after["modality"],
@@ -235,8 +236,7 @@ def _context(request: HttpRequest, form: EditForm) -> dict[str, Any]:
 
 
 def _checked(user: Any, form: EditForm, wish: dict[str, Any], prepared: PreparedEdit) -> dict[str, Any]:
-    after = prepared.labels if prepared.labels_after is None else prepared.labels_after
-    region = edited_region(prepared.labels, after, prepared.before, prepared.after)
+    place, region = prepared.options.place, prepared.region
     picture = grey_picture(prepared.image.astype("float32"), prepared.before.modality)
     return {
         "problems": [_problem(problem, form) for problem in prepared.problems],
@@ -245,6 +245,7 @@ def _checked(user: Any, form: EditForm, wish: dict[str, Any], prepared: Prepared
         "drift": drift_words(prepared.options.to_json(), wish["model"].recipe_with(wish["adapter"])),
         "picture": data_address(region_picture(picture, region)),
         "whole": bool(region.all()),
+        "place": place if place in (BELONGS, EVERYWHERE) else "chosen",
         "forecast": _forecast(user, wish, prepared),
     }
 

@@ -33,7 +33,7 @@ from webapp.jobs.edit_panes import (
     slice_notes,
     spread,
 )
-from webapp.jobs.edit_words import change_title, changes, number_rows, undone_rows
+from webapp.jobs.edit_words import change_title, changes, number_rows, unchanged_rows, undone_rows
 from webapp.jobs.edits import is_edit, mask_after_of, wished
 from webapp.jobs.forms import DecisionForm
 from webapp.jobs.models import EDITED_PIXELS, EditStrip, Result, SynthesisRequest
@@ -81,7 +81,12 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
         "shows_source": shows_source,
         "undone": undone,
         "has_undone": bool(result.edited.undone),
-        "numbers": [*number_rows(numbers, asked), *neighbour_rows(numbers, asked), *lost[:1]],
+        "numbers": [
+            *number_rows(numbers, asked),
+            *neighbour_rows(numbers, asked),
+            *unchanged_rows(numbers),
+            *lost[:1],
+        ],
         "lost": lost,
         "settings": asked_rows(item),
         "siblings": list(item.results.order_by("index").values_list("index", flat=True)),

@@ -71,6 +71,41 @@ def test_what_cannot_be_done_is_a_problem_document(api_of: ApiOf, changed: dict[
     assert not Job.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("heart", "the model has no such structure. It has: body"),
+        ("ascites", "The mask shows no ascites in this slice"),
+        ("painted", "Nothing is painted in this slice"),
+    ],
+)
+def test_a_place_that_is_not_there_is_a_clear_refusal(api_of: ApiOf, where: str, words: str) -> None:
+    person = factories.person("researcher")
+    wish = {"parameters": {**CHANGE, "edit": {"where": where}}}
+    client, case = api_of(person), phantom_case(person)
+    for slices in ({}, {"slices": {"first": 0, "last": 2}}):
+        answer = client.post(at("counterfactual-list"), body(case, **wish, **slices), format="json")
+        assert answer.status_code == 400
+        said = answer.json()["detail"]
+        assert words in said or "In none of the slices" in said
+
+
+def test_a_place_is_asked_for_by_name_or_as_before(api_of: ApiOf) -> None:
+    person = factories.person("researcher")
+    client, case = api_of(person), phantom_case(person)
+    for edit, place in (
+        ({"where": "spleen"}, ("spleen", True)),
+        ({"where": "everywhere"}, ("everywhere", False)),
+        ({"confined": False}, (None, False)),
+        ({"where": None}, (None, True)),
+    ):
+        wish = {"parameters": {**CHANGE, "edit": edit}}
+        answer = client.post(at("counterfactual-list"), body(case, **wish), format="json")
+        assert answer.status_code == 202, answer.content
+        asked = answer.json()["parameters"]["edit"]
+        assert (asked.get("where"), asked["confined"]) == place
+
+
 def test_a_method_that_the_model_does_not_offer_is_a_clear_refusal(api_of: ApiOf) -> None:
     person = factories.person("researcher")
     client, case = api_of(person), phantom_case(person)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from synthesis.phantoms import labels as L
 from tests import factories
 from tests.dciodvfy import dicom_errors, needs_dciodvfy
 from tests.factories_edits import CHANGE, edit_request, edited_result, phantom_case
@@ -23,9 +24,9 @@ from webapp.cases.selectors import case_slice
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.models import AuditEvent
 from webapp.jobs.downloads import result_download
-from webapp.jobs.edits import edit_wish, original_pixels
+from webapp.jobs.edits import edit_wish, original_pixels, region_of
 from webapp.jobs.models import Edit, Job, Result, SynthesisRequest
-from webapp.jobs.requests import request_job
+from webapp.jobs.requests import labels_of, request_job
 from webapp.jobs.services import job_cancel, request_again, result_reproduce
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -55,11 +56,11 @@ def test_a_change_becomes_dicom_that_names_its_source(
     workers: Workers, probes: Probes, model: Any, clinician: Any, case: Any, tmp_path: Path
 ) -> None:
     workers.start("compute")
-    options = {"steps": 2, "undo": True, "variety": 0.5}
+    options = {"steps": 2, "undo": True, "variety": 0.5, "where": "spleen"}
     request = edit_request(clinician, case=case, model=model, count=2, parameters=CHANGE | {"edit": options})
     job = probes.wait(request_job(request), "succeeded", "failed", seconds=240)
     assert job.state == "succeeded", job.error_message + job.error_detail + workers.logs()
-    assert (job.step, job.steps_total) == (8, 8)
+    assert (job.step, job.steps_total) == (12, 12)
     first, second = request.results.order_by("index")
     assert (first.seed, second.seed) == (7, 8)
     assert first.pixel_sha256 != second.pixel_sha256
@@ -67,6 +68,8 @@ def test_a_change_becomes_dicom_that_names_its_source(
     assert first.case.derived_from == case
     assert first.edited.numbers["inside"] > 0
     assert first.edited.numbers["undone"]["psnr"] is not None
+    assert first.edited.numbers["unchanged"]["psnr"] > first.edited.numbers["psnr"]
+    assert np.array_equal(region_of(request), labels_of(request) == L.SPLEEN)
     assert first.edited.undone
     assert stored_files(f"previews/{job.pk}") == []
 
@@ -84,6 +87,7 @@ def test_a_change_becomes_dicom_that_names_its_source(
     assert image.FrameOfReferenceUID == case.frame_of_reference_uid
     assert image.SyntheticData == "YES"
     assert "no cirrhosis to severe cirrhosis" in image.DerivationDescription
+    assert "only inside the label spleen" in image.DerivationDescription
     assert np.allclose(image.ImagePositionPatient, source.metadata["00200032"]["Value"])
     assert np.array_equal(image.pixel_array, case_slice(first.case, 0).array.astype(np.int16))
 

@@ -87,7 +87,7 @@ def test_the_form_offers_the_adapters_of_the_chosen_model(
     values = {
         **{"case": case.pk, "mask": case.masks.get().pk, "slice_number": 2, "modality": "CT"},
         **{"was_severity": "0", "was_steatosis": 0, "to_severity": "3", "method": "flow_inversion"},
-        **{"steps": 2, "drift": 0, "count": 1, "variety": 0.5, "undo": "yes", "confined": "yes"},
+        **{"steps": 2, "drift": 0, "count": 1, "variety": 0.5, "undo": "yes", "where": "belongs"},
         **{"model": model.pk, "scope": "slice"},
     }
     shown = browser.post(reverse("jobs:counterfactual-apply"), values | {"apply": "model:"}).content.decode()

@@ -277,7 +277,7 @@ def test_the_form_asks_for_a_series(browser: Client, clinician: Any, case: Any) 
     values = {
         **{"case": case.pk, "mask": part(case).pk, "slice_number": 3, "modality": "CT", "model": model.pk},
         **{"was_severity": "0", "was_steatosis": 0, "to_severity": "3", "method": "flow_inversion"},
-        **{"steps": 2, "drift": 0, "count": 1, "variety": 0.5, "undo": "yes", "confined": "yes"},
+        **{"steps": 2, "drift": 0, "count": 1, "variety": 0.5, "undo": "yes", "where": "belongs"},
     }
     check = browser.post(reverse("jobs:counterfactual-check"), values | {"scope": "series"}).content.decode()
     assert "2 slices" in check

@@ -73,7 +73,7 @@ def test_a_changed_series_is_one_series_that_lies_on_its_source(
     )
     job = probes.wait(request_job(request), "succeeded", "failed", seconds=240)
     assert job.state == "succeeded", job.error_message + job.error_detail + workers.logs()
-    assert (job.step, job.steps_total) == (16, 16)
+    assert (job.step, job.steps_total) == (24, 24)
     assert job.outcome["slices"] == 2
     assert {"preparing", "drawing"} <= set(job.outcome["seconds"])
     first, second = request.results.order_by("index")
@@ -82,6 +82,7 @@ def test_a_changed_series_is_one_series_that_lies_on_its_source(
     assert first.pixel_sha256 != second.pixel_sha256
     assert first.recipe["slices"] == {"count": 3, "edited": [1, 2], "source": [0, 1, 2]}
     assert first.edited.numbers["through_plane"]["pairs"] == 2
+    assert first.edited.numbers["unchanged"]["psnr"] > first.edited.numbers["psnr"]
     assert np.array_equal(case_slice(first.case, 0).array, case_slice(case, 0).array)
     assert difference(first)[0].any() is np.False_
     assert difference(first)[1].any()

@@ -72,7 +72,16 @@ class EditOptionsSerializer(serializers.Serializer):
     contrast = serializers.FloatField(
         required=False, allow_null=True, min_value=0, max_value=10, help_text="Null: as the change demands."
     )
-    confined = serializers.BooleanField(required=False, help_text="Only where the change belongs.")
+    where = serializers.CharField(
+        required=False,
+        allow_null=True,
+        max_length=100,
+        help_text="Where the change may act: belongs (as usual), everywhere, the name of one of the model's "
+        "labels, or painted: where mask_after, which then only marks the place, differs from mask.",
+    )
+    confined = serializers.BooleanField(
+        required=False, help_text="true: where belongs, false: everywhere; not used beside where."
+    )
     blend = serializers.BooleanField(required=False, help_text="Put the image itself back outside of it.")
     variety = serializers.FloatField(
         required=False, min_value=0, max_value=1, help_text="What several images differ by."
@@ -151,7 +160,9 @@ class EditCreateSerializer(serializers.Serializer):
     case = serializers.UUIDField(help_text="Whose slice is changed.")
     mask = serializers.UUIDField(help_text="A mask of that case.")
     mask_after = serializers.UUIDField(
-        required=False, allow_null=True, help_text="Another mask of it, with a lesion more or less."
+        required=False,
+        allow_null=True,
+        help_text="Another mask of it, with a lesion more or less, or a place.",
     )
     slice_index = serializers.IntegerField(required=False, min_value=0, help_text="From 0, in stack order.")
     parameters = EditParametersSerializer()

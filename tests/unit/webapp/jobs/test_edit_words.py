@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from webapp.jobs.edit_panes import LEAST_TOP, round_top
-from webapp.jobs.edit_words import changes, level_word, method_terms, number_rows, read_level, undone_rows
+from webapp.jobs.edit_words import (
+    changes,
+    level_word,
+    method_terms,
+    number_rows,
+    read_level,
+    unchanged_rows,
+    undone_rows,
+    where_words,
+)
 
 CT = {"modality": "CT", "severity": "severe", "steatosis": 0, "age": 58.0, "sex": "M"}
 NUMBERS: dict[str, Any] = {
@@ -54,6 +63,30 @@ def test_a_reader_that_was_followed_proves_nothing() -> None:
 @pytest.mark.parametrize("severity", [{}, {"before": {}, "after": {}, "followed": False}])
 def test_an_unread_severity_is_left_out(severity: dict[str, Any]) -> None:
     assert "Severity as read" not in rows(severity=severity)
+
+
+def test_the_method_alone_and_lpips_are_told_with_a_sentence_where_they_were_measured() -> None:
+    assert unchanged_rows(NUMBERS) == []
+    (good,), (bad,) = (unchanged_rows({"unchanged": {"psnr": value}}) for value in (41.2, 30.0))
+    assert (good.value, good.is_good, bad.is_good) == ("41.2 dB", True, False)
+    assert "what the method alone loses" in good.sentence
+    assert "LPIPS" not in rows()
+    assert rows(lpips=0.1234)["LPIPS"].value == "0.123"
+
+
+@pytest.mark.parametrize(
+    ("options", "screen", "header"),
+    [
+        ({"confined": True}, "only where the change belongs", ""),
+        ({"confined": False}, "everywhere", ", acting everywhere"),
+        ({"where": "painted"}, "only where it was painted", ", only inside a painted region"),
+        ({"where": "spleen"}, "only in one structure: spleen", ", only inside the label spleen"),
+    ],
+)
+def test_where_a_change_may_act_is_said(options: dict[str, Any], screen: str, header: str) -> None:
+    assert where_words(options) == screen
+    for method in ("guided", "flow_inversion"):
+        assert method_terms({"method": method, **options}).endswith(header)
 
 
 def test_equal_images_are_identical_and_lost_nothing() -> None:
