@@ -221,7 +221,7 @@ class MethodForm(forms.Form):
         _("Undo the change"),
         _("Yes: shows what was lost"),
         _("No"),
-        _("Takes the change back again, at twice the time: what does not return was lost."),
+        _("Also tries no change and takes the change back, at three times the time: shows what is lost."),
         initial=True,
     )
 

@@ -10,17 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from synthesis.catalog import COUNTERFACTUALS
 from synthesis.control.patient_prompts import MOST_WORDS
-from synthesis.edit_request import INSTRUCTED_SAMPLERS, NEGATIVE_MOST
 from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES
 from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
-from webapp.api.v1.drift_field import DriftSchemeField
+from webapp.api.v1.edit_options import EditOptionsSerializer
 from webapp.api.v1.jobs import JobSerializer
 from webapp.cases.selectors import case_get_for, mask_get_for
 from webapp.core.errors import NotVisible
 from webapp.core.permissions import require
-from webapp.jobs.edit_preparation import STEPS_MOST
 from webapp.jobs.edits import COUNT_LIMIT, is_edit
 from webapp.jobs.models import EDITED_PIXELS, EditStrip, Result, SynthesisRequest
 from webapp.jobs.selectors import job_get_for, request_get_for, request_list_for, strip_get_for
@@ -51,88 +48,6 @@ class EditConditionSerializer(serializers.Serializer):
         max_length=MOST_WORDS,
         help_text="For models that are told patients in words: one of the diagnoses of their recipe.",
     )
-
-
-class EditOptionsSerializer(serializers.Serializer):
-    """How the change is made; what is left out has its default."""
-
-    method = serializers.ChoiceField(
-        choices=list(COUNTERFACTUALS),
-        required=False,
-        help_text="One that the model offers: most offer flow_inversion; see docs/counterfactuals.md.",
-    )
-    strength = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=1,
-        help_text="0 leaves the image, 1 starts from the noise; null: as the change demands.",
-    )
-    steps = serializers.IntegerField(required=False, min_value=1, max_value=STEPS_MOST)
-    contrast = serializers.FloatField(
-        required=False, allow_null=True, min_value=0, max_value=10, help_text="Null: as the change demands."
-    )
-    where = serializers.CharField(
-        required=False,
-        allow_null=True,
-        max_length=100,
-        help_text="Where the change may act: belongs (as usual), everywhere, the name of one of the model's "
-        "labels, or painted: where mask_after, which then only marks the place, differs from mask.",
-    )
-    confined = serializers.BooleanField(
-        required=False, help_text="true: where belongs, false: everywhere; not used beside where."
-    )
-    blend = serializers.BooleanField(required=False, help_text="Put the image itself back outside of it.")
-    variety = serializers.FloatField(
-        required=False, min_value=0, max_value=1, help_text="What several images differ by."
-    )
-    drift = serializers.FloatField(required=False, min_value=-5, max_value=5)
-    drift_scheme = DriftSchemeField(required=False)
-    weight = serializers.FloatField(
-        required=False, min_value=0, max_value=1e6, help_text="guided: of the outcome against likeness."
-    )
-    reach = serializers.FloatField(
-        required=False, allow_null=True, min_value=0.01, max_value=0.99, help_text="guided: how sure."
-    )
-    guidance = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=100,
-        help_text="pix2pix_zero, instruct_pix2pix: how firmly the change is followed; null: as usual.",
-    )
-    image_guidance = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=100,
-        help_text="instruct_pix2pix: how firmly the image is kept; null: as the model was calibrated.",
-    )
-    sampler = serializers.ChoiceField(
-        choices=INSTRUCTED_SAMPLERS, required=False, allow_null=True, help_text="instruct_pix2pix."
-    )
-    attention = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=100,
-        help_text="pix2pix_zero: how firmly the model is held to look where it looked; 0: not at all.",
-    )
-    regularisation = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=100,
-        help_text="pix2pix_zero: how white the noise is kept on the way back; 0: the exact way back.",
-    )
-    negative = serializers.CharField(
-        required=False,
-        allow_null=True,
-        allow_blank=True,
-        max_length=NEGATIVE_MOST,
-        help_text="pix2pix_zero: words that guidance leads away from.",
-    )
-    undo = serializers.BooleanField(required=False, help_text="Take the change back as well.")
 
 
 class EditParametersSerializer(serializers.Serializer):
