@@ -84,23 +84,20 @@ def edit(
     old, new = whole or (request.labels, request.target_labels)
     chosen = method_options(options, old, new, request.before, request.after, model.recipe)
     method = COUNTERFACTUALS[options.method].load()
-    tell = [
-        reporter(model, modality, on_step, part=part, parts=ways_of(options))
-        for part in range(ways_of(options))
-    ]
+    ways = ways_of(options)
+    tell = [reporter(model, modality, on_step, part=part, parts=ways) for part in range(ways)]
     undone = still = None
     if not options.undo:
         made = _images(model, work, method(work, options=chosen, on_step=tell[0]), request)
     else:
+        was = [request.labels] * request.count, [request.before] * request.count
         both = changed_and_not(
             work,
             method=options.method,
             chosen=chosen,
             seeds=request.seeds,
             tell=tell,
-            outcome=_outcome(
-                model, judges, [request.labels] * request.count, [request.before] * request.count
-            ),
+            outcome=_outcome(model, judges, *was),
         )
         made, still = (_images(model, work, states, request) for states in both)
         steady = replace(options, variety=0.0)
