@@ -31,6 +31,7 @@ from synthesis.counterfactuals import flow_inversion
 from synthesis.edit import method_options, prepare
 from synthesis.edit_request import EditOptions
 from synthesis.editing import Edit
+from synthesis.metrics import perceptual
 from synthesis.metrics.judges import Judges, load_judges
 from synthesis.metrics.minimality import root_mean_square
 from synthesis.metrics.psnr import psnr
@@ -40,12 +41,14 @@ from synthesis.phantoms.labels import LESION
 from synthesis.request import MODALITIES
 from training.counterfactual_changes import CHANGES, Change, condition_of, inner_liver, pairs_of
 from training.counterfactual_rows import ROWS, instructed_row, row_of
+from training.counterfactual_table import HEADINGS, line
 from training.held_out import content_key
 from training.recipe import find_model
 from training.texture_reader import TextureReader, kept_texture_reader
 
 Images = npt.NDArray[np.float32]
 BATCH = 4
+NOT_INSTALLED = "not installed"
 
 
 def edited_images(
@@ -202,6 +205,7 @@ def figures(
         "l1": float(np.abs(edited - source).mean()),
         "ssim": float(np.mean([ssim(e, s, data_range=high - low) for e, s in zip(edited, source)])),
         "psnr": _mean_psnr(edited, source, high - low),
+        "lpips": _mean_lpips(edited, source, low, high),
         "seconds": float(np.mean(found["seconds"])),
     }
     if "null" in found:
@@ -234,6 +238,14 @@ def _effect(
 def _mean_psnr(images: Images, truth: Images, data_range: float) -> float:
     """PSNR of the mean square error over all images."""
     return psnr(np.asarray(images), np.asarray(truth), data_range=data_range)
+
+
+def _mean_lpips(images: Images, truth: Images, low: float, high: float) -> float | str:
+    """LPIPS in the window low..high over all images; NOT_INSTALLED where it is not there."""
+    measure = perceptual.installed()
+    if measure is None:
+        return NOT_INSTALLED
+    return float(np.mean([measure(a, b, low=low, high=high) for a, b in zip(images, truth, strict=True)]))
 
 
 UNEDITED = "unedited: the row to beat"
@@ -288,43 +300,6 @@ def evaluate_counterfactuals(
             report["rows"][key] = figures(found[row], pairs, change, model, judges, reader)
             print(line(key, report["rows"][key]), flush=True)
     return report
-
-
-HEADINGS = (
-    "change | method | inside: RMSE to truth | unedited | ratio | core ratio | outside RMSE | null outside "
-    "| null dB | there and back dB | judge | other reader (on truth) | change made / true | L1 | SSIM "
-    "| PSNR to original | s per case"
-)
-
-
-def line(name: str, row: dict[str, Any]) -> str:
-    """One row of the table in Markdown."""
-
-    def number(value: float | None, form: str = ".2f") -> str:
-        return "" if value is None else format(value, form)
-
-    ratio = row["inside"] / row["inside_unedited"]
-    core = row["core"] / row["core_unedited"] if row["core_unedited"] else None
-    effect = row.get("effect")
-    cells = [
-        name,
-        number(row["inside"]),
-        number(row["inside_unedited"]),
-        number(ratio, ".3f"),
-        number(core, ".3f"),
-        number(row["outside"]),
-        number(row["null_outside"]),
-        number(row["null_psnr"], ".1f"),
-        number(row["back_psnr"], ".1f"),
-        number(row.get("judge")),
-        "" if "reader" not in row else f"{row['reader']:.2f} ({row['reader_on_truth']:.2f})",
-        "" if effect is None else f"{effect[0]:.1f} / {effect[1]:.1f}",
-        number(row["l1"]),
-        number(row["ssim"], ".4f"),
-        number(row["psnr"], ".1f"),
-        number(row["seconds"], ".0f"),
-    ]
-    return "| " + " | ".join(cells) + " |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from synthesis.catalog import COUNTERFACTUALS
+from synthesis.metrics import perceptual
 from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
-from synthesis.phantoms import abdomen, phantom_seed
+from synthesis.phantoms import WINDOWS, abdomen, phantom_seed
 from tests.unit.synthesis.tiny_model import SIDE, tiny_model
 from training import counterfactual_changes as changes
 from training import counterfactuals as c
@@ -63,6 +66,54 @@ def test_the_truth_itself_scores_perfectly_and_the_unedited_image_scores_one(pai
     assert none["back_psnr"] is None
     assert none["null_psnr"] is None
     assert c.line("x", none).count("|") == ("| " + c.HEADINGS + " |").count("|") - 1
+
+
+@pytest.fixture
+def looked_for_anew():
+    """Whether LPIPS is there is found out once per process: here for every test."""
+    perceptual.installed.cache_clear()
+    yield
+    perceptual.installed.cache_clear()
+
+
+def lpips_cell(row):
+    place = [one.strip() for one in c.HEADINGS.split("|")].index("LPIPS to original")
+    return c.line("change | row", row).split("|")[1:-1][place].strip()
+
+
+@pytest.mark.usefixtures("looked_for_anew")
+def test_lpips_that_is_not_there_reads_not_installed(pairs, judges, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    source = np.stack([before.image for before, _ in pairs])
+    found = {"edited": source, "seconds": np.array([1.0])}
+    row = c.figures(found, pairs, CHANGE, tiny_model(), judges, no_reader())
+    assert row["lpips"] == "not installed"
+    assert lpips_cell(row) == "not installed"
+
+
+@pytest.mark.usefixtures("looked_for_anew")
+def test_lpips_that_is_there_is_told_of_every_pair_to_its_original(pairs, judges, monkeypatch):
+    """The package stands at the edge of the world: the one played here tells the mean difference as shown."""
+
+    class Played(torch.nn.Module):
+        def __init__(self, net, verbose):
+            super().__init__()
+
+        def forward(self, a, b):
+            return (a - b).abs().mean().reshape(1, 1, 1, 1)
+
+    package = ModuleType("lpips")
+    package.LPIPS = Played
+    monkeypatch.setitem(sys.modules, "lpips", package)
+    monkeypatch.setattr(perceptual, "version", lambda name: "0.1.4")
+    low, high = WINDOWS["CT"]
+    flat = np.full_like(pairs[0][0].image, (low + high) / 2)
+    level = [(replace(b, image=flat), replace(a, image=flat + 1)) for b, a in pairs]
+    steps = np.array([0.05, 0.15], np.float32)[:, None, None] * (high - low)
+    found = {"edited": np.stack([flat, flat]) + steps, "seconds": np.array([1.0])}
+    row = c.figures(found, level, CHANGE, tiny_model(), judges, no_reader())
+    assert row["lpips"] == pytest.approx(2 * 0.1, rel=1e-3)
+    assert lpips_cell(row) == "0.200"
 
 
 def test_an_error_of_known_size_is_found_where_it_is(pairs, judges):
