@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from tests.factories_models import TINY
 from tests.unit.training.tiny_training import people_with_latents, tiny_base
@@ -39,6 +40,14 @@ def phantom_folder(small_recipe, tmp_path_factory) -> Path:
     for number in range(2):
         write_shard(folder, number, "training", small_recipe, count=8)
     return folder
+
+
+@pytest.fixture
+def other_precision():
+    """accelerate takes one precision per process; a test may use another, if it says so."""
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
 
 
 @pytest.fixture(scope="session")

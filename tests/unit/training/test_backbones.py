@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from peft import PeftModel
 
 from synthesis.adapters import chosen, load_adapter, save_adapter
@@ -37,14 +36,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def other_precision():
-    """accelerate takes one precision per process; a test may use another, if it says so."""
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
 
 
 @pytest.fixture(scope="module", params=BACKBONES)

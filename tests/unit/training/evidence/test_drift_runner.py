@@ -48,6 +48,7 @@ def data(tmp_path):
     return folder
 
 
+@pytest.mark.usefixtures("other_precision")
 def test_a_run_that_was_stopped_goes_on_without_training_anything_twice(data, tmp_path, monkeypatch):
     monkeypatch.setattr(drift_source, "NETWORK", drift_source.NETWORK | SMALL)
     monkeypatch.setattr(drift_runs, "PHANTOM_SHARDS", 1)
