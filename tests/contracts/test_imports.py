@@ -50,6 +50,7 @@ DIRECTIONS = [
             "synthesis.control.prompts",
             "synthesis.request",
             "synthesis.drift_size",
+            "synthesis.edit_regions",
             "synthesis.edit_request",
             "synthesis.errors",
             "synthesis.footprint",
@@ -63,7 +64,7 @@ DIRECTIONS = [
     Direction(
         (
             *("synthesis.catalog", "synthesis.control.prompts", "synthesis.options", "synthesis.request"),
-            "synthesis.drift_size",
+            *("synthesis.drift_size", "synthesis.edit_regions"),
             *("synthesis.errors", "synthesis.footprint", "synthesis.patient_splits", "synthesis.phantoms"),
         ),
         HEAVY,

@@ -27,6 +27,8 @@ HEAVY = {
 TORCH_FREE_SYNTHESIS = (
     "synthesis.catalog",
     "synthesis.request",
+    "synthesis.drift_size",
+    "synthesis.edit_regions",
     "synthesis.edit_request",
     "synthesis.errors",
     "synthesis.footprint",

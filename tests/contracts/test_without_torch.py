@@ -52,6 +52,7 @@ celery_app.loader.import_default_modules()
 import workers.app
 for torch_free in ("synthesis.catalog", "synthesis.control.prompts", "synthesis.control.captions",
                    "synthesis.control.patient_prompts", "synthesis.request",
+                   "synthesis.drift_size", "synthesis.edit_regions",
                    "synthesis.edit_request", "synthesis.errors", "synthesis.footprint",
                    "synthesis.imaging", "synthesis.patient_splits", "synthesis.phantoms",
                    "synthesis.plain_yaml"):
