@@ -214,7 +214,7 @@ def test_it_is_made_again_on_the_device_that_was_recorded(
     class Loading(Exception):
         """The model is asked for."""
 
-    def get(_model: Any, *, device: str) -> Any:
+    def get(_model: Any, *, device: str, need: Any) -> Any:
         raise Loading(device)
 
     result = edited_result(clinician, request=edit_request(clinician, case=case))
