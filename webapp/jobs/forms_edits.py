@@ -128,7 +128,7 @@ class EditForm(SeriesForm, MethodForm):
         fields["to_diagnosis"].choices = [("", SAME), *diagnoses]
         for name in ("was_severity", "was_steatosis"):
             fields[name].required = self.tells_severity
-        for name in ("method", "model"):
+        for name in ("method", "model", "adapter"):
             fields[name].widget.attrs.update(redraw(name))
         for name, (low, high, step) in _RANGES.items():
             fields[name].widget.attrs.update({"min": low, "max": high, "step": step})

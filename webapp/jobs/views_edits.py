@@ -28,6 +28,7 @@ from webapp.jobs.forms_edits import EditForm, initial_of
 from webapp.jobs.forms_methods import with_other_method
 from webapp.jobs.forms_series import series_initial
 from webapp.jobs.heartbeats import workers_alive
+from webapp.jobs.memory import refuse_too_large
 from webapp.jobs.models import EditStrip, Job, SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, region_picture
 from webapp.jobs.preparation import best_slice
@@ -238,8 +239,13 @@ def _context(request: HttpRequest, form: EditForm) -> dict[str, Any]:
 def _checked(user: Any, form: EditForm, wish: dict[str, Any], prepared: PreparedEdit) -> dict[str, Any]:
     place, region = prepared.options.place, prepared.region
     picture = grey_picture(prepared.image.astype("float32"), prepared.before.modality)
+    problems = [_problem(problem, form) for problem in prepared.problems]
+    try:
+        refuse_too_large(wish["model"], prepared.options.method, wish["count"])
+    except ApplicationError as error:
+        problems.append({"message": error.message})
     return {
-        "problems": [_problem(problem, form) for problem in prepared.problems],
+        "problems": problems,
         "prepared": prepared,
         "changes": changes(prepared.parameters),
         "drift": drift_words(prepared.options.to_json(), wish["model"].recipe_with(wish["adapter"])),

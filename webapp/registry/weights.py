@@ -22,6 +22,7 @@ CARD_FILE = "card.md"
 HEADER_BYTES = 32 * 1024 * 1024
 CARD_BYTES = 1024 * 1024
 PICKLED = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"}
+TABLES = ("backbone", "components", "image", "normalisation", "prompts")  # settings of a recipe, each a table
 ITEM_BYTES = {
     **dict.fromkeys(("F64", "I64", "U64"), 8),
     **dict.fromkeys(("F32", "I32", "U32"), 4),
@@ -196,6 +197,11 @@ def _recipe(path: Path, metadata: Any) -> dict[str, Any]:
         raise NotAModel(f"The recipe inside {path.name} is not JSON.") from error
     if not isinstance(recipe, dict):
         raise NotAModel(f"The recipe inside {path.name} is not a table of settings.")
+    for name in TABLES:
+        if not isinstance(recipe.get(name) or {}, dict):
+            raise NotAModel(f"In the recipe inside {path.name}, {name} is not a table of settings.")
+    if not isinstance((recipe.get("prompts") or {}).get("diagnoses") or {}, dict):
+        raise NotAModel(f"In the recipe inside {path.name}, the diagnoses are not a table of words.")
     return recipe
 
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from tests import factories
 from tests.factories_edits import CHANGE, edit_request, edited_result, phantom_case
+from tests.integration.jobs.test_memory import RECIPE, worker
 from webapp.cases.models import Case, DatasetShare
 from webapp.cases.selectors import case_slice
 from webapp.jobs.models import EditStrip, Job, Quota, SynthesisRequest
@@ -102,6 +103,14 @@ def test_the_check_says_what_cannot_be_done(
     answer = browser.post(reverse("jobs:counterfactual-new"), sent)
     assert answer.status_code == 422
     assert not SynthesisRequest.objects.exists()
+
+
+def test_the_check_says_that_no_device_could_hold_the_model(browser: Client, case: Any, model: Any) -> None:
+    model.recipe = {name: RECIPE[name] for name in ("components", "backbone")} | model.recipe
+    model.save(update_fields=["recipe"])
+    worker("cpu", 100_000_000)
+    page = browser.post(reverse("jobs:counterfactual-check"), values(case, model)).content.decode()
+    assert "has 90 MB for it" in page
 
 
 def test_the_check_shows_where_the_change_belongs(browser: Client, case: Any, model: Any) -> None:

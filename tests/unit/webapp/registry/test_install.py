@@ -138,6 +138,10 @@ def _header(**tensor: Any) -> dict[str, Any]:
     return {"__metadata__": {"recipe": json.dumps(RECIPE)}, "weight": entry}
 
 
+def _stated(**values: Any) -> dict[str, Any]:
+    return _header() | {"__metadata__": {"recipe": json.dumps(RECIPE | values)}}
+
+
 @pytest.mark.parametrize(
     ("header", "body", "words"),
     [
@@ -152,6 +156,9 @@ def _header(**tensor: Any) -> dict[str, Any]:
         ({"weight": _header()["weight"]}, bytes(12), "carries no recipe"),
         (_header() | {"__metadata__": {"recipe": "{"}}, bytes(12), "not JSON"),
         (_header() | {"__metadata__": {"recipe": "[]"}}, bytes(12), "not a table"),
+        (_stated(prompts=["a"]), bytes(12), "prompts is not a table"),
+        (_stated(backbone=7), bytes(12), "backbone is not a table"),
+        (_stated(prompts={"diagnoses": ["a"]}), bytes(12), "diagnoses are not a table"),
         ([1], b"", "not a table"),
     ],
 )
