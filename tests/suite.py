@@ -16,10 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = (sys.executable,)
 PYTEST = (*PYTHON, "-m", "pytest", "--durations=8", "--durations-min=2")
-# Two processes: by file, whose tests share what is made once; or by test, where the files are too uneven.
-# Of the latter, those that name one `xdist_group` go to one process.
+# Two processes: by file, whose tests share what is made once; or by test, where one file is nearly all.
 BY_FILE = (*PYTEST, "-n", "2", "--dist", "loadfile")
-BY_TEST = (*PYTEST, "-n", "2", "--dist", "loadgroup")
+BY_TEST = (*PYTEST, "-n", "2", "--dist", "load")
 # One thread per process: on networks of a few channels more of them only wait for each other.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", **os.environ}
 CHECKED = ("synthesis", "webapp", "workers", "training", "docker")
@@ -63,13 +62,13 @@ CHECKS = (
     Check("frontend tests", "front end's unit tests", (*PYTHON, "frontend/build.py", "test")),
     Check("types", "mypy", (*PYTHON, "-m", "mypy", *CHECKED), beside=True),
     Check("unit", "unit and property tests", (*BY_FILE, "tests/unit", "tests/property")),
-    Check("integration", "integration, SQLite and files", (*BY_TEST, "-m", "not once", "tests/integration")),
+    Check("integration", "integration, SQLite and files", (*BY_FILE, "-m", "not once", "tests/integration")),
     Check(
         "both",
         "integration, PostgreSQL and Redis",
         (*PYTHON, "-m", "tests.servers", "--", *BY_TEST, "-m", "both or once", *ON_SERVERS),
     ),
-    Check("browser", "journeys in Chromium", (*BY_TEST, "tests/browser")),
+    Check("browser", "journeys in Chromium", (*BY_FILE, "tests/browser")),
 )
 GROUPS = {
     "all": {check.group for check in CHECKS},

@@ -30,8 +30,6 @@ from tests.running import semblance as started
 from tests.shared_data import DATA
 from webapp.cases.demo import MADE_AT, series_files
 
-pytestmark = pytest.mark.xdist_group("journeys")
-
 WAIT_MS = 120_000
 VIEWER = "[data-mount=case-viewer]"
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.running import ROOT, Launched, free_port, launch
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("launch")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

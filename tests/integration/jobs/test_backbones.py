@@ -47,7 +47,7 @@ from webapp.registry.selectors import adapter_folder, model_folder
 from webapp.registry.services import model_install, model_install_submit
 from webapp.registry.services_adapters import adapter_install_submit
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("backbones")]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 LONG = 240.0  # seconds for a change there and back, on a machine that is shared
 SAMPLER = {"name": "rft", "steps": 2, "guidance": 2.0}
