@@ -173,7 +173,7 @@ def test_every_step_is_seen_live_and_the_image_follows(
     page.locator("#edit-live[data-state=queued]").wait_for()
     claim = job_claim(queue="compute", worker="test")
     assert claim is not None
-    work = Paced(claim, stops=(3, 20))
+    work = Paced(claim, stops=(3, 40))
 
     def run() -> None:
         try:
@@ -184,13 +184,13 @@ def test_every_step_is_seen_live_and_the_image_follows(
     worker = threading.Thread(target=run)
     worker.start()
     try:
-        page.get_by_text("Making the change, step 3 of 32").wait_for()
-        assert page.locator("#edit-live progress").get_attribute("value") == f"{3 / 32:.4f}"
+        page.get_by_text("Making the change, step 3 of 48").wait_for()
+        assert page.locator("#edit-live progress").get_attribute("value") == f"{3 / 48:.4f}"
         page.locator("#edit-live .job-page__preview img").wait_for()
         work.seen[3].set()
-        page.get_by_text("Undoing the change, step 20 of 32").wait_for()
-        assert page.locator("#edit-live .number", has_text="62 %").count() == 1
-        work.seen[20].set()
+        page.get_by_text("Undoing the change, step 40 of 48").wait_for()
+        assert page.locator("#edit-live .number", has_text="83 %").count() == 1
+        work.seen[40].set()
         page.locator(f"{VIEWER}[data-state=ready]").wait_for()
     finally:
         for event in work.seen.values():
