@@ -25,10 +25,13 @@ ROWS: dict[str, EditOptions] = {
 
 
 def row_of(text: str) -> tuple[str, EditOptions]:
-    """A row from the command line: "0.4,1.5"."""
-    strength, contrast = (float(one) for one in text.split(","))
-    options = EditOptions(strength=strength, contrast=contrast)
-    return f"strength {strength:g}, contrast {contrast:g}", options
+    """A row from the command line: "0.4,1.5", or "0.4,1.5,12" with its steps each way."""
+    strength, contrast, *steps = (float(one) for one in text.split(","))
+    options = EditOptions(
+        strength=strength, contrast=contrast, steps=int(steps[0]) if steps else EditOptions().steps
+    )
+    said = f", {options.steps} steps" if steps else ""
+    return f"strength {strength:g}, contrast {contrast:g}{said}", options
 
 
 def instructed_row(text: str) -> tuple[str, EditOptions]:

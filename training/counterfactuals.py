@@ -321,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="+",
         type=row_of,
         default=[],
-        metavar="STRENGTH,CONTRAST",
+        metavar="STRENGTH,CONTRAST[,STEPS]",
         help="more rows of flow_inversion, to choose its options by (on the validation split)",
     )
     parser.add_argument(

@@ -170,6 +170,13 @@ def test_the_named_rows_ask_for_methods_that_there_are():
     assert {one.method for one in ROWS.values()} <= set(COUNTERFACTUALS)
 
 
+def test_a_row_of_the_command_line_says_strength_contrast_and_steps():
+    assert row_of("0.4,1.5") == ("strength 0.4, contrast 1.5", c.EditOptions(strength=0.4, contrast=1.5))
+    name, options = row_of("0.4,1.5,12")
+    assert name == "strength 0.4, contrast 1.5, 12 steps"
+    assert options == c.EditOptions(strength=0.4, contrast=1.5, steps=12)
+
+
 def test_every_named_change_makes_a_pair_that_differs():
     for change in changes.CHANGES.values():
         before, after = change.pair(phantom_seed("validation", 8), "CT", (64, 64))
