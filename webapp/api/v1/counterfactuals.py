@@ -10,12 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from synthesis.control.patient_prompts import MOST_WORDS
-from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES
+from synthesis.request import MODALITIES
 from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
+from webapp.api.v1.asking import ASKED, AskedSerializer, AskingSerializer, ShownSerializer, handed_in, named
 from webapp.api.v1.edit_options import EditOptionsSerializer
 from webapp.api.v1.jobs import JobSerializer
-from webapp.cases.selectors import case_get_for, mask_get_for
 from webapp.core.errors import NotVisible
 from webapp.core.permissions import require
 from webapp.jobs.edits import COUNT_LIMIT, is_edit
@@ -23,7 +22,6 @@ from webapp.jobs.models import EDITED_PIXELS, EditStrip, Result, SynthesisReques
 from webapp.jobs.selectors import job_get_for, request_get_for, request_list_for, strip_get_for
 from webapp.jobs.services import edit_submit, severity_estimate_submit, strip_submit
 from webapp.jobs.strips import strip_cells
-from webapp.registry.selectors import adapter_by_id_for, model_by_id_for
 
 WITH_IMAGES = Prefetch(
     "results",
@@ -31,23 +29,8 @@ WITH_IMAGES = Prefetch(
 )
 
 
-class EditConditionSerializer(serializers.Serializer):
+class EditConditionSerializer(ShownSerializer):
     """What an image shows; the kind of image is the case's."""
-
-    modality = serializers.ChoiceField(choices=MODALITIES)
-    severity = serializers.ChoiceField(choices=SEVERITIES, required=False, help_text="Of the cirrhosis.")
-    severity_level = serializers.FloatField(
-        required=False, min_value=0, max_value=SEVEREST, help_text="The same from 0 to 3, also between."
-    )
-    steatosis = serializers.ChoiceField(choices=STEATOSIS_GRADES, required=False)
-    age = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=120)
-    sex = serializers.ChoiceField(choices=SEXES, required=False, allow_null=True)
-    diagnosis = serializers.CharField(
-        required=False,
-        allow_null=True,
-        max_length=MOST_WORDS,
-        help_text="For models that are told patients in words: one of the diagnoses of their recipe.",
-    )
 
 
 class EditParametersSerializer(serializers.Serializer):
@@ -65,10 +48,9 @@ class SlicesSerializer(serializers.Serializer):
     last = serializers.IntegerField(min_value=0, help_text="The last one, included.")
 
 
-class EditCreateSerializer(serializers.Serializer):
+class EditCreateSerializer(AskingSerializer):
     """What is asked of one slice."""
 
-    model = serializers.UUIDField(help_text="The id of a model that is offered.")
     adapter = serializers.UUIDField(
         required=False, allow_null=True, help_text="An adapter of that model, laid on it for this."
     )
@@ -79,11 +61,8 @@ class EditCreateSerializer(serializers.Serializer):
         allow_null=True,
         help_text="Another mask of it, with a lesion more or less, or a place.",
     )
-    slice_index = serializers.IntegerField(required=False, min_value=0, help_text="From 0, in stack order.")
     parameters = EditParametersSerializer()
     count = serializers.IntegerField(default=1, min_value=1, max_value=COUNT_LIMIT)
-    seed = serializers.IntegerField(required=False, min_value=0, help_text="Drawn where it is left out.")
-    note = serializers.CharField(required=False, max_length=500, allow_blank=True)
 
 
 class CounterfactualCreateSerializer(EditCreateSerializer):
@@ -112,35 +91,15 @@ class CounterfactualImageSerializer(serializers.Serializer):
     numbers = serializers.DictField(help_text="How far it is from its source: see docs/counterfactuals.md.")
 
 
-class CounterfactualSerializer(serializers.ModelSerializer):
+class CounterfactualSerializer(AskedSerializer):
     """A counterfactual as it was asked for, and its images once they are there."""
 
     url = LinkField("counterfactual-detail")
-    jobs = serializers.SerializerMethodField(help_text="The work for it, retries last.")
     images = serializers.SerializerMethodField()
 
     class Meta:
         model = SynthesisRequest
-        fields = (
-            *(
-                "id",
-                "url",
-                "model",
-                "adapter",
-                "case",
-                "mask",
-                "slice_index",
-                "parameters",
-                "grid",
-                "prepared",
-            ),
-            *("seed", "count", "note", "jobs", "images", "created_at"),
-        )
-
-    @extend_schema_field(serializers.ListField(child=serializers.URLField()))
-    def get_jobs(self, item: SynthesisRequest) -> list[str]:
-        """The addresses of the jobs."""
-        return [link(self.context["request"], "job-detail", job.pk) for job in item.jobs.all()]
+        fields = (*ASKED, "images")
 
     @extend_schema_field(CounterfactualImageSerializer(many=True))
     def get_images(self, item: SynthesisRequest) -> list[dict[str, Any]]:
@@ -193,17 +152,8 @@ class StripSerializer(serializers.ModelSerializer):
 
 def _wish(user: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The ids of a body as what the person may see, NotVisible otherwise."""
-    after, adapter = given.pop("mask_after", None), given.pop("adapter", None)
     slices = given.pop("slices", None)
-    return {
-        **given,
-        **({"slices": (slices["first"], slices["last"])} if slices else {}),
-        **({"mask_after": mask_get_for(user=user, id=after)} if after else {}),
-        **({"adapter": adapter_by_id_for(user=user, id=adapter)} if adapter else {}),
-        "model": model_by_id_for(user=user, id=given["model"]),
-        "case": case_get_for(user=user, id=given["case"]),
-        "mask": mask_get_for(user=user, id=given["mask"]),
-    }
+    return named(user, given) | ({"slices": (slices["first"], slices["last"])} if slices else {})
 
 
 EXAMPLE = OpenApiExample(
@@ -247,9 +197,7 @@ class CounterfactualList(generics.ListAPIView):
         form = CounterfactualCreateSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         item = edit_submit(user=request.user, **_wish(request.user, dict(form.validated_data)))
-        item = request_get_for(user=request.user, id=item.pk)
-        job = job_get_for(user=request.user, id=item.jobs.earliest("created_at").pk)
-        return accepted(request, job, CounterfactualSerializer(item, context={"request": request}).data)
+        return handed_in(request, item, CounterfactualSerializer)
 
 
 class CounterfactualDetail(generics.RetrieveAPIView):

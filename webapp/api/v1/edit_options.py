@@ -8,6 +8,13 @@ from webapp.api.v1.drift_field import DriftSchemeField
 from webapp.jobs.edit_preparation import STEPS_MOST
 
 
+def _open(low: float, high: float, words: str) -> serializers.FloatField:
+    """A number that null leaves to the method."""
+    return serializers.FloatField(
+        required=False, allow_null=True, min_value=low, max_value=high, help_text=words
+    )
+
+
 class EditOptionsSerializer(serializers.Serializer):
     """How the change is made; what is left out has its default."""
 
@@ -16,17 +23,9 @@ class EditOptionsSerializer(serializers.Serializer):
         required=False,
         help_text="One that the model offers: most offer flow_inversion; see docs/counterfactuals.md.",
     )
-    strength = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=1,
-        help_text="0 leaves the image, 1 starts from the noise; null: as the change demands.",
-    )
+    strength = _open(0, 1, "0 leaves the image, 1 starts from the noise; null: as the change demands.")
     steps = serializers.IntegerField(required=False, min_value=1, max_value=STEPS_MOST)
-    contrast = serializers.FloatField(
-        required=False, allow_null=True, min_value=0, max_value=10, help_text="Null: as the change demands."
-    )
+    contrast = _open(0, 10, "Null: as the change demands.")
     where = serializers.CharField(
         required=False,
         allow_null=True,
@@ -46,39 +45,21 @@ class EditOptionsSerializer(serializers.Serializer):
     weight = serializers.FloatField(
         required=False, min_value=0, max_value=1e6, help_text="guided: of the outcome against likeness."
     )
-    reach = serializers.FloatField(
-        required=False, allow_null=True, min_value=0.01, max_value=0.99, help_text="guided: how sure."
+    reach = _open(0.01, 0.99, "guided: how sure.")
+    guidance = _open(
+        0, 100, "pix2pix_zero, instruct_pix2pix: how firmly the change is followed; null: as usual."
     )
-    guidance = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=100,
-        help_text="pix2pix_zero, instruct_pix2pix: how firmly the change is followed; null: as usual.",
-    )
-    image_guidance = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=100,
-        help_text="instruct_pix2pix: how firmly the image is kept; null: as the model was calibrated.",
+    image_guidance = _open(
+        0, 100, "instruct_pix2pix: how firmly the image is kept; null: as the model was calibrated."
     )
     sampler = serializers.ChoiceField(
         choices=INSTRUCTED_SAMPLERS, required=False, allow_null=True, help_text="instruct_pix2pix."
     )
-    attention = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=100,
-        help_text="pix2pix_zero: how firmly the model is held to look where it looked; 0: not at all.",
+    attention = _open(
+        0, 100, "pix2pix_zero: how firmly the model is held to look where it looked; 0: not at all."
     )
-    regularisation = serializers.FloatField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=100,
-        help_text="pix2pix_zero: how white the noise is kept on the way back; 0: the exact way back.",
+    regularisation = _open(
+        0, 100, "pix2pix_zero: how white the noise is kept on the way back; 0: the exact way back."
     )
     negative = serializers.CharField(
         required=False,

@@ -10,24 +10,20 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from synthesis.catalog import SAMPLERS
-from synthesis.control.patient_prompts import MOST_WORDS
 from synthesis.options import options_of, samplers_with
-from synthesis.request import MODALITIES, SEVEREST, SEVERITIES, SEXES, STEATOSIS_GRADES
-from webapp.api.v1.answers import LOCATION, LinkField, accepted, link, problems
-from webapp.cases.selectors import case_get_for, mask_get_for
+from synthesis.request import SEVEREST, SEVERITIES, STEATOSIS_GRADES
+from webapp.api.v1.answers import LOCATION, LinkField, link, problems
+from webapp.api.v1.asking import ASKED, AskedSerializer, AskingSerializer, ShownSerializer, handed_in, named
 from webapp.core.permissions import require
 from webapp.jobs.models import SynthesisRequest
 from webapp.jobs.sampling import OPTION_NAMES
-from webapp.jobs.selectors import job_get_for, request_get_for, request_list_for
+from webapp.jobs.selectors import request_get_for, request_list_for
 from webapp.jobs.services import request_again, request_submit
-from webapp.registry.models import Adapter, GenerativeModel
-from webapp.registry.selectors import adapter_by_id_for, model_by_id_for
 
 
-class ConditionSerializer(serializers.Serializer):
+class ConditionSerializer(ShownSerializer):
     """What the image shall show."""
 
-    modality = serializers.ChoiceField(choices=MODALITIES)
     severity = serializers.ChoiceField(choices=SEVERITIES, default="none", help_text="Of the cirrhosis.")
     severity_level = serializers.FloatField(
         required=False,
@@ -39,14 +35,6 @@ class ConditionSerializer(serializers.Serializer):
         "grades alone.",
     )
     steatosis = serializers.ChoiceField(choices=STEATOSIS_GRADES, default=0)
-    age = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=120)
-    sex = serializers.ChoiceField(choices=SEXES, required=False, allow_null=True)
-    diagnosis = serializers.CharField(
-        required=False,
-        allow_null=True,
-        max_length=MOST_WORDS,
-        help_text="For models that are told patients in words: one of the diagnoses of their recipe.",
-    )
 
 
 class SamplerSerializer(serializers.Serializer):
@@ -93,51 +81,27 @@ class ParametersSerializer(serializers.Serializer):
     )
 
 
-class RequestCreateSerializer(serializers.Serializer):
+class RequestCreateSerializer(AskingSerializer):
     """What is asked for."""
 
-    model = serializers.UUIDField(help_text="The id of a model that is offered.")
     adapter = serializers.UUIDField(
         required=False, allow_null=True, help_text="The id of an adapter of that model, laid on it."
     )
     parameters = ParametersSerializer()
     case = serializers.UUIDField(required=False, help_text="The source of the anatomy.")
     mask = serializers.UUIDField(required=False, help_text="A mask of that case.")
-    slice_index = serializers.IntegerField(required=False, min_value=0, help_text="From 0, in stack order.")
     count = serializers.IntegerField(default=1, min_value=1, help_text="How many images.")
-    seed = serializers.IntegerField(required=False, min_value=0, help_text="Drawn where it is left out.")
-    note = serializers.CharField(required=False, max_length=500, allow_blank=True)
 
 
-class RequestSerializer(serializers.ModelSerializer):
+class RequestSerializer(AskedSerializer):
     """A request as it was handed in; it never changes."""
 
     url = LinkField("request-detail")
-    jobs = serializers.SerializerMethodField(help_text="The work for it, retries last.")
     results = serializers.SerializerMethodField(help_text="The images that were made.")
 
     class Meta:
         model = SynthesisRequest
-        fields = (
-            *(
-                "id",
-                "url",
-                "model",
-                "adapter",
-                "case",
-                "mask",
-                "slice_index",
-                "parameters",
-                "grid",
-                "prepared",
-            ),
-            *("seed", "count", "note", "jobs", "results", "created_at"),
-        )
-
-    @extend_schema_field(serializers.ListField(child=serializers.URLField()))
-    def get_jobs(self, item: SynthesisRequest) -> list[str]:
-        """The addresses of the jobs."""
-        return [link(self.context["request"], "job-detail", job.pk) for job in item.jobs.all()]
+        fields = (*ASKED, "results")
 
     @extend_schema_field(serializers.ListField(child=serializers.URLField()))
     def get_results(self, item: SynthesisRequest) -> list[str]:
@@ -150,12 +114,6 @@ class AgainSerializer(serializers.Serializer):
     """Another seed makes another image of the same wish; the same seed makes the same one."""
 
     seed = serializers.IntegerField(required=False, min_value=0)
-
-
-def _handed_in(request: Request, item: SynthesisRequest) -> Response:
-    item = request_get_for(user=request.user, id=item.pk)
-    job = job_get_for(user=request.user, id=item.jobs.earliest("created_at").pk)
-    return accepted(request, job, RequestSerializer(item, context={"request": request}).data)
 
 
 class RequestList(generics.ListAPIView):
@@ -194,30 +152,14 @@ class RequestList(generics.ListAPIView):
     def post(self, request: Request) -> Response:
         """Ask for synthetic images: 202, and the job to follow in Location."""
         require(request.user, "create", SynthesisRequest)
-        return _handed_in(request, request_submit(user=request.user, **wish_of(request)))
+        return handed_in(request, request_submit(user=request.user, **wish_of(request)), RequestSerializer)
 
 
 def wish_of(request: Request) -> dict[str, Any]:
     """What a body asks for, as `request_submit` takes it; ValidationError for one that makes no sense."""
     form = RequestCreateSerializer(data=request.data)
     form.is_valid(raise_exception=True)
-    given = dict(form.validated_data)
-    user = request.user
-    return {
-        "model": _model(user, given.pop("model")),
-        "adapter": _adapter(user, given.pop("adapter", None)),
-        "case": case_get_for(user=user, id=case) if (case := given.pop("case", None)) else None,
-        "mask": mask_get_for(user=user, id=mask) if (mask := given.pop("mask", None)) else None,
-        **given,
-    }
-
-
-def _model(user: Any, id: UUID) -> GenerativeModel:
-    return model_by_id_for(user=user, id=id)
-
-
-def _adapter(user: Any, id: UUID | None) -> Adapter | None:
-    return None if id is None else adapter_by_id_for(user=user, id=id)
+    return named(request.user, form.validated_data)
 
 
 class RequestDetail(generics.RetrieveAPIView):
@@ -244,4 +186,4 @@ class RequestAgain(APIView):
         form = AgainSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         again = request_again(user=request.user, request=item, seed=form.validated_data.get("seed"))
-        return _handed_in(request, again)
+        return handed_in(request, again, RequestSerializer)
