@@ -35,6 +35,17 @@ def edit_request(user: Any, *, case: Any = None, **fields: Any) -> Any:
     return edit_submit(user=user, case=case, **(values | fields))
 
 
+def edit_form(case: Any, model: Any, **changed: Any) -> dict[str, Any]:
+    """What the form sends as it opens, with some of it changed."""
+    return {
+        "case": case.pk, "mask": case.masks.earliest("created_at").pk, "slice_number": 2, "modality": "CT",
+        "model": model.pk,
+        "was_severity": "0", "was_steatosis": "0", "was_age": "58", "was_sex": "M", "to_severity": "3",
+        "method": "flow_inversion", "strength": "0.5", "steps": "4", "where": "belongs", "blend": "",
+        "drift": "0", "count": "1", "variety": "0.5", "undo": "yes", "weight": "16", "reach": "0.9",
+    } | changed  # fmt: skip
+
+
 def edited_result(user: Any, *, request: Any = None, shift: int = 25) -> Any:
     """A counterfactual's result as a worker keeps it: the source with the liver `shift` HU brighter."""
     import numpy as np

@@ -1,4 +1,4 @@
-"""Real Celery worker processes on the real broker and database that the environment names."""
+"""Who asks, of what and through what; real workers on the broker and database that the environment names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from urllib.parse import quote
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test import Client
 
 from tests import factories
+from tests.factories_edits import phantom_case
 from webapp.celery import app
 from webapp.jobs.models import Job, WorkerHeartbeat
 from webapp.jobs.services import job_submit
@@ -177,6 +179,49 @@ class Probes:
             return f"{job} never became {' or '.join(states)}; it is {stands}\n{said}"
 
         return wait_for(look, why=why, seconds=seconds)
+
+    def wait_begun(self, job: Job) -> Job:
+        """The job once it has made a step."""
+
+        def look() -> bool:
+            job.refresh_from_db()
+            return job.step > 0
+
+        wait_for(look, why=f"{job} did not begin")
+        return job
+
+
+@pytest.fixture
+def clinician(db: None) -> Any:
+    """Who asks for images."""
+    return factories.person("clinician")
+
+
+@pytest.fixture
+def browser(client_of: Callable[[Any], Client], clinician: Any) -> Client:
+    """The clinician's own."""
+    return client_of(clinician)
+
+
+@pytest.fixture
+def case(clinician: Any) -> Any:
+    """A phantom of three slices that the clinician may change."""
+    return phantom_case(clinician)
+
+
+@pytest.fixture
+def model(db: None) -> Any:
+    """The record of a model, for pages: it has no weights."""
+    return factories.generative_model()
+
+
+@pytest.fixture
+def tiny(db: None, tmp_path: Path) -> Any:
+    """The tiny model with its weights, installed like any other."""
+    from tests.factories_models import tiny_model
+    from webapp.registry.services import model_install
+
+    return model_install(path=tiny_model(tmp_path / "tiny"))
 
 
 @pytest.fixture

@@ -10,31 +10,10 @@ from django.urls import reverse
 
 from synthesis.drift_size import SCHEMES
 from tests import factories
-from tests.factories_edits import edited_result, phantom_case
-from tests.integration.jobs.test_counterfactual_pages import values
+from tests.factories_edits import edit_form, edited_result
 from webapp.jobs.models import EditStrip, SynthesisRequest
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
-
-
-@pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
-def case(clinician: Any) -> Any:
-    return phantom_case(clinician)
-
-
-@pytest.fixture
-def model(db: None) -> Any:
-    return factories.generative_model()
-
-
-@pytest.fixture
-def browser(client_of: Any, clinician: Any) -> Client:
-    return client_of(clinician)
 
 
 @pytest.fixture
@@ -69,7 +48,7 @@ def test_only_the_methods_of_the_chosen_model_are_offered_each_in_a_sentence(
         paired: ["instruct_pix2pix"],
     }
     for chosen, methods in wanted.items():
-        page = browser.post(apply, values(case, chosen, apply="model:"), headers={"HX-Request": "true"})
+        page = browser.post(apply, edit_form(case, chosen, apply="model:"), headers={"HX-Request": "true"})
         assert offered(page.context["form"]) == methods
         assert page.context["form"].method_name == methods[0]
         text = page.content.decode()
@@ -87,7 +66,7 @@ def test_another_method_brings_its_usual_steps_unless_others_were_chosen(
     apply = reverse("jobs:counterfactual-apply")
     for before, method, after in (("8", "pix2pix_zero", "20"), ("20", "flow_inversion", "8"), ("5",) * 3):
         method = "pix2pix_zero" if method == "5" else method
-        sent = values(case, worded, method=method, steps=before, apply="method:")
+        sent = edit_form(case, worded, method=method, steps=before, apply="method:")
         page = browser.post(apply, sent, headers={"HX-Request": "true"})
         assert str(page.context["form"]["steps"].value()) == after
 
@@ -95,7 +74,9 @@ def test_another_method_brings_its_usual_steps_unless_others_were_chosen(
 def test_a_change_along_words_is_handed_in_with_its_own_settings(
     browser: Client, clinician: Any, case: Any, worded: Any
 ) -> None:
-    sent = values(case, worded, method="pix2pix_zero", strength="", attention="0.2", guidance="", negative="")
+    sent = edit_form(
+        case, worded, method="pix2pix_zero", strength="", attention="0.2", guidance="", negative=""
+    )
     answer = browser.post(reverse("jobs:counterfactual-new"), sent)
     item = SynthesisRequest.objects.get()
     options = item.parameters["edit"]
@@ -124,7 +105,7 @@ def test_a_model_that_is_told_patients_in_words_is_asked_for_a_diagnosis(
     assert "id_was_severity" not in text
     assert "Every severity" not in text
     assert "Estimate from the image" not in text
-    sent = values(case, worded, method="pix2pix_zero", was_diagnosis="N", to_diagnosis="HF-I")
+    sent = edit_form(case, worded, method="pix2pix_zero", was_diagnosis="N", to_diagnosis="HF-I")
     answer = browser.post(reverse("jobs:counterfactual-new"), sent)
     assert answer.status_code == 302, answer.content.decode()
     item = SynthesisRequest.objects.get()
@@ -152,7 +133,7 @@ def test_only_what_the_words_have_a_place_for_is_asked_and_recorded(
     assert "guided" not in offered(form)
     words = {"was_diagnosis": "N", "to_diagnosis": "HF-I", "to_age": "80"}
     answer = browser.post(
-        reverse("jobs:counterfactual-new"), values(case, worded, method="pix2pix_zero", **words)
+        reverse("jobs:counterfactual-new"), edit_form(case, worded, method="pix2pix_zero", **words)
     )
     if not names:
         assert answer.status_code == 422
@@ -175,9 +156,9 @@ def test_a_drift_is_handed_in_with_what_it_moves_and_how_far_that_is(
     assert form["drift_scheme"].value() == "init_only"
     assert "so an untrained model draws the same image" in str(form["drift_scheme"])
     check, new = reverse("jobs:counterfactual-check"), reverse("jobs:counterfactual-new")
-    assert "of its standard deviations" not in browser.post(check, values(case, model)).content.decode()
+    assert "of its standard deviations" not in browser.post(check, edit_form(case, model)).content.decode()
     for scheme, moved in (("", "the start alone"), ("noise", "the noise and every step")):
-        sent = values(case, model, drift="0.1", drift_scheme=scheme)
+        sent = edit_form(case, model, drift="0.1", drift_scheme=scheme)
         told = browser.post(check, sent).content.decode()
         assert far in told
         assert moved in told
@@ -188,10 +169,10 @@ def test_a_drift_is_handed_in_with_what_it_moves_and_how_far_that_is(
         assert far in browser.get(page["Location"]).content.decode()
         again = browser.get(new, {"again": item.pk}).context["form"]
         assert again["drift_scheme"].value() == (scheme or "init_only")
-    wrong = browser.post(new, values(case, model, drift="0.1", drift_scheme="sideways"))
+    wrong = browser.post(new, edit_form(case, model, drift="0.1", drift_scheme="sideways"))
     assert wrong.status_code == 422
     assert "Choose one of the four ways to drift" in wrong.content.decode()
-    browser.post(new, values(case, model))
+    browser.post(new, edit_form(case, model))
     still = SynthesisRequest.objects.latest("created_at")
     again = browser.get(new, {"again": still.pk}).context["form"]
     assert again["drift_scheme"].value() == "init_only"
@@ -201,7 +182,7 @@ def test_a_method_that_the_model_does_not_offer_is_refused_in_the_form(
     browser: Client, case: Any, model: Any, paired: Any
 ) -> None:
     for chosen, method in ((model, "pix2pix_zero"), (paired, "flow_inversion")):
-        sent = values(case, chosen, method=method)
+        sent = edit_form(case, chosen, method=method)
         answer = browser.post(reverse("jobs:counterfactual-new"), sent)
         assert answer.status_code == 422
         assert "does not offer this method" in answer.content.decode()
@@ -214,7 +195,7 @@ def test_a_method_that_the_model_does_not_offer_is_refused_in_the_form(
 def test_a_strip_over_strengths_is_for_methods_that_have_one(
     browser: Client, case: Any, worded: Any, method: str
 ) -> None:
-    sent = values(case, worded, method=method)
+    sent = edit_form(case, worded, method=method)
     form = browser.post(reverse("jobs:counterfactual-apply"), sent | {"apply": "method:"})
     answer = browser.post(reverse("jobs:strip-create"), sent | {"along": "strength"})
     if method == "guided":

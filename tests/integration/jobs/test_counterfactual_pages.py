@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,44 +11,13 @@ from django.test import Client
 from django.urls import reverse
 
 from tests import factories
-from tests.factories_edits import CHANGE, edit_request, edited_result, phantom_case
+from tests.factories_edits import CHANGE, edit_form, edit_request, edited_result
 from tests.integration.jobs.test_memory import RECIPE, worker
 from webapp.cases.models import Case, DatasetShare
 from webapp.cases.selectors import case_slice
 from webapp.jobs.models import EditStrip, Job, Quota, SynthesisRequest
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
-def case(clinician: Any, storage: Path) -> Any:
-    return phantom_case(clinician)
-
-
-@pytest.fixture
-def model(db: None) -> Any:
-    return factories.generative_model()
-
-
-@pytest.fixture
-def browser(client_of: Any, clinician: Any) -> Client:
-    return client_of(clinician)
-
-
-def values(case: Any, model: Any, **changed: Any) -> dict[str, Any]:
-    """What the form sends as it opens, with some of it changed."""
-    return {
-        "case": case.pk, "mask": case.masks.earliest("created_at").pk, "slice_number": 2, "modality": "CT",
-        "model": model.pk,
-        "was_severity": "0", "was_steatosis": "0", "was_age": "58", "was_sex": "M", "to_severity": "3",
-        "method": "flow_inversion", "strength": "0.5", "steps": "4", "where": "belongs", "blend": "",
-        "drift": "0", "count": "1", "variety": "0.5", "undo": "yes", "weight": "16", "reach": "0.9",
-    } | changed  # fmt: skip
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 
 def test_the_form_opens_with_what_is_known_of_the_case(browser: Client, case: Any, model: Any) -> None:
@@ -71,7 +39,7 @@ def test_without_a_case_one_is_chosen(browser: Client, case: Any, model: Any) ->
 
 
 def test_handing_the_form_in_leads_to_the_workspace(browser: Client, case: Any, model: Any) -> None:
-    sent = values(case, model, to_severity="2.5", to_steatosis="2", to_age="80", to_sex="F")
+    sent = edit_form(case, model, to_severity="2.5", to_steatosis="2", to_age="80", to_sex="F")
     answer = browser.post(reverse("jobs:counterfactual-new"), sent)
     item = SynthesisRequest.objects.get()
     assert answer["Location"] == reverse("jobs:counterfactual-detail", args=[item.pk])
@@ -98,7 +66,7 @@ def test_handing_the_form_in_leads_to_the_workspace(browser: Client, case: Any, 
 def test_the_check_says_what_cannot_be_done(
     browser: Client, case: Any, model: Any, changed: dict[str, Any], words: str
 ) -> None:
-    sent = values(case, model, **changed)
+    sent = edit_form(case, model, **changed)
     assert words in browser.post(reverse("jobs:counterfactual-check"), sent).content.decode()
     answer = browser.post(reverse("jobs:counterfactual-new"), sent)
     assert answer.status_code == 422
@@ -109,19 +77,19 @@ def test_the_check_says_that_no_device_could_hold_the_model(browser: Client, cas
     model.recipe = {name: RECIPE[name] for name in ("components", "backbone")} | model.recipe
     model.save(update_fields=["recipe"])
     worker("cpu", 100_000_000)
-    page = browser.post(reverse("jobs:counterfactual-check"), values(case, model)).content.decode()
+    page = browser.post(reverse("jobs:counterfactual-check"), edit_form(case, model)).content.decode()
     assert "has 90 MB for it" in page
 
 
 def test_the_check_shows_where_the_change_belongs(browser: Client, case: Any, model: Any) -> None:
-    page = browser.post(reverse("jobs:counterfactual-check"), values(case, model)).content.decode()
+    page = browser.post(reverse("jobs:counterfactual-check"), edit_form(case, model)).content.decode()
     assert "tinted where the change belongs" in page
     assert "data:image/png" in page
     assert "No cirrhosis → Severe cirrhosis" in page
 
 
 def test_another_method_brings_its_own_settings(browser: Client, case: Any, model: Any) -> None:
-    sent = values(case, model, method="guided", apply="method:")
+    sent = edit_form(case, model, method="guided", apply="method:")
     page = browser.post(reverse("jobs:counterfactual-apply"), sent, headers={"HX-Request": "true"})
     assert "id_reach" in page.content.decode()
     assert "id_strength" not in page.content.decode()
@@ -198,7 +166,7 @@ def test_again_opens_the_form_with_the_same_settings(browser: Client, clinician:
 
 
 def test_a_strip_is_handed_in_whole_and_fills(browser: Client, clinician: Any, case: Any, model: Any) -> None:
-    answer = browser.post(reverse("jobs:strip-create"), values(case, model, along="severity"))
+    answer = browser.post(reverse("jobs:strip-create"), edit_form(case, model, along="severity"))
     strip = EditStrip.objects.get()
     assert answer["Location"] == reverse("jobs:strip-detail", args=[strip.pk])
     asked = {item.request.parameters["condition"]["severity"] for item in strip.edits.all()}
@@ -228,7 +196,7 @@ def test_a_strip_that_does_not_fit_the_quota_is_not_begun(
     browser: Client, clinician: Any, case: Any, model: Any
 ) -> None:
     Quota.objects.create(user=clinician, active_jobs=2)
-    page = browser.post(reverse("jobs:strip-create"), values(case, model, along="severity"))
+    page = browser.post(reverse("jobs:strip-create"), edit_form(case, model, along="severity"))
     assert page.status_code == 422
     assert "Nothing was handed in" in page.content.decode()
     assert not Job.objects.exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,36 +10,14 @@ from django.test import Client
 from django.urls import reverse
 
 from synthesis.phantoms import labels as L
-from tests import factories
-from tests.factories_edits import edit_request, phantom_case
-from tests.integration.jobs.test_counterfactual_pages import values
+from tests.factories_edits import edit_form, edit_request
 from webapp.cases.selectors import mask_array
 from webapp.cases.services_masks import mask_save
 from webapp.jobs.edit_words import change_terms
 from webapp.jobs.edits import edit_wish, region_of
 from webapp.jobs.models import SynthesisRequest
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
-def case(clinician: Any, storage: Path) -> Any:
-    return phantom_case(clinician)
-
-
-@pytest.fixture
-def model(db: None) -> Any:
-    return factories.generative_model()
-
-
-@pytest.fixture
-def browser(client_of: Any, clinician: Any) -> Client:
-    return client_of(clinician)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 
 def other_mask(case: Any, person: Any) -> Any:
@@ -66,7 +43,7 @@ def test_the_form_offers_the_places_by_their_plain_names(browser: Client, case: 
 
 
 def test_a_change_is_kept_within_a_structure(browser: Client, case: Any, model: Any) -> None:
-    sent = values(case, model, where="spleen")
+    sent = edit_form(case, model, where="spleen")
     page = browser.post(reverse("jobs:counterfactual-check"), sent)
     assert "tinted where the change may act" in page.content.decode()
     prepared = page.context["prepared"]
@@ -85,7 +62,7 @@ def test_a_change_is_kept_within_what_was_painted(
     browser: Client, case: Any, model: Any, clinician: Any
 ) -> None:
     other = other_mask(case, clinician)
-    sent = values(case, model, mask_after=other.pk, where="painted")
+    sent = edit_form(case, model, mask_after=other.pk, where="painted")
     prepared = browser.post(reverse("jobs:counterfactual-check"), sent).context["prepared"]
     assert prepared.region.sum() == 40
     assert browser.post(reverse("jobs:counterfactual-new"), sent).status_code == 302
@@ -93,7 +70,7 @@ def test_a_change_is_kept_within_what_was_painted(
     assert np.array_equal(region_of(item), prepared.region)
     assert np.array_equal(edit_wish(item).target_labels, prepared.labels)
     assert "another mask" not in change_terms(item)
-    nothing = values(case, model, mask_after=other.pk, where="painted", to_severity="")
+    nothing = edit_form(case, model, mask_after=other.pk, where="painted", to_severity="")
     said = browser.post(reverse("jobs:counterfactual-check"), nothing).content.decode()
     assert "Nothing is to change" in said
 
@@ -109,7 +86,7 @@ def test_a_change_is_kept_within_what_was_painted(
 def test_a_place_that_is_not_there_is_refused_in_words(
     browser: Client, case: Any, model: Any, changed: dict[str, Any], words: str
 ) -> None:
-    sent = values(case, model, **changed)
+    sent = edit_form(case, model, **changed)
     assert words in browser.post(reverse("jobs:counterfactual-check"), sent).content.decode()
     assert browser.post(reverse("jobs:counterfactual-new"), sent).status_code == 422
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import dcmread
 
 from synthesis.phantoms import labels as L
 from tests import factories
-from tests.dciodvfy import dicom_errors, needs_dciodvfy
-from tests.factories_edits import CHANGE, edit_request, edited_result, phantom_case
-from tests.factories_models import tiny_model
-from tests.integration.jobs.conftest import Probes, Workers, wait_for
-from tests.integration.jobs.test_synthesis import stored_files
+from tests.dciodvfy import needs_dciodvfy
+from tests.factories_edits import CHANGE, edit_request, edited_result
+from tests.integration.jobs.conftest import Probes, Workers
+from tests.stored import errors_of, images_of, stored_files
 from webapp.cases.models import Case
 from webapp.cases.selectors import case_slice
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.models import AuditEvent
-from webapp.jobs.downloads import result_download
 from webapp.jobs.edits import edit_wish, original_pixels, region_of
 from webapp.jobs.models import Edit, Job, Result, SynthesisRequest
 from webapp.jobs.requests import labels_of, request_job
@@ -32,32 +27,14 @@ from webapp.jobs.services import job_cancel, request_again, result_reproduce
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
-def clinician(transactional_db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
-def case(clinician: Any) -> Any:
-    return phantom_case(clinician)
-
-
-@pytest.fixture
-def model(transactional_db: None, tmp_path: Path) -> Any:
-    """The tiny model, installed like any other."""
-    from webapp.registry.services import model_install
-
-    return model_install(path=tiny_model(tmp_path / "tiny"))
-
-
 @pytest.mark.both
 @pytest.mark.slow
 def test_a_change_becomes_dicom_that_names_its_source(
-    workers: Workers, probes: Probes, model: Any, clinician: Any, case: Any, tmp_path: Path
+    workers: Workers, probes: Probes, tiny: Any, clinician: Any, case: Any, tmp_path: Path
 ) -> None:
     workers.start("compute")
     options = {"steps": 2, "undo": True, "variety": 0.5, "where": "spleen"}
-    request = edit_request(clinician, case=case, model=model, count=2, parameters=CHANGE | {"edit": options})
+    request = edit_request(clinician, case=case, model=tiny, count=2, parameters=CHANGE | {"edit": options})
     job = probes.wait(request_job(request), "succeeded", "failed", seconds=240)
     assert job.state == "succeeded", job.error_message + job.error_detail + workers.logs()
     assert (job.step, job.steps_total) == (12, 12)
@@ -76,10 +53,7 @@ def test_a_change_becomes_dicom_that_names_its_source(
     repeated = probes.wait(result_reproduce(user=clinician, result=second), "succeeded", seconds=120)
     assert repeated.outcome["match"] is True, repeated.outcome
 
-    answer = result_download(user=clinician, result=first, form="dicom")
-    files = zipfile.ZipFile(io.BytesIO(answer.content))
-    (name,) = [one for one in files.namelist() if one.endswith("image-0001.dcm")]
-    image = dcmread(io.BytesIO(files.read(name)))
+    (image,) = images_of(first, clinician)
     source = case.instances.get(number=case.stack[1][0])
     (origin,) = image.SourceImageSequence
     assert origin.ReferencedSOPInstanceUID == source.sop_instance_uid
@@ -94,19 +68,13 @@ def test_a_change_becomes_dicom_that_names_its_source(
 
 @pytest.mark.slow
 def test_a_cancelled_change_leaves_nothing(
-    workers: Workers, probes: Probes, model: Any, clinician: Any, case: Any
+    workers: Workers, probes: Probes, tiny: Any, clinician: Any, case: Any
 ) -> None:
     workers.start("compute")
     cases = Case.objects.count()
     options = {"strength": 1.0, "steps": 60, "undo": True}
-    request = edit_request(clinician, case=case, model=model, parameters=CHANGE | {"edit": options})
-    job = request_job(request)
-
-    def has_begun() -> bool:
-        job.refresh_from_db()
-        return job.step > 0
-
-    wait_for(has_begun, why="the job did not begin", seconds=240)
+    request = edit_request(clinician, case=case, model=tiny, parameters=CHANGE | {"edit": options})
+    job = probes.wait_begun(request_job(request))
     assert job.message.startswith("Making the change, step")
     job_cancel(user=clinician, job=job)
     probes.wait(job, "cancelled", seconds=60)
@@ -196,10 +164,7 @@ def test_the_source_keeps_its_sex_and_its_age_whatever_is_shown(clinician: Any, 
         result = edited_result(
             clinician, request=edit_request(clinician, case=case, parameters=CHANGE | older)
         )
-        answer = result_download(user=clinician, result=result, form="dicom")
-        files = zipfile.ZipFile(io.BytesIO(answer.content))
-        (name,) = [one for one in files.namelist() if one.endswith("image-0001.dcm")]
-        image = dcmread(io.BytesIO(files.read(name)))
+        (image,) = images_of(result, clinician)
         assert (image.PatientSex, image.get("PatientAge", "")) == (sex, age)
         assert image.PatientID == instance.metadata["00100020"]["Value"][0]
         assert "age 58 to 80" in image.DerivationDescription
@@ -230,9 +195,4 @@ def test_it_is_made_again_on_the_device_that_was_recorded(
 @needs_dciodvfy
 def test_the_dicom_passes_the_validator(clinician: Any, case: Any, tmp_path: Path) -> None:
     result = edited_result(clinician, request=edit_request(clinician, case=case))
-    answer = result_download(user=clinician, result=result, form="dicom")
-    files = zipfile.ZipFile(io.BytesIO(answer.content))
-    for name in (one for one in files.namelist() if one.endswith(".dcm")):
-        path = tmp_path / Path(name).name
-        path.write_bytes(files.read(name))
-        assert dicom_errors(path) == []
+    assert errors_of(result, clinician, tmp_path) == {"image-0001.dcm": [], "mask-seg.dcm": []}

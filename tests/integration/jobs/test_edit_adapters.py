@@ -23,11 +23,6 @@ from workers.lease import Work
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 
-@pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
 def made(request: Any) -> Any:
     """The request's image, made by this process as by a worker."""
     claim = job_claim(queue="compute", worker="test")

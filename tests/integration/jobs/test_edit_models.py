@@ -29,11 +29,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 
 @pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
 def model(db: None, storage: Any, tmp_path: Path) -> GenerativeModel:
     """The tiny model with an eye for images, installed through the worker's handler."""
     folder = tiny_model(tmp_path / "tiny", options=replace(TINY, takes_image=True), name="tiny-edit")

@@ -27,11 +27,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 STACKS = ('"jobs_edited"."original"', '"jobs_edited"."undone"')
 
 
-@pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
 def test_lists_leave_the_stacks_unread(client_of: Any, clinician: Any, storage: Path) -> None:
     """Only the one picture that is asked for is read, of the one result that it is of."""
     result = series_result(clinician)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -13,17 +12,7 @@ from django.urls import reverse
 from tests import factories
 from webapp.jobs.models import Result
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
-def browser(clinician: Any, client_of: Callable[[Any], Client], storage: Any) -> Client:
-    return client_of(clinician)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 
 def compare(*results: Any) -> str:

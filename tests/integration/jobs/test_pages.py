@@ -13,7 +13,7 @@ from tests import factories
 from webapp.jobs.models import Job, SynthesisRequest
 from webapp.jobs.services import job_cancel, job_claim, job_finish, job_progress, job_submit
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 FORM = {
     "modality": "CT",
@@ -25,16 +25,6 @@ FORM = {
     "guidance": "1",
     "phantom_seed": "3",
 }
-
-
-@pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
-def browser(clinician: Any, client_of: Callable[[Any], Client], storage: Any) -> Client:
-    return client_of(clinician)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,19 +21,9 @@ from webapp.jobs.making import condition_terms, making_of
 from webapp.jobs.models import SynthesisRequest
 from webapp.jobs.services import request_again, request_submit
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 NOTHING_SAID = {"name": "rft", "steps": 4, "kappa": None, "order": 2, "noise": True, "guidance": 1.0}
-
-
-@pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
-def browser(clinician: Any, client_of: Callable[[Any], Client], storage: Any) -> Client:
-    return client_of(clinician)
 
 
 @pytest.fixture

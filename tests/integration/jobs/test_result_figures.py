@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 import zlib
 from typing import Any
 
@@ -18,6 +17,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from tests import factories
+from tests.stored import unpacked
 from webapp.core.errors import ApplicationError
 from webapp.jobs.downloads import result_download
 from webapp.jobs.estimates import calls_of
@@ -40,25 +40,15 @@ NEAR = {
 
 
 @pytest.fixture
-def clinician() -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
 def result(clinician: Any) -> Any:
     return factories.result(clinician)
-
-
-def files_of(answer: Any) -> dict[str, bytes]:
-    zipped = zipfile.ZipFile(io.BytesIO(answer.content))
-    return {name.partition("/")[2]: zipped.read(name) for name in zipped.namelist()}
 
 
 def test_the_map_goes_along_as_dicom_and_as_nifti(result: Any, clinician: Any) -> None:
     found = factories.uncertainty(result, top=40.0)
     expected = uncertainty_array(found)
     assert expected[0, -1] == pytest.approx(40.0, abs=0.01)
-    dicom = files_of(result_download(user=clinician, result=result, form="dicom"))
+    dicom = unpacked(result_download(user=clinician, result=result, form="dicom"))
     written = dcmread(io.BytesIO(dicom["uncertainty-map.dcm"]))
     assert written.SOPClassUID.name == "Parametric Map Storage"
     assert np.array_equal(written.pixel_array, expected)
@@ -69,9 +59,9 @@ def test_the_map_goes_along_as_dicom_and_as_nifti(result: Any, clinician: Any) -
     assert written.FrameOfReferenceUID == image.FrameOfReferenceUID
     assert (written.SyntheticData, written.ContentQualification) == ("YES", "RESEARCH")
     assert "SYNTHETIC" in written.SeriesDescription
-    again = files_of(result_download(user=clinician, result=result, form="dicom"))
+    again = unpacked(result_download(user=clinician, result=result, form="dicom"))
     assert again["uncertainty-map.dcm"] == dicom["uncertainty-map.dcm"]
-    nifti = files_of(result_download(user=clinician, result=result, form="nifti"))
+    nifti = unpacked(result_download(user=clinician, result=result, form="nifti"))
     volume = nib.Nifti1Image.from_bytes(nifti["uncertainty.nii"])
     image = nib.Nifti1Image.from_bytes(nifti["image.nii"])
     assert np.array_equal(np.asarray(volume.dataobj)[:, :, 0].T, expected)
@@ -86,7 +76,7 @@ def test_without_a_map_nothing_is_said_of_one(result: Any, clinician: Any, clien
     assert "Uncertainty map" not in text
     assert "heat.toggle" not in text
     assert client.get(reverse("jobs:result-uncertainty", args=[result.pk])).status_code == 404
-    assert "uncertainty-map.dcm" not in files_of(result_download(user=clinician, result=result, form="dicom"))
+    assert "uncertainty-map.dcm" not in unpacked(result_download(user=clinician, result=result, form="dicom"))
     assert client.get(f"/api/v1/results/{result.pk}/").json()["uncertainty"] is None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,13 @@ from django.test import Client
 from django.urls import reverse
 
 from synthesis.phantoms.labels import AIR
-from tests import factories
-from tests.dciodvfy import dicom_errors, needs_dciodvfy
-from tests.factories_edits import CHANGE
+from tests.dciodvfy import needs_dciodvfy
+from tests.factories_edits import CHANGE, edit_form
 from tests.factories_series import part, partly_masked_case, series_request, series_result
-from tests.integration.jobs.test_synthesis import stored_files
+from tests.stored import errors_of, stored_files
 from webapp.cases.selectors import case_slice, mask_array
 from webapp.core.errors import ApplicationError
 from webapp.jobs import series_preparation
-from webapp.jobs.downloads import result_download
 from webapp.jobs.edit_panes import edit_panes, pixels_of
 from webapp.jobs.estimates import calls_of
 from webapp.jobs.models import Job, Result, SynthesisRequest
@@ -32,18 +28,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 
 @pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
 def case(clinician: Any, storage: Path) -> Any:
     return partly_masked_case(clinician)
-
-
-@pytest.fixture
-def browser(client_of: Any, clinician: Any) -> Client:
-    return client_of(clinician)
 
 
 def test_keeping_it_twice_keeps_one(clinician: Any) -> None:
@@ -270,15 +256,10 @@ def test_the_workspace_shows_the_stack(browser: Client, clinician: Any, case: An
     assert '"slice": 2' in browser.get(f"{address}?slice=3").content.decode()
 
 
-def test_the_form_asks_for_a_series(browser: Client, clinician: Any, case: Any) -> None:
-    model = factories.generative_model()
+def test_the_form_asks_for_a_series(browser: Client, clinician: Any, case: Any, model: Any) -> None:
     address = reverse("jobs:counterfactual-new")
     assert 'name="scope"' in browser.get(f"{address}?case={case.pk}").content.decode()
-    values = {
-        **{"case": case.pk, "mask": part(case).pk, "slice_number": 3, "modality": "CT", "model": model.pk},
-        **{"was_severity": "0", "was_steatosis": 0, "to_severity": "3", "method": "flow_inversion"},
-        **{"steps": 2, "drift": 0, "count": 1, "variety": 0.5, "undo": "yes", "where": "belongs"},
-    }
+    values = edit_form(case, model, mask=part(case).pk, slice_number=3)
     check = browser.post(reverse("jobs:counterfactual-check"), values | {"scope": "series"}).content.decode()
     assert "2 slices" in check
     assert "Kept as they are, for they have no mask: 1." in check
@@ -302,11 +283,6 @@ def test_the_form_asks_for_a_series(browser: Client, clinician: Any, case: Any) 
 @needs_dciodvfy
 def test_the_series_passes_the_validator(clinician: Any, case: Any, tmp_path: Path) -> None:
     result = series_result(clinician, request=series_request(clinician, case=case))
-    answer = result_download(user=clinician, result=result, form="dicom")
-    files = zipfile.ZipFile(io.BytesIO(answer.content))
-    names = [one for one in files.namelist() if one.endswith(".dcm")]
-    assert len(names) == 4
-    for name in names:
-        path = tmp_path / Path(name).name
-        path.write_bytes(files.read(name))
-        assert dicom_errors(path) == []
+    found = errors_of(result, clinician, tmp_path)
+    assert len(found) == 4
+    assert not any(found.values())

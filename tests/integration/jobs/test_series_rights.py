@@ -25,11 +25,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 
 @pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
 def case(clinician: Any, storage: Path) -> Any:
     return partly_masked_case(clinician)
 

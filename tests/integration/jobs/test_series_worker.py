@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import dcmread
 
-from tests import factories
 from tests.factories_edits import CHANGE
-from tests.factories_models import tiny_model
 from tests.factories_series import partly_masked_case, series_request
-from tests.integration.jobs.conftest import Probes, Workers, wait_for
-from tests.integration.jobs.test_synthesis import stored_files
+from tests.integration.jobs.conftest import Probes, Workers
+from tests.stored import images_of, stored_files
 from webapp.cases.models import Case
 from webapp.cases.selectors import case_slice, mask_array
-from webapp.jobs.downloads import result_download
 from webapp.jobs.edit_panes import difference
 from webapp.jobs.models import Result
 from webapp.jobs.requests import request_job
@@ -30,29 +23,8 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def clinician(transactional_db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
 def case(clinician: Any) -> Any:
     return partly_masked_case(clinician)
-
-
-@pytest.fixture
-def model(transactional_db: None, tmp_path: Path) -> Any:
-    """The tiny model, installed like any other."""
-    from webapp.registry.services import model_install
-
-    return model_install(path=tiny_model(tmp_path / "tiny"))
-
-
-def dicom_of(result: Result, user: Any) -> list[Any]:
-    """The images of the downloaded archive, in the order of their file names."""
-    answer = result_download(user=user, result=result, form="dicom")
-    files = zipfile.ZipFile(io.BytesIO(answer.content))
-    names = sorted(name for name in files.namelist() if "/image-" in name)
-    return [dcmread(io.BytesIO(files.read(name))) for name in names]
 
 
 def positions(case: Any) -> list[Any]:
@@ -64,13 +36,11 @@ def positions(case: Any) -> list[Any]:
 @pytest.mark.both
 @pytest.mark.slow
 def test_a_changed_series_is_one_series_that_lies_on_its_source(
-    workers: Workers, probes: Probes, model: Any, clinician: Any, case: Any
+    workers: Workers, probes: Probes, tiny: Any, clinician: Any, case: Any
 ) -> None:
     workers.start("compute")
     options = {"steps": 2, "undo": True, "variety": 0.5}
-    request = series_request(
-        clinician, case=case, model=model, count=2, parameters=CHANGE | {"edit": options}
-    )
+    request = series_request(clinician, case=case, model=tiny, count=2, parameters=CHANGE | {"edit": options})
     job = probes.wait(request_job(request), "succeeded", "failed", seconds=240)
     assert job.state == "succeeded", job.error_message + job.error_detail + workers.logs()
     assert (job.step, job.steps_total) == (24, 24)
@@ -88,7 +58,7 @@ def test_a_changed_series_is_one_series_that_lies_on_its_source(
     assert difference(first)[1].any()
     assert not mask_array(first.mask)[0].any()
 
-    images = dicom_of(first, clinician)
+    images = images_of(first, clinician)
     assert len({one.SeriesInstanceUID for one in images}) == 1
     for place, (image, where) in enumerate(zip(images, positions(case), strict=True)):
         source = case.instances.get(number=case.stack[place][0])
@@ -110,19 +80,13 @@ def test_a_changed_series_is_one_series_that_lies_on_its_source(
 
 @pytest.mark.slow
 def test_cancelling_leaves_no_slice_behind(
-    workers: Workers, probes: Probes, model: Any, clinician: Any, case: Any
+    workers: Workers, probes: Probes, tiny: Any, clinician: Any, case: Any
 ) -> None:
     workers.start("compute")
     cases = Case.objects.count()
     options = {"strength": 1.0, "steps": 60, "undo": True}
-    request = series_request(clinician, case=case, model=model, parameters=CHANGE | {"edit": options})
-    job = request_job(request)
-
-    def has_begun() -> bool:
-        job.refresh_from_db()
-        return job.step > 0
-
-    wait_for(has_begun, why="the job did not begin", seconds=240)
+    request = series_request(clinician, case=case, model=tiny, parameters=CHANGE | {"edit": options})
+    job = probes.wait_begun(request_job(request))
     assert re.match(r"Slice \d of 2: making the change, step \d+ of ", job.message)
     job_cancel(user=clinician, job=job)
     probes.wait(job, "cancelled", seconds=60)

@@ -25,11 +25,6 @@ PARAMETERS = {"phantom_seed": 4, "condition": {"modality": "CT", "severity": "se
 
 
 @pytest.fixture
-def clinician() -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
 def grid(clinician: Any) -> Any:
     return grid_submit(user=clinician, model=factories.generative_model(), parameters=PARAMETERS)
 

@@ -26,11 +26,6 @@ SHIPPED = "abdomen-2d"
 
 
 @pytest.fixture
-def clinician(db: None) -> Any:
-    return factories.person("clinician")
-
-
-@pytest.fixture
 def model(db: None, storage: Path) -> Any:
     """The shipped model's record; its weights are not needed."""
     from webapp.registry.services import model_install

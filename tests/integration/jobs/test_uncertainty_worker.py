@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import dcmread
 
 from synthesis.checkpoints import load_model
 from synthesis.imaging.uncertainty import Options
@@ -20,7 +17,7 @@ from synthesis.phantoms import abdomen, phantom_seed
 from tests import factories
 from tests.factories_models import tiny_model
 from tests.integration.jobs.conftest import Probes, Workers, wait_for
-from webapp.jobs.downloads import result_download
+from tests.stored import dicom_of
 from webapp.jobs.models import Job, Result, Uncertainty
 from webapp.jobs.requests import request_job
 from webapp.jobs.services import job_cancel, request_submit
@@ -74,9 +71,7 @@ def test_map_severity_and_nearest_case_come_with_the_image(
     assert 0 <= first.quality["severity"]["level"] <= 3
     assert first.quality["severity"]["asked"] == 2
 
-    zipped = zipfile.ZipFile(io.BytesIO(result_download(user=clinician, result=first, form="dicom").content))
-    (name,) = [one for one in zipped.namelist() if one.endswith("uncertainty-map.dcm")]
-    assert np.array_equal(dcmread(io.BytesIO(zipped.read(name))).pixel_array, maps[0])
+    assert np.array_equal(dicom_of(first, clinician)["uncertainty-map.dcm"].pixel_array, maps[0])
 
     t1 = {**WISH, "condition": {"modality": "T1", "severity": "mild"}, "uncertainty": False}
     other = request_submit(user=clinician, model=model, parameters=t1, seed=41)
