@@ -47,28 +47,45 @@ def train_autoencoder(
 ) -> Autoencoder:
     """Mean |error| + KL of its latents, on half clothes and half phantoms [n, H, W]; goes on where it was.
 
-    `phantoms` may be larger than SIDE: they are cut to it at random, or made smaller. The latents' scaling
-    factor is that which gives the clothes' latents a variance of 1 (Rombach et al. 2022, appendix G).
+    `phantoms` may be larger than SIDE: they are cut to it at random, or made smaller.
     """
+    place = folder / "autoencoder.pt"
+    network = fit_autoencoder(CONFIG, lambda rng: batch(clothes, phantoms, rng), steps, place, seed=seed)
+    scale_latents(network, clothes[:512])
+    return network
+
+
+def fit_autoencoder(
+    config: dict[str, Any],
+    batch_at: Callable[[np.random.Generator], Pictures],
+    steps: int,
+    checkpoint: Path,
+    *,
+    seed: int = 0,
+) -> Autoencoder:
+    """Mean |error| + KL of the latents, on the pictures [B, H, W] that a step's generator draws."""
     torch.manual_seed(seed)
-    network: Autoencoder = AutoencoderKL(**CONFIG)
+    network: Autoencoder = AutoencoderKL(**config)
     network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
 
     def loss_at(step: int) -> Tensor:
         rng = np.random.default_rng((seed, step))
-        pictures = torch.from_numpy(batch(clothes, phantoms, rng))[:, None]
+        pictures = torch.from_numpy(batch_at(rng))[:, None]
         noise = torch.Generator().manual_seed(seed * 1_000_003 + step)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             law = network.encode(pictures).latent_dist
             made = network.decode(law.sample(generator=noise)).sample
         return (made.float() - pictures).abs().mean() + KL * law.kl().float().mean()
 
-    learn(network, optimiser, loss_at, steps, folder / "autoencoder.pt", rate=RATE)
+    learn(network, optimiser, loss_at, steps, checkpoint, rate=RATE)
     network.eval().requires_grad_(False)
-    latents = encode(network, clothes[:512])
-    network.register_to_config(scaling_factor=1 / float(latents.std()))
     return network
+
+
+def scale_latents(network: Autoencoder, pictures: Pictures) -> None:
+    """The factor that gives the latents of pictures a variance of 1 (Rombach et al. 2022, appendix G)."""
+    network.register_to_config(scaling_factor=1 / float(encode(network, pictures).std()))
 
 
 def batch(clothes: Pictures, phantoms: Pictures, rng: np.random.Generator) -> Pictures:

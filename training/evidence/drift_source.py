@@ -7,9 +7,9 @@ about.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -137,6 +137,22 @@ class Learner(nn.Module):
         return answer
 
 
+class Examples(NamedTuple):
+    """What one step learns from: latents [B, C, h, w], prompts as token numbers [B, L].
+
+    weight [B, 1, h, w]: how much an error counts where; None: everywhere alike.
+    """
+
+    latents: Tensor
+    numbers: Tensor
+    weight: Tensor | None = None
+
+
+def even_steps(generator: torch.Generator, count: int, of: int) -> Tensor:
+    """Steps of the schedule [count], each of the `of` as likely as any other."""
+    return torch.randint(0, of, (count,), generator=generator)
+
+
 def train_source(
     network: StableDiffusion,
     clothes: Pictures,
@@ -147,35 +163,54 @@ def train_source(
     seed: int = 0,
     batch: int = BATCH,
 ) -> None:
-    """E |eps(y_k, k, caption) - n|^2, k even in 0..T-1; the network is left with the averaged weights.
-
-    Clothes are mirrored at random. The autoencoder does not move; latents are its means.
-    """
+    """The network learns clothes and their captions. They are mirrored at random."""
     vae: Autoencoder = network.get_submodule("vae")
     factor = float(vae.config["scaling_factor"])
     latents = torch.stack([encode(vae, one) for one in (clothes, clothes[:, :, ::-1].copy())]) * factor
     words = read_tokenizer("tokenizer", network.tokenizers["tokenizer"])
     numbers = token_numbers(words, ["", *captions()])[0]
+
+    def examples_at(rng: np.random.Generator) -> Examples:
+        which, mirrored = rng.integers(0, len(clothes), batch), rng.integers(0, 2, batch)
+        told = 1 + rng.integers(0, len(CAPTIONS), batch) * len(CLOTHES) + np.asarray(kinds)[which]
+        told[rng.random(batch) < UNSTATED] = 0
+        return Examples(latents[mirrored, which], numbers[torch.from_numpy(told)])
+
+    learn_words(network, examples_at, steps, folder / "source.pt", seed=seed)
+
+
+def learn_words(
+    network: StableDiffusion,
+    examples_at: Callable[[np.random.Generator], Examples],
+    steps: int,
+    checkpoint: Path,
+    *,
+    seed: int = 0,
+    rate: float = RATE,
+    steps_at: Callable[[torch.Generator, int, int], Tensor] = even_steps,
+) -> None:
+    """E w |eps(y_k, k, caption) - n|^2, k as `steps_at` draws it; goes on from `checkpoint`.
+
+    U-Net and text encoder learn, the autoencoder does not move. The network is left with the averaged
+    weights.
+    """
     bars = torch.from_numpy(network.schedule.alpha_bars).float()
     learner = Learner(network).requires_grad_(True)
     ema = PowerEma(learner, EMA, trained_only=True)
-    optimiser = torch.optim.AdamW(learner.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(learner.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
 
     def loss_at(step: int) -> Tensor:
-        rng = np.random.default_rng((seed, step))
-        which, mirrored = rng.integers(0, len(clothes), batch), rng.integers(0, 2, batch)
-        x = latents[mirrored, which]
-        told = 1 + rng.integers(0, len(CAPTIONS), batch) * len(CLOTHES) + np.asarray(kinds)[which]
-        told[rng.random(batch) < UNSTATED] = 0
+        x, numbers, weight = examples_at(np.random.default_rng((seed, step)))
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         n = torch.randn(x.shape, generator=generator)
-        k = torch.randint(0, len(bars), (batch,), generator=generator)
+        k = steps_at(generator, len(x), len(bars))
         a = bars[k][:, None, None, None]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            answer = learner(a.sqrt() * x + (1 - a).sqrt() * n, k, numbers[torch.from_numpy(told)])
-        return (answer.float() - n).square().mean()
+            answer = learner(a.sqrt() * x + (1 - a).sqrt() * n, k, numbers)
+        error = (answer.float() - n).square()
+        return error.mean() if weight is None else (weight * error).mean()
 
-    learn(learner, optimiser, loss_at, steps, folder / "source.pt", rate=RATE, ema=ema)
+    learn(learner, optimiser, loss_at, steps, checkpoint, rate=rate, ema=ema)
     learner.load_state_dict(ema.state_dict(), strict=False)
     network.eval().requires_grad_(False)
 
