@@ -86,6 +86,9 @@ class Drift:
         return self.scheme != "literal"
 
 
+NO_DRIFT = Drift()
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainedDrift:
     """The drift that a network was trained with: what a recipe's `drift` says, in plain values.

@@ -5,23 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import torch
 from torch import Tensor
 
-from synthesis.drift import Drift, drifted_velocity
-from synthesis.editing import Edit, counted
-from synthesis.inversion import beside_drift, drifted_start, heun_step, inverted_path, renewed
+from synthesis.drift import drifted_velocity
+from synthesis.editing import Edit
+from synthesis.inversion import heun_step, inverted_path
 from synthesis.paths import posterior_mean
-from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity, evaluate
+from synthesis.round_trip import (
+    Path,
+    RoundTripOptions,
+    both_ways,
+    first_state,
+    kept_outside,
+    pulled,
+    report,
+    turning_time,
+    weight_of,
+)
+from synthesis.stepping import OnSamplerStep, evaluate
 
 TOLERANCE = 2e-3  # of each step back, root mean square on the state's scale (0.2 HU for the shipped model)
 SHIFT = 0.25  # of the time grid: short steps near the image, where its own noise makes the flow stiff
-NO_DRIFT = Drift()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """strength: how far back, 1 to the noise itself. steps: each way. contrast: the weight g of
+class Options(RoundTripOptions):
+    """contrast: the weight g of
 
         v = v_before + g r (v_after - v_before),
 
@@ -29,18 +38,10 @@ class Options:
     axes, variances p and q along one of them, an edit from the start carries a deviation from the mean
     to (q / p)^(g / 2) of itself: g = 1 ends in the new law; g = 2 is, where the old image is the new one
     plus something independent, the conditional mean of the new one, the least mean square error that
-    there is. blend: outside the region the path of the image itself is kept. variety: share of the noise
-    in the region drawn anew. drift: moves the state the way forth starts from, and its steps; of the drift
-    that a network was trained with its velocity is free already (`synthesis.networks.Network`).
+    there is.
     """
 
     strength: float = 0.5
-    steps: int = 8
-    contrast: float = 1.0
-    confined: bool = True
-    blend: bool = False
-    variety: float = 0.0
-    drift: Drift = NO_DRIFT
     tolerance: float = TOLERANCE
 
 
@@ -53,11 +54,11 @@ def flow_inversion(
     back to within the tolerance. The way back takes half of the reports, the way forth the other half.
     """
     options = options or Options()
-    if max(edit.start, 1 - options.strength) >= 1:
+    if turning_time(edit, options) >= 1:
         return edit.x
-    total = 2 * options.steps
-    path = way_back(edit, options, on_step=counted(on_step, done=0, total=total))
-    return way_forth(edit, path, options, on_step=counted(on_step, done=options.steps, total=total))
+    on_back, on_forth = both_ways(on_step, options.steps)
+    path = way_back(edit, options, on_step=on_back)
+    return way_forth(edit, path, options, on_step=on_forth)
 
 
 def beside_unchanged(
@@ -72,16 +73,13 @@ def beside_unchanged(
 
     Both share one way back, so the reports of the second begin half done.
     """
-    if max(edit.start, 1 - options.strength) >= 1:
+    if turning_time(edit, options) >= 1:
         return edit.x, edit.x
-    steps, total = options.steps, 2 * options.steps
-    path = way_back(edit, options, on_step=counted(on_step, done=0, total=total))
-    changed = way_forth(edit, path, options, on_step=counted(on_step, done=steps, total=total))
-    steady = replace(options, variety=0.0)
-    return changed, way_forth(still, path, steady, on_step=counted(on_still, done=steps, total=total))
-
-
-Path = list[tuple[float, Tensor]]
+    on_back, on_forth = both_ways(on_step, options.steps)
+    path = way_back(edit, options, on_step=on_back)
+    changed = way_forth(edit, path, options, on_step=on_forth)
+    _, on_still_forth = both_ways(on_still, options.steps)
+    return changed, way_forth(still, path, replace(options, variety=0.0), on_step=on_still_forth)
 
 
 def way_back(edit: Edit, options: Options, *, on_step: OnSamplerStep | None = None) -> Path:
@@ -90,29 +88,21 @@ def way_back(edit: Edit, options: Options, *, on_step: OnSamplerStep | None = No
     Their times are `edit_times`, and halves of its steps where the flow is too stiff for a whole one. One
     way back may serve several ways forth.
     """
-    times = edit_times(options.steps, max(edit.start, 1 - options.strength))
+    times = edit_times(options.steps, turning_time(edit, options))
     return inverted_path(edit.before, edit.x, times, tolerance=options.tolerance, on_step=on_step)
 
 
 def way_forth(edit: Edit, path: Path, options: Options, *, on_step: OnSamplerStep | None = None) -> Tensor:
     """From the first state of a way back to the changed image, under what it shall show."""
-    begin, x = path[0]
-    if options.variety:
-        x = renewed(edit.before, x, begin, options.variety * edit.region, edit.generator)
-    x = drifted_start(x, begin, options.drift)
-    velocity = drifted_velocity(
-        _pulled(edit, options), options.drift, is_trained_with_drift=False, steps=len(path) - 1
-    )
-    asked = edit_times(options.steps, begin)
-    for (a, _), (b, kept) in pairwise(path):
+    x = first_state(edit.before, edit, path, options)
+    changed = pulled(edit.before, edit.after, options.contrast * weight_of(edit, options))
+    velocity = drifted_velocity(changed, options.drift, is_trained_with_drift=False, steps=len(path) - 1)
+    asked = edit_times(options.steps, path[0][0])
+    for (a, _), (b, own) in pairwise(path):
         v = evaluate(velocity, x, a)
         estimate = posterior_mean(x, v, a)
-        x = heun_step(velocity, x, a, b, v)
-        if options.blend:
-            own = beside_drift(kept, b, options.drift)
-            x = own + edit.region * (x - own)
-        if on_step is not None and b in asked:
-            on_step(SamplerStep(asked.index(b), options.steps, b, x, estimate))
+        x = kept_outside(heun_step(velocity, x, a, b, v), own, b, edit, options)
+        report(on_step, asked, b, x, estimate)
     return x
 
 
@@ -123,14 +113,3 @@ def edit_times(steps: int, begin: float) -> list[float]:
     inner = [1 - k / steps for k in range(1, steps)]
     sigmas = [SHIFT * s / (1 + (SHIFT - 1) * s) for s in inner]
     return [begin, *(1 - (1 - begin) * sigma for sigma in sigmas), 1.0]
-
-
-def _pulled(edit: Edit, options: Options) -> Velocity:
-    """v_before + g r (v_after - v_before)."""
-    weight = options.contrast * (edit.region if options.confined else torch.ones_like(edit.region))
-
-    def velocity(x: Tensor, t: Tensor) -> Tensor:
-        v = edit.before(x, t)
-        return v + weight * (edit.after(x, t) - v)
-
-    return edit.after if edit.after is edit.before or bool((weight == 1).all()) else velocity

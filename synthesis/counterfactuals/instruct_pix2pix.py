@@ -8,14 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from synthesis.catalog import SAMPLERS
-from synthesis.drift import Drift, drifted_velocity, spread
+from synthesis.drift import NO_DRIFT, Drift, drifted_velocity, spread
 from synthesis.editing import Edit, Instructions
 from synthesis.errors import SynthesisError
 from synthesis.inversion import drifted_start
+from synthesis.round_trip import pulled
 from synthesis.stepping import OnSamplerStep, Velocity, noise_like
 from synthesis.variance_preserving import scale
-
-NO_DRIFT = Drift()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +92,11 @@ def guided_twice(instructions: Instructions, source: Tensor, options: Options) -
 def _confined(edit: Edit, instructions: Instructions, options: Options) -> Velocity:
     """v_before + r (v - v_before), r the region: where nothing is asked, the old condition and the image."""
     velocity = guided_twice(instructions, edit.x, options)
-    if not options.confined or bool((edit.region == 1).all()):
-        return velocity
 
-    def confined(x: Tensor, t: Tensor) -> Tensor:
-        steady = instructions.before(x, t, edit.x)
-        return steady + edit.region * (velocity(x, t) - steady)
+    def steady(x: Tensor, t: Tensor) -> Tensor:
+        return instructions.before(x, t, edit.x)
 
-    return confined
+    return pulled(steady, velocity, edit.region) if options.confined else velocity
 
 
 def _blended(edit: Edit, velocity: Velocity, options: Options) -> Velocity:

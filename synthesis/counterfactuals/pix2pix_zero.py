@@ -16,48 +16,48 @@ from torch import Tensor, nn
 from synthesis.attention import attention_distance, cross_attentions, watched
 from synthesis.control.text import Prompts, TextCondition
 from synthesis.drift import Drift, drifted_velocity
-from synthesis.editing import Edit, counted
+from synthesis.editing import Edit
 from synthesis.errors import SynthesisError
 from synthesis.guidance import guided
-from synthesis.inversion import beside_drift, drifted_start, euler_step, inverted_path, renewed
+from synthesis.inversion import euler_step, inverted_path
 from synthesis.latents import LatentNetwork
 from synthesis.paths import noise_mean, posterior_mean
+from synthesis.round_trip import (
+    Path,
+    RoundTripOptions,
+    both_ways,
+    first_state,
+    kept_outside,
+    pulled,
+    report,
+    turning_time,
+    weight_of,
+)
 from synthesis.stepping import OnSamplerStep, SamplerStep, Velocity, evaluate
 from synthesis.variance_preserving import scale
 from synthesis.white_noise import whitened
 
 TOLERANCE = 1e-4  # of each step back, root mean square on the latents' scale
 ROUNDS = 5  # of the descent towards white noise in each step back
-NO_DRIFT = Drift()
-
-Path = list[tuple[float, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """strength: how far back, 1 to the noise itself. steps: each way, DDIM's. contrast: how many times the
-    direction is gone. attention: lambda_xa of the guidance by attention, 0 for none. guidance: the weight w
-    of v_negative + w (v - v_negative), and negative, the prompt that it leads away from; 1 for none.
-    regularisation: lambda of the two terms that keep the inverted noise white; 0 inverts exactly instead,
-    so that without a direction and guidance the image comes back. confined: only the edit's region is led
-    elsewhere. blend: outside the region the path of the image itself is kept. variety: share of the noise
-    in the region drawn anew. drift: moves the start of the way forth, and its steps.
+class Options(RoundTripOptions):
+    """steps: DDIM's. contrast: how many times the direction is gone. attention: lambda_xa of the guidance by
+    attention, 0 for none. guidance: the weight w of v_negative + w (v - v_negative), and negative, the
+    prompt that it leads away from; 1 for none. regularisation: lambda of the two terms that keep the
+    inverted noise white; 0 inverts exactly instead, so that without a direction and guidance the image
+    comes back.
 
     The authors' own: 50 steps, attention 0.1, guidance 7.5, regularisation 20, nothing confined.
     """
 
     strength: float = 1.0
-    steps: int = 8
-    contrast: float = 1.0
+    tolerance: float = TOLERANCE
     attention: float = 0.1
     guidance: float = 1.0
     negative: str = ""
     regularisation: float = 0.0
-    confined: bool = True
-    blend: bool = False
-    variety: float = 0.0
-    drift: Drift = NO_DRIFT
-    tolerance: float = TOLERANCE
 
 
 def pix2pix_zero(
@@ -70,14 +70,14 @@ def pix2pix_zero(
     Raises SynthesisError for a network that it cannot look into.
     """
     options = options or Options()
-    begin = max(edit.start, 1 - options.strength)
+    begin = turning_time(edit, options)
     if begin >= 1:
         return edit.x
     told = _Told(edit, options)
     times = [begin + (1 - begin) * k / options.steps for k in range(options.steps)] + [1.0]
-    total = 2 * options.steps
-    path = _way_back(edit, told, times, options, counted(on_step, done=0, total=total))
-    return _way_forth(edit, told, path, times, options, counted(on_step, done=options.steps, total=total))
+    on_back, on_forth = both_ways(on_step, options.steps)
+    path = _way_back(edit, told, times, options, on_back)
+    return _way_forth(edit, told, path, times, options, on_forth)
 
 
 def direction(network: LatentNetwork, before: Sequence[str], after: Sequence[str]) -> Prompts:
@@ -216,29 +216,22 @@ def _way_forth(
     on_step: OnSamplerStep | None,
 ) -> Tensor:
     """From the first state of the way back to the changed image, beside the image as it was."""
-    begin, x = path[0]
-    weight = edit.region if options.confined else torch.ones_like(edit.region)
-    if options.variety:
-        x = renewed(told.before_alone, x, begin, options.variety * edit.region, edit.generator)
-    x = drifted_start(x, begin, options.drift)
+    weight = weight_of(edit, options)
+    x = first_state(told.before_alone, edit, path, options)
     reference: Tensor = x
     under = _Drifted(options.drift, len(path) - 1)
     maps: list[Tensor] = []
-    was, now = under(told.looking(maps, options)), under(_changed(told, weight))
+    was, now = under(told.looking(maps, options)), under(pulled(told.before, told.after, weight))
     changed_alone = under(told.after_alone)
-    for (a, _), (b, kept) in pairwise(path):
+    for (a, _), (b, own) in pairwise(path):
         if options.attention:
             maps.clear()
             reference = reference + (b - a) * evaluate(was, reference, a)
             x = x - options.attention * weight * attention_pull(told.network, changed_alone, x, a, maps)
         v = evaluate(now, x, a)
         estimate = posterior_mean(x, v, a)
-        x = x + (b - a) * v
-        if options.blend:
-            own = beside_drift(kept, b, options.drift)
-            x = own + edit.region * (x - own)
-        if on_step is not None and b in times:
-            on_step(SamplerStep(times.index(b), options.steps, b, x, estimate))
+        x = kept_outside(x + (b - a) * v, own, b, edit, options)
+        report(on_step, times, b, x, estimate)
     return x
 
 
@@ -251,18 +244,6 @@ class _Drifted:
 
     def __call__(self, velocity: Velocity) -> Velocity:
         return drifted_velocity(velocity, self.drift, is_trained_with_drift=False, steps=self.steps)
-
-
-def _changed(told: _Told, weight: Tensor) -> Velocity:
-    """v_before + r (v_after - v_before) with guidance, r the weight of the region."""
-    if bool((weight == 1).all()):
-        return told.after
-
-    def velocity(x: Tensor, t: Tensor) -> Tensor:
-        v = told.before(x, t)
-        return v + weight * (told.after(x, t) - v)
-
-    return velocity
 
 
 def attention_pull(
