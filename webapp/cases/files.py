@@ -36,7 +36,7 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-class _Movable(File):  # type: ignore[type-arg]  # not subscriptable at run time
+class MovableFile(File):  # type: ignore[type-arg]  # not subscriptable at run time
     """A file on disk that the file-system storage may move instead of copying."""
 
     def __init__(self, path: Path) -> None:
@@ -44,6 +44,7 @@ class _Movable(File):  # type: ignore[type-arg]  # not subscriptable at run time
         self._path = path
 
     def temporary_file_path(self) -> str:
+        """Where it lies, as Django asks uploads."""
         return str(self._path)
 
 
@@ -54,7 +55,7 @@ def keep_file(path: Path, name: str) -> str:
     """
     if default_storage.exists(name):
         default_storage.delete(name)
-    with _Movable(path) as file:
+    with MovableFile(path) as file:
         return default_storage.save(name, file)
 
 

@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from django.conf import settings
-from django.core.files import File
-from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 
@@ -16,12 +13,21 @@ from webapp.core.errors import Conflict
 from webapp.core.permissions import require
 from webapp.core.services import audit_record
 from webapp.registry.companions import Companions, read_companions, store_companions
+from webapp.registry.installing import (
+    description_record,
+    offer_record,
+    refuse_large,
+    staged_forget,
+    staged_submit,
+    staging_folder,
+    weights_store,
+)
 from webapp.registry.models import GenerativeModel
 from webapp.registry.recipes import Description, describe
 from webapp.registry.selectors import local_copy
 from webapp.registry.weights import CARD_FILE, WEIGHTS_FILE, Checkpoint, NotAModel, read_checkpoint
 
-STAGED = "staged-models"
+KIND = "install_model"
 
 
 def model_install(
@@ -44,7 +50,8 @@ def model_install(
     companions = read_companions(checkpoint.path, checkpoint.sha256)
     description = describe(checkpoint.recipe, checkpoint.card)
     _refuse_other_weights(checkpoint, description)
-    stored = _store(checkpoint, move=move)
+    name = f"models/{checkpoint.sha256}/{WEIGHTS_FILE}"
+    stored = weights_store(checkpoint.path, name, size=checkpoint.size, move=move)
     store_companions(companions, checkpoint.sha256)
     try:
         return _record(checkpoint, description, companions, stored, user)
@@ -65,7 +72,7 @@ def model_install_submit(
     payload: dict[str, Any] = {"path": str(path)}
     if about:
         payload |= {"about": dict(about), "about_folder": about_folder}
-    return work.submit(kind="install_model", owner=user, payload=payload)
+    return work.submit(kind=KIND, owner=user, payload=payload)
 
 
 def model_folder_submit(*, user: Any, folder: str, about: Mapping[str, Any] | None = None) -> Any:
@@ -82,30 +89,19 @@ def model_folder_submit(*, user: Any, folder: str, about: Mapping[str, Any] | No
         )
     inbox = Path(settings.MODEL_INBOX)
     payload = {"path": str(inbox / name), "within": str(inbox), "about": dict(about or {})}
-    return work.submit(kind="install_model", owner=user, payload=payload)
+    return work.submit(kind=KIND, owner=user, payload=payload)
 
 
 def model_upload_submit(*, user: Any, weights: UploadedFile, card: UploadedFile | None = None) -> Any:
     """Keep an uploaded checkpoint (and its card) aside and have a worker install it; the job is returned."""
     require(user, "install", GenerativeModel)
-    if weights.size is not None and weights.size > settings.MODEL_MAX_BYTES:
-        raise NotAModel(
-            f"This file has {weights.size / 2**20:,.0f} MB; the site takes models of up to "
-            f"{settings.MODEL_MAX_BYTES / 2**20:,.0f} MB.",
-            field="weights",
-        )
-    folder = f"{STAGED}/{uuid4().hex}"
+    refuse_large(weights)
+    folder = staging_folder()
     # The stored name is ours, but a pickle must stay recognisable as one.
     suffix = Path(weights.name or "").suffix.lower()
-    payload = {"staged": f"{folder}/{WEIGHTS_FILE if suffix == '.safetensors' else 'upload.bin'}"}
-    try:
-        default_storage.save(payload["staged"], weights)
-        if card is not None:
-            default_storage.save(f"{folder}/{CARD_FILE}", card)
-        return work.submit(kind="install_model", owner=user, payload=payload)
-    except Exception:  # without a job, nobody would ever clear it away
-        model_upload_forget(payload=payload)
-        raise
+    staged = f"{folder}/{WEIGHTS_FILE if suffix == '.safetensors' else 'upload.bin'}"
+    files = {staged: weights, f"{folder}/{CARD_FILE}": card}
+    return staged_submit(user=user, kind=KIND, payload={"staged": staged}, files=files)
 
 
 def model_install_execute(*, payload: dict[str, Any], user: Any) -> GenerativeModel:
@@ -120,9 +116,8 @@ def model_install_execute(*, payload: dict[str, Any], user: Any) -> GenerativeMo
 
 def model_upload_forget(*, payload: Mapping[str, Any]) -> None:
     """Clear away what was uploaded for an `install_model` job and kept aside for it."""
-    staged = str(payload.get("staged") or "")
-    for name in (staged, str(Path(staged).with_name(CARD_FILE))) if staged else ():
-        default_storage.delete(name)
+    if staged := payload.get("staged"):
+        staged_forget([str(staged), str(Path(staged).with_name(CARD_FILE))])
 
 
 @transaction.atomic
@@ -133,13 +128,7 @@ def model_offer(*, user: Any, model: GenerativeModel, offered: bool, because: st
     """
     require(user, "manage", model)
     locked = GenerativeModel.objects.select_for_update().get(pk=model.pk)
-    if locked.is_active != offered:
-        locked.is_active = offered
-        locked.save(update_fields=["is_active", "updated_at"])
-        action = "model.offered" if offered else "model.withdrawn"
-        detail = {"because": because} if because else None
-        audit_record(actor=user, action=action, obj=locked, detail=detail)
-    return locked
+    return offer_record(locked, user=user, offered=offered, because=because)
 
 
 def _refuse_other_weights(checkpoint: Checkpoint, description: Description) -> None:
@@ -150,27 +139,6 @@ def _refuse_other_weights(checkpoint: Checkpoint, description: Description) -> N
             "never changes, since results name it: give the new weights a new version.",
             code="version_taken",
         )
-
-
-class _Movable(File):
-    """A file that a storage on the same disk takes by renaming it."""
-
-    def temporary_file_path(self) -> str:
-        """Where it lies, as Django asks uploads."""
-        return str(self.name)
-
-
-def _store(checkpoint: Checkpoint, *, move: bool = False) -> str:
-    """Copy or move the weights into the storage under their hash, once; the stored name is returned."""
-    name = f"models/{checkpoint.sha256}/{WEIGHTS_FILE}"
-    if default_storage.exists(name) and default_storage.size(name) == checkpoint.size:
-        return name
-    default_storage.delete(name)
-    with checkpoint.path.open("rb") as file:
-        stored = default_storage.save(name, _Movable(file) if move else File(file))
-    if stored != name:  # another process stored the same bytes meanwhile
-        default_storage.delete(stored)
-    return name
 
 
 @transaction.atomic
@@ -194,10 +162,4 @@ def _record(
         detail = {"version": model.version, "sha256": model.weights_sha256, "bytes": model.weights_size}
         audit_record(actor=user, action="model.installed", obj=model, detail=detail)
         return model
-    changed = [name for name, value in values.items() if getattr(known, name) != value]
-    if changed:
-        for name in changed:
-            setattr(known, name, values[name])
-        known.save(update_fields=[*changed, "updated_at"])
-        audit_record(actor=user, action="model.described", obj=known, detail={"changed": sorted(changed)})
-    return known
+    return description_record(known, values, user=user)

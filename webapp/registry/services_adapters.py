@@ -5,10 +5,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from django.conf import settings
-from django.core.files import File
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
@@ -28,10 +26,18 @@ from webapp.registry.adapter_files import (
     config_of,
     read_adapter,
 )
+from webapp.registry.installing import (
+    description_record,
+    offer_record,
+    refuse_large,
+    staged_forget,
+    staged_submit,
+    staging_folder,
+    weights_store,
+)
 from webapp.registry.models import Adapter, GenerativeModel
 from webapp.registry.recipes import AdapterDescription, describe_adapter
 from webapp.registry.selectors import local_copy
-from webapp.registry.services import STAGED
 from webapp.registry.weights import CARD_FILE, NotAModel
 
 KIND = "install_adapter"
@@ -93,23 +99,10 @@ def adapter_upload_submit(
     """Keep an uploaded adapter aside and have a worker install it; the job is returned."""
     require(user, "install", Adapter)
     given = dict(zip(FILES, (weights, config, recipe, conditioning, card), strict=True))
-    size = sum(file.size or 0 for file in given.values() if file is not None)
-    if size > settings.MODEL_MAX_BYTES:
-        raise NotAModel(
-            f"These files have {size / 2**20:,.0f} MB; the site takes models of up to "
-            f"{settings.MODEL_MAX_BYTES / 2**20:,.0f} MB.",
-            field="weights",
-        )
-    folder = f"{STAGED}/{uuid4().hex}"
-    payload = {"staged": folder}
-    try:
-        for name, file in given.items():
-            if file is not None:
-                default_storage.save(f"{folder}/{name}", file)
-        return work.submit(kind=KIND, owner=user, payload=payload)
-    except Exception:  # without a job, nobody would ever clear it away
-        adapter_upload_forget(payload=payload)
-        raise
+    refuse_large(*given.values())
+    folder = staging_folder()
+    files = {f"{folder}/{name}": file for name, file in given.items()}
+    return staged_submit(user=user, kind=KIND, payload={"staged": folder}, files=files)
 
 
 def adapter_install_execute(*, payload: dict[str, Any], user: Any) -> Adapter:
@@ -125,9 +118,8 @@ def adapter_install_execute(*, payload: dict[str, Any], user: Any) -> Adapter:
 
 def adapter_upload_forget(*, payload: Mapping[str, Any]) -> None:
     """Clear away what was uploaded for an `install_adapter` job and kept aside for it."""
-    staged = payload.get("staged")
-    for name in FILES if staged else ():
-        default_storage.delete(f"{staged}/{name}")
+    if staged := payload.get("staged"):
+        staged_forget(f"{staged}/{name}" for name in FILES)
 
 
 @transaction.atomic
@@ -138,13 +130,7 @@ def adapter_offer(*, user: Any, adapter: Adapter, offered: bool, because: str = 
     """
     require(user, "manage", adapter)
     locked = Adapter.objects.select_for_update().get(pk=adapter.pk)
-    if locked.is_active != offered:
-        locked.is_active = offered
-        locked.save(update_fields=["is_active", "updated_at"])
-        action = "adapter.offered" if offered else "adapter.withdrawn"
-        detail = {"because": because} if because else None
-        audit_record(actor=user, action=action, obj=locked, detail=detail)
-    return locked
+    return offer_record(locked, user=user, offered=offered, because=because)
 
 
 def _base_of(recipe: Mapping[str, Any] | None, about: Mapping[str, Any]) -> GenerativeModel:
@@ -233,14 +219,7 @@ def _store(files: AdapterFiles, recipe: Mapping[str, Any], base: GenerativeModel
     _put(f"{folder}/{RECIPE_FILE}", json.dumps(recipe, indent=1, sort_keys=True).encode())
     if files.conditioning is not None:
         _put(f"{folder}/{CONDITIONING_FILE}", files.conditioning.read_bytes())
-    name = f"{folder}/{WEIGHTS_FILE}"
-    if not (default_storage.exists(name) and default_storage.size(name) == files.size):
-        default_storage.delete(name)
-        with files.weights.open("rb") as file:
-            stored = default_storage.save(name, File(file))
-        if stored != name:  # another process stored the same bytes meanwhile
-            default_storage.delete(stored)
-    return name
+    return weights_store(files.weights, f"{folder}/{WEIGHTS_FILE}", size=files.size)
 
 
 def _put(name: str, content: bytes) -> None:
@@ -286,10 +265,4 @@ def _record(
         audit_record(actor=user, action="adapter.installed", obj=adapter, detail=detail)
         return adapter
     _refuse_changed(known, files, description, recipe)
-    changed = [name for name, value in values.items() if getattr(known, name) != value]
-    if changed:
-        for name in changed:
-            setattr(known, name, values[name])
-        known.save(update_fields=[*changed, "updated_at"])
-        audit_record(actor=user, action="adapter.described", obj=known, detail={"changed": sorted(changed)})
-    return known
+    return description_record(known, values, user=user)

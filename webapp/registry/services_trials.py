@@ -3,6 +3,7 @@
 from typing import Any
 
 from webapp.core.models import AuditEvent
+from webapp.registry.installing import noun_of
 from webapp.registry.models import Adapter, GenerativeModel
 from webapp.registry.services import model_offer
 from webapp.registry.services_adapters import adapter_offer
@@ -28,7 +29,7 @@ def trial_passed(*, user: Any, installed: GenerativeModel | Adapter) -> bool:
 
 
 def _withdrawn_by_trial(installed: GenerativeModel | Adapter) -> bool:
-    noun = "adapter" if isinstance(installed, Adapter) else "model"
+    noun = noun_of(installed)
     told = AuditEvent.objects.filter(
         object_type=installed._meta.label,
         object_id=str(installed.pk),
