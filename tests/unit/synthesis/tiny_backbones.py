@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from typing import Any
 
@@ -54,8 +55,8 @@ def _texts(name: str) -> dict[str, Any]:
 
 
 def tiny_pipeline(name: str, **instead: Any) -> diffusers.DiffusionPipeline:
-    """A fresh pipeline of a family with its text encoders; `instead` replaces components."""
-    plain = pipeline(FAMILIES[name])
+    """A fresh pipeline of a family with its text encoders, all its own; `instead` replaces components."""
+    plain = copy.deepcopy(pipeline(FAMILIES[name]))
     with torch.random.fork_rng():
         torch.manual_seed(3)
         own: dict[str, Any] = _texts(name)

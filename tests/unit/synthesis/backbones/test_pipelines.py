@@ -95,6 +95,18 @@ def scheduled(name, pipe):
     return pipe
 
 
+@pytest.mark.parametrize("name", [*FLOWS, *NOISY])
+def test_a_tiny_pipeline_holds_nothing_of_the_one_before(name):
+    """Tests change the weights of theirs, and the next must not find them changed."""
+    first, second = (
+        {id(weight) for part in made.components.values() if isinstance(part, torch.nn.Module)
+         for weight in part.parameters()}
+        for made in (tiny_pipeline(name), tiny_pipeline(name))
+    )  # fmt: skip
+    assert first
+    assert not first & second
+
+
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 @pytest.mark.parametrize("name", [*NOISY, *FLOWS])
 def test_the_pipeline_and_the_contract_make_the_same_latents(name, guidance):
