@@ -28,6 +28,7 @@ BACKWARDS = ("guided", "pix2pix_zero")  # methods that take gradients through th
 GRADED = ("flow_inversion", "pix2pix_zero", "instruct_pix2pix")  # methods that have a strength
 LOOKING = ("stable_diffusion", "sdxl")  # backbones whose pixels look at the words of a prompt
 BELONGS, EVERYWHERE, PAINTED = "belongs", "everywhere", "painted"  # places of a change besides its labels
+WAYS_UNDONE = 3  # runs of a method whose change is undone: with the change, without one, and back
 EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softened
 
 
@@ -273,7 +274,7 @@ def steps_of(method: str) -> int:
 
 def ways_of(options: EditOptions) -> int:
     """How often a method is run: with the change; where it is undone, without one and back as well."""
-    return 3 if options.undo else 1
+    return WAYS_UNDONE if options.undo else 1
 
 
 def level_of(condition: Condition) -> float | None:

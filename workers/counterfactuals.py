@@ -16,7 +16,6 @@ from synthesis.imaging.storage import to_stored
 from synthesis.request import Image, OnStep, Step
 from webapp.jobs.edit_words import change_terms
 from webapp.jobs.edits import edit_wish, slices_of
-from webapp.jobs.estimates import edit_calls
 from webapp.jobs.making import making_of
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.selectors import job_for_worker
@@ -24,7 +23,7 @@ from webapp.jobs.services import Made, results_store
 from workers.adapters import laid_adapters, recorded
 from workers.lease import Work, handler_outcome
 from workers.models import device_choose, judges_for, warm
-from workers.series import need_of, series_again, series_counterfactual, way_words
+from workers.series import need_of, series_again, series_counterfactual, steps_most, way_words
 from workers.sources import source_of, subject_of, thickness_of
 from workers.synthesise import (
     LOADING_SECONDS,
@@ -57,7 +56,7 @@ def counterfactual(work: Work) -> None:
         work.stage("saving", seconds=SAVING_SECONDS, message="Writing DICOM")
         made = [_made(job, request, wish, result, index) for index in range(wish.count)]
         with work.closing():
-            outcome = handler_outcome(work, {"images": wish.count})
+            outcome = handler_outcome(work, {"images": wish.count, "runs": ways_of(wish.options)})
             results_store(job_id=work.job_id, token=work.token, made=made, outcome=outcome)
             work.finished = True
     finally:
@@ -96,8 +95,7 @@ def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:
     def words(step: Step) -> str:
         return f"{way_words(options, step).capitalize()}, step {step.step} of {step.steps}"
 
-    calls = max(ways_of(options) * options.steps * wish.count, edit_calls(options.to_json(), wish.count))
-    return previews.reporter(4 * calls, words)
+    return previews.reporter(steps_most(wish), words)
 
 
 def _made(

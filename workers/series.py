@@ -15,7 +15,7 @@ from synthesis.imaging.storage import Stored, to_stored
 from synthesis.request import OnStep, Step
 from webapp.jobs.edit_words import change_terms
 from webapp.jobs.edits import edit_wish, mask_after_of
-from webapp.jobs.estimates import edit_calls
+from webapp.jobs.estimates import TRIES_BACK, edit_calls
 from webapp.jobs.making import making_of
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.series_preparation import SeriesStack, series_stack
@@ -54,7 +54,8 @@ def series_counterfactual(work: Work, job: Job, request: SynthesisRequest) -> No
         kept = recorded(result, request.adapter)
         made = [series_made(job, request, wish, found, kept, index) for index in range(wish.count)]
         with work.closing():
-            outcome = handler_outcome(work, {"images": wish.count, "slices": len(found.edited)})
+            told = {"images": wish.count, "slices": len(found.edited), "runs": ways_of(wish.options)}
+            outcome = handler_outcome(work, told)
             results_store(job_id=work.job_id, token=work.token, made=made, outcome=outcome)
             work.finished = True
     finally:
@@ -90,6 +91,13 @@ def way_words(options: EditOptions, step: Step) -> str:
     return ("making the change", "asking for no change", "undoing the change")[max(0, way)]
 
 
+def steps_most(wish: CounterfactualRequest) -> float:
+    """How many steps' time a slice may take: each is tried several times on the way back."""
+    options = wish.options
+    calls = max(ways_of(options) * options.steps * wish.count, edit_calls(options.to_json(), wish.count))
+    return TRIES_BACK * calls
+
+
 def need_of(request: SynthesisRequest, wish: CounterfactualRequest) -> Footprint | None:
     """What the change takes on a device: all images of a slice are changed in one batch."""
     return footprint_of_edit(request.model.recipe, method=wish.options.method, count=wish.count)
@@ -119,8 +127,7 @@ def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:
         doing = way_words(options, step)
         return f"Slice {step.image} of {step.images}: {doing}, step {step.step} of {step.steps}"
 
-    calls = max(ways_of(options) * options.steps * wish.count, edit_calls(options.to_json(), wish.count))
-    return previews.reporter(4 * calls, words)
+    return previews.reporter(steps_most(wish), words)
 
 
 def series_made(

@@ -171,7 +171,7 @@ class Previews:
         self._image = 0
         self._stored: list[str] = []
 
-    def reporter(self, steps: int, words: Callable[[Step], str] | None = None) -> OnStep:
+    def reporter(self, steps: float, words: Callable[[Step], str] | None = None) -> OnStep:
         """What `generate` calls after each step. Every image is a stage, so a hang shows in time.
 
         words: what is said of a step; its image and number where none are given.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from synthesis.edit_request import WAYS_UNDONE
 from synthesis.imaging.uncertainty import Options
 from webapp.jobs.clock import database_now
 from webapp.jobs.heartbeats import workers_alive
@@ -16,6 +17,7 @@ from webapp.jobs.selectors import queue_order
 HISTORY = 20
 TRIES_BACK = 4  # calls until a step of the exact way back has settled, about
 GRADIENT = 3  # what a gradient through the network costs, in its calls
+BACK_AND_FORTH = ("flow_inversion", "pix2pix_zero")  # methods whose run counts its steps there and back
 DRAWING = "drawing"
 PREPARING = "preparing"
 """The stages whose length goes with the number of steps, or of slices; all the others are overhead."""
@@ -28,19 +30,19 @@ class Pace:
     overhead: float
     per_call: float
 
-    def seconds(self, calls: int) -> float:
+    def seconds(self, calls: float) -> float:
         """What a job with that many calls will take."""
         return self.overhead + self.per_call * calls
 
 
-def calls_of(parameters: Mapping[str, Any], count: int) -> int:
+def calls_of(parameters: Mapping[str, Any], count: int, *, runs: int | None = None) -> float:
     """Network calls of a request: images x steps, twice for Heun's steps, twice again under guidance.
 
-    An uncertainty map adds what its probes cost.
+    An uncertainty map adds what its probes cost. runs: how often a counterfactual's method was run, where
+    that is known; else as often as it would be now.
     """
     if "edit" in parameters:
-        slices = (parameters.get("slices") or {}).get("edited", 1)
-        return edit_calls(parameters["edit"], count, slices=int(slices))
+        return edit_calls(parameters["edit"], count, slices=_slices(parameters), runs=runs)
     sampler = parameters.get("sampler", {})
     calls = count * int(sampler.get("steps", 1))
     by_heun = sampler.get("name") == "heun" or (sampler.get("name") == "rft" and sampler.get("heun"))
@@ -49,10 +51,35 @@ def calls_of(parameters: Mapping[str, Any], count: int) -> int:
     return calls + (count * Options().calls if parameters.get("uncertainty") else 0)
 
 
-def edit_calls(options: Mapping[str, Any], count: int, *, slices: int = 1) -> int:
-    """What a counterfactual costs, in units that all edits by its method share: images x steps x ways."""
+def edit_calls(options: Mapping[str, Any], count: int, *, slices: int = 1, runs: int | None = None) -> float:
+    """What a counterfactual costs, in units that all edits by its method share: images x steps x runs.
+
+    Of `flow_inversion` the unit is a way back: the run that changes nothing begins where the change began,
+    so two ways back serve three runs, and a way forth costs a call where a way back takes TRIES_BACK.
+    """
     steps = int(options.get("steps", 1)) if options.get("method") != "guided" else 1
-    return slices * count * steps * _per_step(options) * (3 if options.get("undo") else 1)
+    runs = runs or (WAYS_UNDONE if options.get("undo") else 1)
+    if options.get("method", "flow_inversion") == "flow_inversion":
+        return slices * count * steps * (min(runs, 2) + runs / TRIES_BACK)
+    return slices * count * steps * _per_step(options) * runs
+
+
+def runs_made(outcome: Mapping[str, Any], parameters: Mapping[str, Any], steps_total: int) -> int | None:
+    """How often a finished counterfactual ran its method on each slice; None where that is not known.
+
+    Jobs say so themselves; older ones are told by the steps that they counted, as many back as forth.
+    """
+    if "runs" in outcome:
+        return int(outcome["runs"])
+    options = parameters.get("edit") or {}
+    once = _slices(parameters) * 2 * int(options.get("steps", 1))
+    if options.get("method") not in BACK_AND_FORTH or not steps_total or steps_total % once:
+        return None
+    return steps_total // once
+
+
+def _slices(parameters: Mapping[str, Any]) -> int:
+    return int((parameters.get("slices") or {}).get("edited", 1))
 
 
 def _per_step(options: Mapping[str, Any]) -> int:
@@ -93,15 +120,14 @@ def _by_call(spent: Mapping[str, float]) -> float:
     return spent.get(DRAWING, 0.0) + spent.get(PREPARING, 0.0)
 
 
-def _history(jobs: Any) -> list[tuple[dict[str, float], int]]:
-    rows = jobs.order_by("-finished_at").values_list("outcome", "request__parameters", "request__count")[
-        :HISTORY
-    ]
-    return [
-        (outcome["seconds"], calls_of(parameters, count))
-        for outcome, parameters, count in rows
-        if outcome.get("seconds") and calls_of(parameters, count)
-    ]
+def _history(jobs: Any) -> list[tuple[dict[str, float], float]]:
+    columns = ("outcome", "request__parameters", "request__count", "steps_total")
+    found = []
+    for outcome, parameters, count, steps in jobs.order_by("-finished_at").values_list(*columns)[:HISTORY]:
+        calls = calls_of(parameters, count, runs=runs_made(outcome, parameters, steps))
+        if outcome.get("seconds") and calls:
+            found.append((outcome["seconds"], calls))
+    return found
 
 
 def job_seconds(job: Job, paces: dict[Any, Pace | None] | None = None) -> float | None:
