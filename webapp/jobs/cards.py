@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from webapp.cases.selectors import case_list_for
 from webapp.core.permissions import can
 from webapp.jobs.descriptions import asked_rows
 from webapp.jobs.edit_words import change_title
@@ -59,10 +61,15 @@ def result_title(result: Result) -> str:
     return f"{condition_title(result.request)} · {number}"
 
 
-def titled(result: Result) -> Result:
-    """The result with its `title`, for tiles."""
-    result.title = result_title(result)  # type: ignore[attr-defined]
-    return result
+def tiles(user: Any, results: Iterable[Result], *, titles: bool = True) -> list[Result]:
+    """Results for tiles: each with its `title`, and whether the person still sees its image (`is_seen`)."""
+    found = list(results)
+    seen = case_list_for(user=user).filter(pk__in=[result.case_id for result in found])
+    shown = set(seen.values_list("pk", flat=True))
+    for result in found:
+        result.title = result_title(result) if titles else ""  # type: ignore[attr-defined]
+        result.is_seen = result.case_id in shown  # type: ignore[attr-defined]
+    return found
 
 
 class JobCard:

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_POST, require_safe
 from webapp.accounts.models import Role
 from webapp.cases.selectors import dataset_list_for
 from webapp.core.errors import ApplicationError
-from webapp.core.permissions import require
-from webapp.jobs.cards import JobCard, titled
+from webapp.core.permissions import can, require
+from webapp.jobs.cards import JobCard, tiles
 from webapp.jobs.models import Job
 from webapp.jobs.rules import may_request, oversees_jobs
 from webapp.jobs.selectors import (
@@ -51,7 +51,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     context = {
         "running": running,
         "running_total": jobs_running_for(user=user).count(),
-        "results": [titled(result) for result in results[:RECENT]],
+        "results": tiles(user, results[:RECENT]),
         "datasets": datasets[:6],
         "may_request": may_request(user),
         "next_steps": _next_steps(user, bool(models), bool(datasets), bool(results)),
@@ -154,11 +154,13 @@ def job_fragment(request: HttpRequest, id: UUID) -> HttpResponse:
 
 def _live(request: HttpRequest, job: Job) -> dict[str, Any]:
     user: Any = request.user
+    made = job.results.select_related("case").order_by("index")
+    sees_results = job.request is not None and can(user, "view", job.request)
     return {
         "job": job,
         "card": JobCard(job, user),
         "events": job.events.all(),
-        "results": job.results.select_related("case").order_by("index"),
+        "results": tiles(user, made, titles=False) if sees_results else [],
         "retries": retries_of(job),
         "sees_detail": oversees_jobs(user),
     }

@@ -19,7 +19,7 @@ from webapp.cases.previews import slice_picture
 from webapp.cases.viewer import pane_config
 from webapp.core.errors import ApplicationError, NotVisible
 from webapp.core.permissions import can, require
-from webapp.jobs.cards import request_title, result_title, titled
+from webapp.jobs.cards import request_title, result_title, tiles
 from webapp.jobs.descriptions import (
     quality_rows,
     reproduction_of,
@@ -61,12 +61,12 @@ def result_list(request: HttpRequest) -> HttpResponse:
     if narrowing.is_valid():
         results = _narrowed(results, narrowing.cleaned_data)
     page = Paginator(results, PER_PAGE).get_page(request.GET.get("page"))
-    page.object_list = [titled(result) for result in page.object_list]
+    page.object_list = tiles(request.user, page.object_list)
     context = {
         "page_obj": page,
         "filter": narrowing,
         "is_narrowed": any(request.GET.get(name) for name in narrowing.fields),
-        "first": titled(first) if first is not None else None,
+        "first": tiles(request.user, [first])[0] if first is not None else None,
     }
     return render(request, "jobs/result_list.html", context)
 

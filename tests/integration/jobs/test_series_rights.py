@@ -109,6 +109,27 @@ def test_kept_slices_are_seen_no_longer_than_their_source(client_of: Any, clinic
     assert {browser.get(address).status_code for address in addresses(result)} == {200}
 
 
+def test_lists_say_why_a_tile_is_empty(client_of: Any, clinician: Any, case: Any) -> None:
+    """A series that is hidden with its source has no picture: its place says so, and asks for none."""
+    result = series_result(clinician, request=series_request(clinician, case=case))
+    picture = reverse("jobs:result-image", args=[result.pk])
+    job = reverse("jobs:job-detail", args=[result.job_id])
+    lists = [reverse(f"jobs:{name}") for name in ("result-list", "counterfactual-list", "dashboard")]
+    browser: Client = client_of(clinician)
+    for address in (*lists, job):
+        assert picture in browser.get(address).content.decode()
+    hide(case, clinician)
+    for address in (*lists, job):
+        page = browser.get(address).content.decode()
+        assert picture not in page
+        assert "no longer shared with you, so it is not shown" in page
+        assert reverse("jobs:result-detail", args=[result.pk]) in page
+    overseer = client_of(factories.person("administrator"))
+    page = overseer.get(job).content.decode()
+    assert picture not in page
+    assert reverse("jobs:result-detail", args=[result.pk]) not in page
+
+
 def test_a_series_of_a_series_keeps_what_the_first_kept(clinician: Any, case: Any) -> None:
     first = series_result(clinician, request=series_request(clinician, case=case))
     first.mask.name = "Two slices"
