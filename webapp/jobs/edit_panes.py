@@ -15,7 +15,7 @@ from synthesis.imaging.dicom_write import derived_uid
 from synthesis.imaging.storage import Stored
 from synthesis.imaging.uncertainty import packed
 from webapp.cases.selectors import instance_frame
-from webapp.cases.viewer import Config, mask_config, pane_config
+from webapp.cases.viewer import Config, pane_config
 from webapp.core.errors import NotVisible
 from webapp.core.permissions import can
 from webapp.jobs.edits import original_pixels, slices_of
@@ -127,7 +127,7 @@ def edit_panes(result: Result, *, shows_source: bool, undone: bool, place: int =
 
 
 def _panes(result: Result, *, shows_source: bool, undone: bool) -> list[Config]:
-    changed = pane_config(_("Counterfactual"), result.case, mask=None)
+    changed = pane_config(_("Counterfactual"), result.case, mask=result.mask) | {"show_mask": False}
     if not shows_source:
         return [changed]
     original = _picture(_("Original"), result, "original")
@@ -144,8 +144,6 @@ def _panes(result: Result, *, shows_source: bool, undone: bool) -> list[Config]:
     blink = {"title": original["title"], "case": original["case"]}
     apart = pane_config(_("Difference"), result.case, mask=None) | {
         "difference": _difference(result),
-        "mask": mask_config(result.mask) if result.mask is not None else None,
-        "show_mask": False,
     }
     fourth = _spread_pane(result)
     if not fourth and result.edited.undone:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 from synthesis.control.patient_prompts import told_in
 from synthesis.request import SEVERITIES
+from webapp.core.ranges import within
 from webapp.jobs.edit_words import level_word
 from webapp.jobs.forms import MODALITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
 from webapp.jobs.forms_methods import MethodForm
@@ -131,9 +131,8 @@ class EditForm(SeriesForm, MethodForm):
         for name in ("method", "model", "adapter"):
             fields[name].widget.attrs.update(redraw(name))
         for name, (low, high, step) in _RANGES.items():
-            fields[name].widget.attrs.update({"min": low, "max": high, "step": step})
-            fields[name].validators += [MinValueValidator(low), MaxValueValidator(high)]
-        fields["slice_number"].widget.attrs.update({"min": 1, "max": case.slice_count})
+            within(fields[name], low, high, step)
+        within(fields["slice_number"], 1, case.slice_count, 1)
         fields["was_age"].unit = fields["to_age"].unit = _("years")
         fields["seed"].widget.attrs["placeholder"] = _("drawn at random")
 
@@ -179,7 +178,7 @@ class EditForm(SeriesForm, MethodForm):
     @property
     def has_more(self) -> bool:
         """Whether one of the fields under "More settings" is wrong."""
-        return any(field.errors for field in self.more)
+        return any(field.errors for field in (*self.more, *self.drifting))
 
     def clean_mask(self) -> str:
         """One of the case's masks."""
@@ -263,7 +262,7 @@ def initial_of(case: Any, mask: Any, index: int) -> dict[str, Any]:
         else known.get("weighting") or known.get("modality") or "T1",
         "was_severity": f"{level:g}",
         "was_steatosis": steatosis if steatosis in STEATOSIS_WORDS else 0,
-        "was_age": age if isinstance(age, int | float) else None,
+        "was_age": (int(age) if age == int(age) else age) if isinstance(age, int | float) else None,
         "was_sex": sex if sex in ("F", "M") else "",
         "to_severity": "3" if level < 2 else "0",
     }

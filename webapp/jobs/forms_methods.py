@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 from synthesis.catalog import COUNTERFACTUALS, SAMPLERS
@@ -23,6 +22,7 @@ from synthesis.edit_request import (
 )
 from synthesis.imaging.labelmaps import label_map
 from webapp.core.choices import HintedRadios
+from webapp.core.ranges import within
 from webapp.jobs.edit_preparation import STEPS_MOST, USUAL_SCHEME
 from webapp.jobs.edit_words import DRIFT_WORDS
 from webapp.jobs.edits import COUNT_LIMIT
@@ -70,6 +70,8 @@ METHOD_FIELDS = {
     ),
 }
 """The options that a method has, the one that mostly steers it first; all others stay at their defaults."""
+DRIFT_FIELDS = ("drift", "drift_scheme")
+"""Those of them that stand together: how far, and what is moved."""
 RANGES: dict[str, tuple[Any, Any, Any]] = {
     "strength": (0, 1, 0.05),
     "steps": (1, STEPS_MOST, 1),
@@ -137,7 +139,7 @@ class MethodForm(forms.Form):
     )
     blend = yes_no(
         _("Outside of it"),
-        _("Put the image itself back"),
+        _("Put the image back"),
         _("Leave it to the model"),
         _("Put back, nothing outside can differ, but an edge may show."),
         initial=DEFAULTS.blend,
@@ -219,9 +221,9 @@ class MethodForm(forms.Form):
     )
     undo = yes_no(
         _("Undo the change"),
-        _("Yes: shows what was lost"),
+        _("Yes"),
         _("No"),
-        _("Also tries no change and takes the change back, at three times the time: shows what is lost."),
+        _("Also tries no change and takes the change back: shows what is lost, and takes twice as long."),
         initial=True,
     )
 
@@ -235,8 +237,7 @@ class MethodForm(forms.Form):
             self.initial["method"] = self.offered[0]
         fields["steps"].initial = steps_of(self.method_name)
         for name, (low, high, step) in RANGES.items():
-            fields[name].widget.attrs.update({"min": low, "max": high, "step": step})
-            fields[name].validators += [MinValueValidator(low), MaxValueValidator(high)]
+            within(fields[name], low, high, step)
             fields[name].required = fields[name].required and name in self.method_fields
         fields["strength"].widget.attrs["placeholder"] = _("automatic")
         for name in ("attention", "guidance", "image_guidance", "regularisation"):
@@ -249,10 +250,10 @@ class MethodForm(forms.Form):
         structures = [(name, name.capitalize()) for name in label_names(known).values() if name in named]
         fields: dict[str, Any] = self.fields
         fields["where"].choices = [
-            (BELONGS, _("Only where the change belongs")),
+            (BELONGS, _("Where it belongs")),
             (EVERYWHERE, _("Everywhere")),
-            (PAINTED, _("Only where I painted")),
-            *([(_("Only in one structure"), structures)] if structures else []),
+            (PAINTED, _("Where I painted")),
+            *([(_("In one structure"), structures)] if structures else []),
         ]
 
     @property
@@ -267,8 +268,14 @@ class MethodForm(forms.Form):
 
     @property
     def more_options(self) -> list[Any]:
-        """The method's fields under "More settings"."""
-        return [self[name] for name in ("where", *self.method_fields[1:], "undo")]
+        """The method's fields under "More settings", but for those of the drift."""
+        own = [name for name in self.method_fields[1:] if name not in DRIFT_FIELDS]
+        return [self[name] for name in ("where", *own, "undo")]
+
+    @property
+    def drifting(self) -> list[Any]:
+        """How far the method's noise is moved, and what that moves; none where it has no noise."""
+        return [self[name] for name in DRIFT_FIELDS if name in self.method_fields]
 
     @property
     def first_option(self) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.urls import reverse_lazy
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+
+from webapp.core.ranges import within
 
 ONE, SOME, ALL = "slice", "range", "series"
 
@@ -53,8 +54,7 @@ class SeriesForm(forms.Form):
             del fields["scope"], fields["last_slice"]
             return
         fields["scope"].widget.attrs.update(redraw("scope"))
-        fields["last_slice"].widget.attrs.update({"min": 1, "max": self.slice_count})
-        fields["last_slice"].validators += [MinValueValidator(1), MaxValueValidator(self.slice_count)]
+        within(fields["last_slice"], 1, self.slice_count, 1)
 
     def _said(self, name: str) -> str:
         value = self.data.get(name) if self.is_bound else self.initial.get(name)

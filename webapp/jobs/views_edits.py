@@ -19,7 +19,8 @@ from synthesis.edit_request import BELONGS, EVERYWHERE, EditOptions
 from webapp.cases.selectors import case_get_for, case_list_for, mask_list_for_case
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
-from webapp.jobs.cards import titled
+from webapp.core.ranges import figure, nearest
+from webapp.jobs.cards import tiles
 from webapp.jobs.edit_preparation import PreparedEdit
 from webapp.jobs.edit_words import changes, drift_words
 from webapp.jobs.edits import change_prepare, is_edit, mask_after_of, slices_of
@@ -49,7 +50,7 @@ def counterfactual_list(request: HttpRequest) -> HttpResponse:
     require(request.user, "create", SynthesisRequest)
     results = result_list_for(user=request.user).filter(edited__isnull=False)
     page = Paginator(results, PER_PAGE).get_page(request.GET.get("page"))
-    page.object_list = [titled(result) for result in page.object_list]
+    page.object_list = tiles(request.user, page.object_list)
     return render(request, "jobs/counterfactual_list.html", {"page_obj": page})
 
 
@@ -257,16 +258,18 @@ def _checked(user: Any, form: EditForm, wish: dict[str, Any], prepared: Prepared
 
 
 def _wrong(form: EditForm | None) -> list[dict[str, Any]]:
-    """What the form itself refuses, with the names of the fields."""
+    """What the form itself refuses, with the names of the fields and the nearest numbers that it takes."""
     if form is None:
         return [{"message": _("Choose a case first.")}]
-    return [
-        {
-            "label": form.fields[name].label if name in form.fields else "",
-            "message": " ".join(map(str, found)),
-        }
-        for name, found in form.errors.items()
-    ]
+    rows = []
+    for name, found in form.errors.items():
+        label = form.fields[name].label if name in form.fields else ""
+        row = {"label": label, "message": " ".join(map(str, found))}
+        near = nearest(form, name)
+        if near is not None:
+            row |= {"apply": f"{name}:{figure(near)}", "nearest": figure(near)}
+        rows.append(row)
+    return rows
 
 
 def _problem(problem: Any, form: EditForm) -> dict[str, Any]:

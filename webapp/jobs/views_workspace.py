@@ -32,6 +32,7 @@ from webapp.jobs.edit_panes import (
     shown_place,
     slice_notes,
     spread,
+    unit_of,
 )
 from webapp.jobs.edit_words import change_title, changes, number_rows, unchanged_rows, undone_rows
 from webapp.jobs.edits import is_edit, mask_after_of, wished
@@ -92,7 +93,8 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
         "siblings": list(item.results.order_by("index").values_list("index", flat=True)),
         "form": DecisionForm(initial={"note": result.decision_note}),
         "may_decide": can(request.user, "decide", result),
-        "may_again": item.case_id is not None and item.mask_id is not None and item.model.is_active,
+        "may_again": may_again(item),
+        "unit": unit_of(item),
         "has_strength": item.parameters["edit"].get("method") in GRADED,
         "is_synthetic_source": item.case is not None and item.case.is_synthetic,
         "reproduction": reproduction_of(result),
@@ -117,6 +119,11 @@ def _waiting(request: HttpRequest, item: SynthesisRequest) -> dict[str, Any]:
     job = request_job(item)
     card = JobCard(job, request.user)
     return {"item": item, "job": job, "card": card, "title": change_title(item), "asked": asked_rows(item)}
+
+
+def may_again(item: SynthesisRequest) -> bool:
+    """Whether source, mask and model are still there, so that the change can be asked for again."""
+    return item.case_id is not None and item.mask_id is not None and item.model.is_active
 
 
 def _edit(request: HttpRequest, id: UUID) -> SynthesisRequest:
@@ -250,30 +257,36 @@ def _strip_context(request: HttpRequest, strip: EditStrip) -> dict[str, Any]:
     cells = strip_cells(strip)
     done = [cell for cell in cells if cell.result is not None]
     item = cells[0].request if cells else None
+    shows_source = item is not None and sees_source(request.user, item)
+    panes = _strip_panes(done, shows_source) if cells and len(done) == len(cells) else None
     return {
         "strip": strip,
         "cells": [(cell, JobCard(cell.job, request.user)) for cell in cells],
         "done": len(done),
         "is_over": all(cell.job.is_finished for cell in cells),
-        "config": {"panes": _strip_panes(request, done)} if cells and len(done) == len(cells) else None,
+        "config": {"panes": panes} if panes else None,
         "asked": _shared(cells),
         "item": item,
+        "unit": unit_of(item) if item is not None else "",
+        "shows_source": shows_source,
+        "may_again": item is not None and may_again(item),
         "title": _("Every strength") if strip.along == EditStrip.Along.STRENGTH else _("Every severity"),
     }
 
 
-def _strip_panes(request: HttpRequest, cells: list[Any]) -> list[dict[str, Any]]:
-    """The images from the least to the most, after their original where it may be seen."""
+def _strip_panes(cells: list[Any], shows_source: bool) -> list[dict[str, Any]]:
+    """The images from the least to the most, after their original, which they blink to, where it is seen."""
     first = cells[0].result
     first.request = cells[0].request
-    panes = []
-    if sees_source(request.user, first.request):
-        panes.append(edit_panes(first, shows_source=True, undone=False)[0])
-    panes += [
+    panes = [
         pane_config(cell.words, cell.result.case, mask=cell.result.mask) | {"show_mask": False}
         for cell in cells
     ]
-    return panes
+    if not shows_source:
+        return panes
+    original = edit_panes(first, shows_source=True, undone=False)[0]
+    blink = {"title": original["title"], "case": original["case"]}
+    return [original, *(pane | {"blink": blink} for pane in panes)]
 
 
 def _shared(cells: list[Any]) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 /** Linked viewports side by side: the source slice, the synthetic image, the image with its mask. */
 import { createEngine, viewerInit } from './core';
-import { type Action, bindButtons, bindKeys } from './keyboard';
+import { type Action, bindButtons, bindKeys, fillHelp } from './keyboard';
 import { drawLegend, together } from './legend';
 import { Pane } from './pane';
 import { firstPreset, presetsFor } from './presets';
@@ -47,6 +47,8 @@ export class ResultViewer {
     await this.loadMasks();
     await this.loadHeats();
     this.activate('window');
+    // The keys work from here on, unless somebody is at work elsewhere on the page.
+    if (document.activeElement === document.body) this.panes[0]?.host.focus({ preventScroll: true });
     if (this.root.dataset['state'] !== 'error') this.root.dataset['state'] = 'ready';
   }
 
@@ -131,8 +133,9 @@ export class ResultViewer {
 
   /** Lists the labels that occur on the slice, below the panes or in the cell that they leave free. */
   private drawLegend(): void {
+    this.root.querySelector('.pane--legend')?.remove();
+    if (!this.panes.some((pane) => pane.showsMask)) return;
     const masked = this.panes.flatMap((pane) => (pane.mask ? [{ mask: pane.mask, slice: pane.config.slice }] : []));
-    if (masked.length === 0 || this.root.querySelector('.pane--legend')) return;
     const present = masked.flatMap(({ mask, slice }) => {
       const counts = mask.counts(slice);
       return mask.labels.filter((label) => (counts.get(label.value) ?? 0) > 0).map((label) => label.name);
@@ -261,8 +264,14 @@ export class ResultViewer {
       const label = 'Blink to the original and back';
       actions.push({ id: 'view.blink', label, group: 'Image', keys: ['b'], run: () => void this.blink() });
     }
+    actions.push({ id: 'help', label: 'This list of keys', group: 'Help', keys: ['?'], run: () => this.help?.showModal() });
+    if (this.help) fillHelp(this.help, actions);
     bindKeys(this.root, actions);
     bindButtons(this.root, actions);
+  }
+
+  private get help(): HTMLDialogElement | null {
+    return document.querySelector<HTMLDialogElement>('[data-viewer-help]');
   }
 
   private activate(primary: Primary): void {

@@ -207,7 +207,8 @@ export class MaskLayer {
   private fill(segments: Uint8Array): void {
     const size = this.sliceSize;
     this.labelImages.forEach((imageId, index) => {
-      const slice = segments.subarray(index * size, (index + 1) * size);
+      const at = (index % this.shape[0]) * size; // those behind the stack, which blink, show it again
+      const slice = segments.subarray(at, at + size);
       if (slice.some((segment) => segment !== 0)) this.scalarsOf(imageId)?.set(slice);
     });
     this.announce();

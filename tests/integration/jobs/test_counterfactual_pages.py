@@ -58,8 +58,8 @@ def test_handing_the_form_in_leads_to_the_workspace(browser: Client, case: Any, 
     [
         ({"to_severity": ""}, "Nothing is to change"),
         ({"count": "2", "variety": "0"}, "every seed makes the same image"),
-        ({"strength": "3"}, "less than or equal to 1"),
-        ({"slice_number": "9"}, "slices 1 to 3"),
+        ({"strength": "3"}, "Choose a number from 0 to 1; 3 is outside."),
+        ({"slice_number": "9"}, "Choose a number from 1 to 3; 9 is outside."),
         ({"method": "guided", "to_severity": "", "to_age": "70"}, "follows the severity reader"),
     ],
 )
@@ -71,6 +71,29 @@ def test_the_check_says_what_cannot_be_done(
     answer = browser.post(reverse("jobs:counterfactual-new"), sent)
     assert answer.status_code == 422
     assert not SynthesisRequest.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "near"), [("steps", "500", "64"), ("drift", "-9.5", "-5"), ("slice_number", "0", "1")]
+)
+def test_the_nearest_number_is_put_in_with_one_click(
+    browser: Client, case: Any, model: Any, name: str, sent: str, near: str
+) -> None:
+    values = edit_form(case, model, **{name: sent})
+    page = browser.post(reverse("jobs:counterfactual-check"), values).content.decode()
+    assert f'value="{name}:{near}"' in page
+    assert f"Use {near}" in page
+    form = browser.post(reverse("jobs:counterfactual-apply"), values | {"apply": f"{name}:{near}"})
+    assert form.context["form"][name].value() == near
+    assert browser.post(reverse("jobs:counterfactual-new"), values | {name: near}).status_code == 302
+
+
+def test_what_is_no_number_has_no_nearest_one(browser: Client, case: Any, model: Any) -> None:
+    for sent in ("nan", "many", "1e999"):
+        values = edit_form(case, model, drift=sent)
+        page = browser.post(reverse("jobs:counterfactual-check"), values).content.decode()
+        assert "Enter a number" in page
+        assert 'value="drift:' not in page
 
 
 def test_the_check_says_that_no_device_could_hold_the_model(browser: Client, case: Any, model: Any) -> None:
@@ -180,8 +203,10 @@ def test_a_strip_is_handed_in_whole_and_fills(browser: Client, clinician: Any, c
     for edit in strip.edits.order_by("request__created_at")[1:]:
         edited_result(clinician, request=edit.request)
     page = browser.get(answer["Location"])
-    titles = [pane["title"] for pane in page.context["config"]["panes"]]
-    assert titles == ["Original", "Low", "Mild", "Severe"]
+    panes = page.context["config"]["panes"]
+    assert [pane["title"] for pane in panes] == ["Original", "Low", "Mild", "Severe"]
+    assert [pane.get("blink", {}).get("title") for pane in panes] == [None, *["Original"] * 3]
+    assert {pane["blink"]["case"]["series_url"] for pane in panes[1:]} == {panes[0]["case"]["series_url"]}
     assert browser.get(reverse("jobs:strip-fragment", args=[strip.pk]))["HX-Refresh"] == "true"
 
 

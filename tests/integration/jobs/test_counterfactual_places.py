@@ -35,7 +35,7 @@ def test_the_form_offers_the_places_by_their_plain_names(browser: Client, case: 
     form = browser.get(reverse("jobs:counterfactual-new"), {"case": case.pk}).context["form"]
     first, second, third, (group, structures) = form.fields["where"].choices
     assert [one[0] for one in (first, second, third)] == ["belongs", "everywhere", "painted"]
-    assert str(group) == "Only in one structure"
+    assert str(group) == "In one structure"
     assert ("spleen", "Spleen") in structures
     assert "air" not in dict(structures)
     assert form["where"].value() == "belongs"
