@@ -9,6 +9,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests import factories
+from webapp.core import work
 from webapp.core.errors import Conflict
 from webapp.jobs.cards import JobCard
 from webapp.jobs.claims import job_worker_lost
@@ -16,6 +17,7 @@ from webapp.jobs.models import Job
 from webapp.jobs.services import job_cancel, job_claim, job_fail, job_retry
 from webapp.registry.services import model_upload_submit
 from webapp.registry.services_adapters import adapter_upload_submit
+from webapp.registry.weights import NotAModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,6 +54,44 @@ def test_it_goes_with_a_job_that_nobody_had_begun(manager: Any, storage: Path, s
     assert not JobCard(job, manager).may_retry
     with pytest.raises(Conflict, match="Upload it once more"):
         job_retry(user=manager, job=job)
+
+
+@pytest.mark.parametrize("submit", [model_job, adapter_job])
+def test_it_goes_where_no_job_could_be_handed_in(
+    manager: Any, storage: Path, submit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue stands at the edge of the world: here it takes nothing."""
+    seen = []
+
+    def refuse(**_: Any) -> Any:
+        seen.append(len(kept(storage)))
+        raise OSError("no queue")
+
+    monkeypatch.setattr(work, "submit", refuse)
+    with pytest.raises(OSError, match="no queue"):
+        submit(manager)
+    assert seen[0] >= 2
+    assert kept(storage) == []
+
+
+@pytest.mark.parametrize(
+    ("submit", "words"), [(model_job, "This file has 64 MB"), (adapter_job, "These files have 6 MB")]
+)
+def test_what_is_too_large_is_not_kept(
+    manager: Any, storage: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, submit: Any, words: str
+) -> None:
+    settings.MODEL_MAX_BYTES = 5 * 2**20
+    size = SimpleUploadedFile.__init__
+
+    def large(self: Any, *given: Any) -> None:
+        size(self, *given)
+        self.size *= 2**20
+
+    monkeypatch.setattr(SimpleUploadedFile, "__init__", large)
+    with pytest.raises(NotAModel, match=f"{words}; the site takes models of up to 5 MB"):
+        submit(manager)
+    assert kept(storage) == []
+    assert not Job.objects.exists()
 
 
 def test_it_goes_where_the_worker_died_while_the_job_was_being_cancelled(manager: Any, storage: Path) -> None:
