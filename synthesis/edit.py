@@ -97,7 +97,7 @@ def edit(
             chosen=chosen,
             seeds=request.seeds,
             tell=tell,
-            outcome=_outcome(model, judges, *was),
+            outcome=outcome_of(model, judges, *was),
         )
         made, still = (_images(model, work, states, request) for states in both)
         steady = replace(options, variety=0.0)
@@ -160,7 +160,7 @@ def prepare(
     region = F.adaptive_avg_pool2d(torch.from_numpy(soft)[:, None].to(device), (x.shape[2], x.shape[3]))
     old, new = np.stack(labels), np.stack(labels_after)
     changes = list(map(level_of, after)) != list(map(level_of, before))
-    outcome = _outcome(model, judges, labels_after, after) if changes else None
+    outcome = outcome_of(model, judges, labels_after, after) if changes else None
     told, told_after = network.condition(old, before), network.condition(new, after)
     words = getattr(network, "prompts", None)
     instructions = None
@@ -189,7 +189,7 @@ def prepare(
     )
 
 
-def _outcome(
+def outcome_of(
     model: LoadedModel, judges: Judges | None, labels: Sequence[Labels], shown: Sequence[Condition]
 ) -> SeverityOutcome | None:
     """The reader of the severities that images are to show; None without one, or where they are not said."""
@@ -197,7 +197,9 @@ def _outcome(
     if judges is None or len(levels) < len(shown):
         return None
     masks = np.stack(labels)
-    return SeverityOutcome(judges.severity, masks, shown[0].modality, levels, model.network.decode)
+    modality = shown[0].modality
+    own = model.normalisation[modality]
+    return SeverityOutcome(judges.severity, masks, modality, levels, model.network.decode, own)
 
 
 def velocity_under(model: LoadedModel, condition: ConditionBatch) -> Velocity:
@@ -328,7 +330,7 @@ def _numbers(
             row["undone"] = minimality(undone[index], original, region, data_range=high - low)
         if judges is not None:
             row["severity"] = {
-                name: severity_read(judges.severity, model.normalise(one, modality), mask, modality)
+                name: severity_read(judges.severity, one, mask, modality)
                 for name, one, mask in (
                     ("before", original, request.labels),
                     ("after", image, request.target_labels),

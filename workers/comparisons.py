@@ -15,7 +15,7 @@ from scipy import ndimage
 from synthesis.checkpoints import LoadedModel
 from synthesis.errors import SynthesisError
 from synthesis.metrics.feature_nets import judge_features, judge_source
-from synthesis.metrics.judges import Judges
+from synthesis.metrics.judges import SCALE, Judges
 from synthesis.metrics.nearest import NearestIndex
 from synthesis.phantoms.labels import LIVER
 from synthesis.request import MODALITIES, SEVERITIES, Condition
@@ -47,23 +47,23 @@ def compared(
     """
     if judges is None or of.modality not in MODALITIES:
         return {"nearest": {"why": "no judge"}}
-    scaled = loaded.normalise(image, of.modality)
-    read = severity_read(judges, scaled, labels, of)
-    near = nearest_case(model, judges, scaled, of.modality)
+    read = severity_read(judges, image, labels, of)
+    near = nearest_case(model, judges, loaded.normalise(image, of.modality), of.modality)
     if adapted:
         near["adapted"] = True
     return ({} if read is None else {"severity": read}) | {"nearest": near}
 
 
-def severity_read(judges: Judges, scaled: Image, labels: Labels, of: Condition) -> dict[str, Any] | None:
+def severity_read(judges: Judges, image: Image, labels: Labels, of: Condition) -> dict[str, Any] | None:
     """The grade that the severity judge reads in the liver, and its level 0 to 3; None where it is too small.
 
-    The level is the mean of the grades, each counted as the judge shares itself out over them.
+    image: in HU or signal. The level is the mean of the grades, each counted as the judge shares itself out
+    over them.
     """
     inner = ndimage.binary_erosion(labels == LIVER, np.ones((3, 3)))
     if int(inner.sum()) < LEAST_LIVER:
         return None
-    images = torch.from_numpy(scaled)[None, None]
+    images = torch.from_numpy(SCALE[of.modality].forward(image))[None, None]
     shares = judges.grade_shares(images, labels[None], torch.tensor([MODALITIES.index(of.modality)]))[0]
     return {
         "asked": round(of.level, 2),

@@ -112,7 +112,7 @@ def _judges(folder: Path) -> Judges:
 def judge_for(model: LoadedModel) -> MaskJudge | None:
     """The shipped segmenter for the quality checks; None where `judges_for` has none."""
     judges = judges_for(model)
-    return None if judges is None else MaskJudge(judges, model)
+    return None if judges is None else MaskJudge(judges)
 
 
 def judges_for(model: LoadedModel | GenerativeModel) -> Judges | None:

@@ -20,14 +20,13 @@ def estimate_severity(work: Work) -> dict[str, Any]:
     """What the reader gives each grade of the liver in one slice; the model itself is not loaded."""
     work.stage("reading", seconds=READING_SECONDS, message="Reading the slice")
     model, fitted, modality = slice_for_worker(job_for_worker(work.job_id))
-    judges, known = judges_for(model), normalisations(model.recipe)
-    if judges is None or modality not in known or fitted.image is None:
+    judges = judges_for(model)
+    if judges is None or modality not in normalisations(model.recipe) or fitted.image is None:
         raise SynthesisError(
             "No severity reader that fits this model is installed here. Say yourself what the image shows."
         )
     work.check()
-    scaled = known[modality].forward(fitted.image)
-    read = severity_read(judges, scaled, fitted.labels, Condition(modality=modality))
+    read = severity_read(judges, fitted.image, fitted.labels, Condition(modality=modality))
     if read is None:
         raise SynthesisError(
             "The slice shows too little of the liver to read its texture. Choose a slice with more of it, or "

@@ -4,8 +4,8 @@
 - `SeverityReader` grades the texture of a liver and sees nothing outside it, nor its mean value;
 - `FeatureNet` turns an image into the features that KID compares.
 
-All see images on the network's scale (the recipe's normalisation). They ship under weights/judges,
-named with their digests in judges.json; one whose digest differs is refused.
+All see images on one scale, SCALE, whatever that of the network is which made them. They ship under
+weights/judges, named with their digests in judges.json; one whose digest differs is refused.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from safetensors.torch import load_file, save_file
 from scipy import ndimage
 from torch import Tensor, nn
 
-from synthesis.checkpoints import LoadedModel, file_sha256
+from synthesis.checkpoints import file_sha256
 from synthesis.errors import SynthesisError
+from synthesis.imaging.intensity import Normalisation
 from synthesis.phantoms.labels import LIVER
 from synthesis.request import MODALITIES
 
@@ -33,6 +34,11 @@ CROP = 80  # side of the square around a liver, pixels
 LABELS = 20
 GAIN = 5.0  # brings a liver's residual, about 0.1 to 0.3 on the network's scale, near 1
 JUDGES_FILE = "judges.json"
+SCALE = {  # HU or signal -> what the judges see: that of the phantoms they were fitted to
+    "CT": Normalisation(units=(-1000.0, -200.0, 300.0, 1300.0), scaled=(-4.5, -2.5, 2.5, 5.0)),
+    "T1": Normalisation(units=(0.0, 900.0), scaled=(-2.0, 3.0)),
+    "T2": Normalisation(units=(0.0, 810.0, 1530.0), scaled=(-2.0, 2.5, 4.5)),
+}
 
 
 def conv_block(width_in: int, width_out: int, stride: int = 1) -> nn.Sequential:
@@ -134,7 +140,7 @@ class Judges:
 
     @torch.no_grad()
     def segment(self, images: Tensor, modality: Tensor) -> npt.NDArray[np.uint8]:
-        """Label maps [B, H, W] of images [B, 1, H, W] on the network's scale; modality: indices [B]."""
+        """Label maps [B, H, W] of images [B, 1, H, W] on SCALE; modality: indices [B]."""
         logits = self.segmenter(images, F.one_hot(modality.long(), 3).float())
         return logits.argmax(1).numpy().astype(np.uint8)
 
@@ -153,7 +159,7 @@ class Judges:
 
     @torch.no_grad()
     def describe(self, images: Tensor, modality: Tensor) -> npt.NDArray[np.float32]:
-        """KID features [B, width] of images [B, 1, H, W] on the network's scale; modality: indices [B]."""
+        """KID features [B, width] of images [B, 1, H, W] on SCALE; modality: indices [B]."""
         return self.features.features(images, F.one_hot(modality.long(), 3).float()).numpy()
 
 
@@ -162,13 +168,12 @@ class MaskJudge:
 
     name = "segmenter trained on phantoms"
 
-    def __init__(self, judges: Judges, model: LoadedModel) -> None:
+    def __init__(self, judges: Judges) -> None:
         self._judges = judges
-        self._model = model
 
     def segment(self, image: npt.NDArray[np.float32], modality: str) -> npt.NDArray[np.uint8]:
         """Label map [H, W] of an image [H, W]."""
-        scaled = torch.from_numpy(self._model.normalise(image, modality))[None, None]
+        scaled = torch.from_numpy(SCALE[modality].forward(image))[None, None]
         return self._judges.segment(scaled, torch.tensor([MODALITIES.index(modality)]))[0]
 
 

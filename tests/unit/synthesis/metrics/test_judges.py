@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from synthesis.checkpoints import load_model
 from synthesis.errors import SynthesisError
 from synthesis.metrics.judges import (
     CROP,
     JUDGES_FILE,
     KINDS,
+    SCALE,
     FeatureNet,
     MaskJudge,
     Segmenter,
@@ -21,7 +21,7 @@ from synthesis.metrics.judges import (
 )
 from synthesis.phantoms import abdomen
 from synthesis.phantoms.labels import FAT, LIVER
-from tests.factories_models import tiny_model
+from training.recipe import load_recipe
 
 
 @pytest.fixture
@@ -79,14 +79,17 @@ def test_saved_judges_come_back_and_answer(judges_folder):
     assert judges.about["severity"]["score_held_back"] == 0.5
 
 
-def test_the_segmenter_serves_the_quality_checks(judges_folder, tmp_path):
-    """In HU or signal, one image at a time, the same answer as on the network's scale."""
-    model = load_model(tiny_model(tmp_path / "model"))
+def test_the_segmenter_serves_the_quality_checks(judges_folder):
+    """In HU or signal, one image at a time, the same answer as on the scale that all judges know."""
     judges = load_judges(judges_folder)
     image = abdomen(5, modality="T1").image
-    found = MaskJudge(judges, model).segment(image, "T1")
-    scaled = torch.from_numpy(model.normalise(image, "T1"))[None, None]
+    found = MaskJudge(judges).segment(image, "T1")
+    scaled = torch.from_numpy(SCALE["T1"].forward(image))[None, None]
     assert np.array_equal(found, judges.segment(scaled, torch.tensor([1]))[0])
+
+
+def test_the_judges_scale_is_that_of_the_phantoms_they_were_fitted_to():
+    assert load_recipe("abdomen-2d").normalisation == SCALE
 
 
 def test_an_exchanged_judge_is_refused(judges_folder):
