@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from synthesis.edit_request import EditOptions
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+from synthesis.edit_request import FIRST_ORDER_STEPS, EditOptions, methods_of
+
+WORDED = EditOptions(method="pix2pix_zero", steps=FIRST_ORDER_STEPS)
 ROWS: dict[str, EditOptions] = {
     "flow_inversion": EditOptions(),
     "flow_inversion, whole image": EditOptions(confined=False),
@@ -21,6 +27,11 @@ ROWS: dict[str, EditOptions] = {
     "instruct_pix2pix, drift 0.1 init_only": EditOptions(
         method="instruct_pix2pix", drift=0.1, drift_scheme="init_only"
     ),
+    "pix2pix_zero": WORDED,
+    "pix2pix_zero, attention 0": replace(WORDED, attention=0.0),
+    "pix2pix_zero, whole image": replace(WORDED, confined=False),
+    "pix2pix_zero, blended": replace(WORDED, blend=True),
+    "pix2pix_zero, drift 0.1 init_only": replace(WORDED, drift=0.1, drift_scheme="init_only"),
 }
 
 
@@ -45,3 +56,40 @@ def instructed_row(text: str) -> tuple[str, EditOptions]:
         strength=strength[0] if strength else None,
     )
     return f"instructed {text}", options
+
+
+def worded_row(text: str) -> tuple[str, EditOptions]:
+    """A row of pix2pix_zero from the command line: "1,2,0.1" or "1,2,0.1,40"."""
+    strength, contrast, attention, *steps = (float(one) for one in text.split(","))
+    options = replace(WORDED, strength=strength, contrast=contrast, attention=attention)
+    return f"worded {text}", replace(options, steps=int(steps[0])) if steps else options
+
+
+def rows_for(recipe: Mapping[str, Any]) -> list[str]:
+    """The rows that a model of this recipe can make, all of them."""
+    return [row for row, options in ROWS.items() if options.method in methods_of(recipe)]
+
+
+def add_rows(parser: argparse.ArgumentParser) -> None:
+    """The options of a command line that say which rows are wanted."""
+    parser.add_argument(
+        "--rows",
+        nargs="*",
+        choices=sorted(ROWS),
+        metavar="ROW",
+        help="by default all that the model can make",
+    )
+    more = (
+        ("--also", row_of, "STRENGTH,CONTRAST[,STEPS]", "flow_inversion"),
+        ("--instructed", instructed_row, "STEPS,GUIDANCE,IMAGE_GUIDANCE[,STRENGTH]", "instruct_pix2pix"),
+        ("--worded", worded_row, "STRENGTH,CONTRAST,ATTENTION[,STEPS]", "pix2pix_zero"),
+    )
+    for name, kind, form, method in more:
+        told = f"more rows of {method}, to choose its options by (on the validation split)"
+        parser.add_argument(name, nargs="+", type=kind, default=[], metavar=form, help=told)
+
+
+def rows_asked(asked: argparse.Namespace, recipe: Mapping[str, Any]) -> dict[str, EditOptions]:
+    """The rows of a command line, by name, for a model of this recipe."""
+    named = rows_for(recipe) if asked.rows is None else asked.rows
+    return {row: ROWS[row] for row in named} | dict([*asked.also, *asked.instructed, *asked.worded])
