@@ -17,10 +17,6 @@ from synthesis.request import SEED_LIMIT, Condition, Image, Labels, PlainJson
 Mask = npt.NDArray[np.bool_]
 Soft = npt.NDArray[np.float32]
 
-# Chosen on phantoms of the validation split: docs/evidence/counterfactuals.md.
-STRENGTH_TEXTURE = 0.5
-CONTRAST_NONE = 2.0  # no cirrhosis any more: the least error to the truth
-CONTRAST_MORE = 1.25  # more of it: as much texture as a reader expects
 INSTRUCTED_SAMPLERS = ("rft", "euler", "heun", "ddim", "dpmpp", "unipc")  # that `instruct_pix2pix` draws with
 NEGATIVE_MOST = 300  # characters of a prompt to lead away from
 FIRST_ORDER_STEPS = 20  # of `pix2pix_zero`, whose steps are DDIM's
@@ -30,6 +26,27 @@ LOOKING = ("stable_diffusion", "sdxl")  # backbones whose pixels look at the wor
 BELONGS, EVERYWHERE, PAINTED = "belongs", "everywhere", "painted"  # places of a change besides its labels
 WAYS_UNDONE = 3  # runs of a method whose change is undone: with the change, without one, and back
 EDGE_PIXELS = 0.6  # standard deviation by which the edge of a region is softened
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextureChange:
+    """How a severity is changed in one kind of image where nothing else is asked for.
+
+    strength: how far back, for texture is decided late. none, more, less: the contrast where no cirrhosis
+    is to be left (the least error to the truth that is still read as none), where there is to be more (as
+    much texture as a reader expects), and less.
+    """
+
+    strength: float
+    none: float
+    more: float
+    less: float
+
+
+# Chosen on phantoms of the validation split: docs/evidence/counterfactuals.md.
+CT_TEXTURE = TextureChange(strength=0.5, none=2.0, more=1.25, less=1.0)
+MR_TEXTURE = TextureChange(strength=0.7, none=1.5, more=1.5, less=1.1)
+TEXTURE_CHANGES = {"CT": CT_TEXTURE, "T1": MR_TEXTURE, "T2": MR_TEXTURE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,19 +246,21 @@ def strength_and_contrast(
 ) -> tuple[float, float]:
     """What is used where neither is asked for.
 
-    Severity alone is texture, which is decided late: half the way back will do, and the contrast follows
-    what becomes of it. Whatever moves mean values is decided early, and a contrast would move them too far.
+    Severity alone is texture, which is decided late: part of the way back will do, and the contrast follows
+    what becomes of it, and how much noise lies over it in this kind of image. Whatever moves mean values is
+    decided early, and a contrast would move them too far.
     """
     was, will_be = level_of(before), level_of(after)
     rest = ("steatosis", "age", "sex", "diagnosis")
     same = all(getattr(before, name) == getattr(after, name) for name in rest)
     if not same or was == will_be or not np.array_equal(labels, labels_after):
         return 1.0, 1.0
+    change = TEXTURE_CHANGES[after.modality]
     if was is None or will_be is None:
-        return STRENGTH_TEXTURE, 1.0
+        return change.strength, 1.0
     if will_be > was:
-        return STRENGTH_TEXTURE, CONTRAST_MORE
-    return STRENGTH_TEXTURE, CONTRAST_NONE if will_be == 0 else 1.0
+        return change.strength, change.more
+    return change.strength, change.none if will_be == 0 else change.less
 
 
 def takes_image(recipe: Mapping[str, Any]) -> bool:

@@ -12,9 +12,8 @@ import torch
 from synthesis.catalog import COUNTERFACTUALS
 from synthesis.edit import edit, method_options, prepare
 from synthesis.edit_request import (
-    CONTRAST_MORE,
-    CONTRAST_NONE,
-    STRENGTH_TEXTURE,
+    CT_TEXTURE,
+    MR_TEXTURE,
     CounterfactualRequest,
     EditOptions,
 )
@@ -71,7 +70,7 @@ def test_an_edit_brings_image_difference_and_numbers(model, judges):
     assert result.spread is None
     assert result.undone is None
     json.dumps([result.numbers, result.recipe], allow_nan=False)
-    assert result.recipe["options"]["contrast"] == CONTRAST_NONE
+    assert result.recipe["options"]["contrast"] == CT_TEXTURE.none
     assert result.recipe["unit"] == "HU"
 
 
@@ -289,12 +288,15 @@ def test_strength_and_contrast_follow_the_change_where_they_are_left_open():
         found = method_options(EditOptions(**options), labels, after_labels, before, after)
         return found.strength, found.contrast
 
-    assert chosen(severe, none) == (STRENGTH_TEXTURE, CONTRAST_NONE)
-    assert chosen(none, severe) == (STRENGTH_TEXTURE, CONTRAST_MORE)
-    assert chosen(severe, low) == (STRENGTH_TEXTURE, 1.0)
-    assert chosen(none, replace(none, steatosis=3)) == (1.0, 1.0)
+    for modality, texture in (("CT", CT_TEXTURE), ("T1", MR_TEXTURE), ("T2", MR_TEXTURE)):
+        a, b, c = (replace(one, modality=modality) for one in (severe, none, low))
+        assert chosen(a, b) == (texture.strength, texture.none)
+        assert chosen(b, a) == (texture.strength, texture.more)
+        assert chosen(a, c) == (texture.strength, texture.less)
+        assert chosen(replace(b, severity=None), a) == (texture.strength, 1.0)
+        assert chosen(b, replace(b, steatosis=3)) == (1.0, 1.0)
+    assert CT_TEXTURE != MR_TEXTURE
     assert chosen(severe, replace(none, age=70)) == (1.0, 1.0)
-    assert chosen(replace(none, severity=None), severe) == (STRENGTH_TEXTURE, 1.0)
     lesion = labels.copy()
     lesion[10, 10] = L.LESION
     assert chosen(none, none, lesion) == (1.0, 1.0)
