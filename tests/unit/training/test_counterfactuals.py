@@ -12,8 +12,9 @@ import torch
 
 from synthesis.catalog import COUNTERFACTUALS
 from synthesis.metrics import perceptual
-from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
+from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader, liver_crop
 from synthesis.phantoms import WINDOWS, abdomen, phantom_seed
+from tests.unit.synthesis.tiny_backbones import tiny_latent_model
 from tests.unit.synthesis.tiny_model import SIDE, tiny_model
 from training import counterfactual_changes as changes
 from training import counterfactuals as c
@@ -164,6 +165,52 @@ def test_a_model_that_changes_images_makes_its_own_rows(tmp_path, judges, monkey
     guided = replace(editor, recipe=editor.recipe | {"edit": {"sampler": "rft"}})
     again = c.edited_images(model, CHANGE, pairs, rows, judges, tmp_path, editor=guided)
     assert not np.array_equal(again["instructed 2,1,1"]["edited"], two["edited"])
+
+
+class ByTexture(torch.nn.Module):
+    """A reader that says severe, and is sure of it, where a liver's texture is stronger than a bound."""
+
+    def __init__(self, bound):
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, crop, modality):
+        severe = 40 * (strength(crop) / self.bound - 1)
+        return torch.stack([-severe, *torch.full_like(severe, -50.0).expand(2, -1), severe], 1)
+
+
+def strength(crop):
+    """The mean square of a liver's texture in its crop [B, 2, side, side]: [B]."""
+    return (crop[:, 0] * crop[:, 1]).square().sum((1, 2)) / crop[:, 1].sum((1, 2))
+
+
+def test_where_a_verdict_is_followed_the_null_edit_follows_what_the_image_shows(tmp_path, monkeypatch):
+    """The image is severe and is read as severe: asked for nothing it stays, asked for none it moves."""
+    monkeypatch.setattr(changes, "LARGE_LIVER", 4)
+    model = tiny_model()
+    pairs = changes.pairs_of(CHANGE, "validation", 1, "CT", (SIDE, SIDE))
+    source = pairs[0][0]
+    crop = liver_crop(torch.from_numpy(model.normalise(source.image, "CT")), source.labels)
+    judges = Judges(Segmenter(), ByTexture(float(strength(crop[None])) / 2), FeatureNet(), about={})
+    rows = {"guided": c.EditOptions(method="guided", reach=None)}
+    found = c.edited_images(model, CHANGE, pairs, rows, judges, tmp_path)["guided"]
+    assert np.abs(found["edited"][0] - source.image).max() > 5
+    np.testing.assert_allclose(found["null"][0], source.image, rtol=0, atol=1e-2)
+
+
+def test_the_null_edit_along_words_goes_nowhere(tmp_path, judges, monkeypatch):
+    monkeypatch.setattr(changes, "LARGE_LIVER", 4)
+    model = tiny_latent_model("stable_diffusion")
+    pairs = changes.pairs_of(CHANGE, "validation", 1, "CT", (SIDE, SIDE))
+    rows = {"worded": c.EditOptions(method="pix2pix_zero", strength=0.3, steps=2, contrast=10.0)}
+    made = c.edited_images(model, CHANGE, pairs, rows, judges, tmp_path)["worded"]
+    source = torch.from_numpy(model.normalise(pairs[0][0].image, "CT"))[None, None]
+    with torch.no_grad():
+        states, _ = model.network.encode(source)
+        kept = model.denormalise(model.network.decode(states)[0, 0].numpy(), "CT")
+    edited, null = (float(np.abs(made[name][0] - kept).max()) for name in ("edited", "null"))
+    assert edited > 1
+    assert null < 0.2 * edited
 
 
 def test_the_named_rows_ask_for_methods_that_there_are():
