@@ -197,7 +197,9 @@ def outcome_of(
     if judges is None or len(levels) < len(shown):
         return None
     masks = np.stack(labels)
-    return SeverityOutcome(judges.severity, masks, shown[0].modality, levels, model.network.decode)
+    modality = shown[0].modality
+    own = model.normalisation[modality]
+    return SeverityOutcome(judges.severity, masks, modality, levels, model.network.decode, own)
 
 
 def velocity_under(model: LoadedModel, condition: ConditionBatch) -> Velocity:
@@ -328,7 +330,7 @@ def _numbers(
             row["undone"] = minimality(undone[index], original, region, data_range=high - low)
         if judges is not None:
             row["severity"] = {
-                name: severity_read(judges.severity, model.normalise(one, modality), mask, modality)
+                name: severity_read(judges.severity, one, mask, modality)
                 for name, one, mask in (
                     ("before", original, request.labels),
                     ("after", image, request.target_labels),

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from synthesis import round_trip
 from synthesis.catalog import COUNTERFACTUALS
 from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.counterfactuals import flow_inversion
@@ -32,7 +33,7 @@ from synthesis.edit import method_options, outcome_of, prepare
 from synthesis.edit_request import EditOptions
 from synthesis.editing import Edit, unchanged
 from synthesis.metrics import perceptual
-from synthesis.metrics.judges import Judges, load_judges
+from synthesis.metrics.judges import SCALE, Judges, load_judges
 from synthesis.metrics.minimality import root_mean_square
 from synthesis.metrics.psnr import psnr
 from synthesis.metrics.ssim import ssim
@@ -40,7 +41,7 @@ from synthesis.phantoms import WINDOWS, Phantom
 from synthesis.phantoms.labels import LESION
 from synthesis.request import MODALITIES
 from training.counterfactual_changes import CHANGES, Change, condition_of, inner_liver, pairs_of
-from training.counterfactual_rows import ROWS, instructed_row, row_of
+from training.counterfactual_rows import add_rows, rows_asked
 from training.counterfactual_table import HEADINGS, line
 from training.held_out import content_key
 from training.recipe import find_model
@@ -114,7 +115,7 @@ class _Batch:
     def __init__(self, model: LoadedModel, pairs: Sequence[tuple[Phantom, Phantom]], judges: Judges) -> None:
         self.model, self.pairs, self.judges = model, pairs, judges
         self.modality = pairs[0][0].modality
-        self._paths: dict[tuple[float, int], flow_inversion.Path] = {}
+        self._paths: dict[tuple[float, int], round_trip.Path] = {}
 
     def run(self, options: EditOptions, *, thorough: bool) -> dict[str, Images]:
         """The images of one row: edited, and where `thorough` with nothing changed and back again."""
@@ -215,7 +216,7 @@ def figures(
         row["null_outside"] = root_mean_square((found["null"] - source)[~changed].astype(np.float64))
         row["null_psnr"] = _mean_psnr(found["null"], source, high - low)
     if change.reads is not None:
-        scaled = torch.from_numpy(np.stack([model.normalise(one, modality) for one in edited]))[:, None]
+        scaled = torch.from_numpy(SCALE[modality].forward(edited))[:, None]
         kinds = torch.full((len(edited),), MODALITIES.index(modality))
         row["judge"] = float(np.mean(judges.grade(scaled, masks, kinds) == change.reads))
         for name, images in (("reader", edited), ("reader_on_truth", truth)):
@@ -252,6 +253,14 @@ def _mean_lpips(images: Images, truth: Images, low: float, high: float) -> float
 
 
 UNEDITED = "unedited: the row to beat"
+RECONSTRUCTED = "reconstructed: what the autoencoder alone keeps"
+
+
+@torch.no_grad()
+def reconstructed(model: LoadedModel, images: Images, modality: str) -> Images:
+    """Images [n, H, W] through the model's autoencoder and back: the bound of all that it makes."""
+    states, _ = model.network.encode(torch.from_numpy(model.normalise(images, modality))[:, None])
+    return model.denormalise(model.network.decode(states)[:, 0].float().numpy(), modality)
 
 
 def evaluate_counterfactuals(
@@ -268,7 +277,10 @@ def evaluate_counterfactuals(
     thorough: bool = True,
     editor: LoadedModel | None = None,
 ) -> dict[str, Any]:
-    """Every figure, by change and row; the rows of `instruct_pix2pix` are made by the model `editor`."""
+    """Every figure, by change and row; the rows of `instruct_pix2pix` are made by the model `editor`.
+
+    A model in latents has one row more: what its autoencoder alone makes of the unedited images.
+    """
     shape = (int(model.recipe["image"]["rows"]), int(model.recipe["image"]["columns"]))
     reader = kept_texture_reader(modality, shape, folder)
     report: dict[str, Any] = {
@@ -292,13 +304,14 @@ def evaluate_counterfactuals(
         }
         found = edited_images(model, change, pairs, asked, judges, folder, thorough=thorough, editor=editor)
         source = np.stack([before.image for before, _ in pairs])
-        found[UNEDITED] = {
-            "edited": source,
-            "null": source,
-            "back": source,
-            "seconds": np.zeros(1, np.float32),
-        }
-        for row in (UNEDITED, *asked):
+        beside = {UNEDITED: source}
+        if model.network.in_latents:
+            beside[RECONSTRUCTED] = reconstructed(model, source, modality)
+        for row, images in beside.items():
+            found[row] = dict.fromkeys(("edited", "null", "back"), images) | {
+                "seconds": np.zeros(1, np.float32)
+            }
+        for row in (*beside, *asked):
             key = f"{name} | {row}"
             report["rows"][key] = figures(found[row], pairs, change, model, judges, reader)
             print(line(key, report["rows"][key]), flush=True)
@@ -318,23 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--modality", choices=MODALITIES, default="CT")
     parser.add_argument("--only", nargs="+", choices=sorted(CHANGES), default=list(CHANGES))
-    parser.add_argument("--rows", nargs="*", choices=sorted(ROWS), default=list(ROWS))
-    parser.add_argument(
-        "--also",
-        nargs="+",
-        type=row_of,
-        default=[],
-        metavar="STRENGTH,CONTRAST[,STEPS]",
-        help="more rows of flow_inversion, to choose its options by (on the validation split)",
-    )
-    parser.add_argument(
-        "--instructed",
-        nargs="+",
-        type=instructed_row,
-        default=[],
-        metavar="STEPS,GUIDANCE,IMAGE_GUIDANCE[,STRENGTH]",
-        help="more rows of instruct_pix2pix, likewise",
-    )
+    add_rows(parser)
     parser.add_argument("--editor", default="abdomen-2d-edit", help="the model that makes its rows")
     parser.add_argument("--edits-only", action="store_true", help="no null edit, no way there and back")
     parser.add_argument("--judges", type=Path, default=Path("weights/judges"))
@@ -343,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     model = load_model(find_model(options.model))
     model.network.to(memory_format=torch.channels_last)
-    rows = {row: ROWS[row] for row in options.rows} | dict(options.also) | dict(options.instructed)
+    rows = rows_asked(options, model.recipe)
     editor = None
     if any(one.method == "instruct_pix2pix" for one in rows.values()):
         editor = load_model(find_model(options.editor))
