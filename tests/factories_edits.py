@@ -82,3 +82,13 @@ def edited_result(user: Any, *, request: Any = None, shift: int = 25) -> Any:
         numbers=dict(numbers),
     )
     return results_store(job_id=claim.job_id, token=claim.token, made=[made])[0]
+
+
+def psnr_undone(result: Any) -> float:
+    """Of what is kept of an undone change to the original, in dB: 10 log10(500^2 / mean square), CT in HU."""
+    import numpy as np
+
+    from webapp.jobs.edit_panes import pixels_of
+
+    apart = pixels_of(result, "undone").astype(np.float64) - pixels_of(result, "original")
+    return float(10 * np.log10(500.0**2 / np.mean(apart**2)))

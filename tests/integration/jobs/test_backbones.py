@@ -5,12 +5,10 @@ Real classes of tiny size, tokenizers made on the spot; one worker and one fresh
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,14 +18,14 @@ import pytest
 import torch
 from django.test import Client
 from django.urls import reverse
-from pydicom import dcmread
 
 from synthesis.checkpoints import save_model
 from synthesis.edit_request import methods_of
 from tests import factories
-from tests.factories_edits import CHANGE, phantom_case
+from tests.factories_edits import CHANGE, phantom_case, psnr_undone
 from tests.factories_models import tiny_recipe
 from tests.integration.jobs.conftest import DEADLINE, ROOT, Probes, Workers, purge
+from tests.stored import images_of
 from tests.unit.synthesis.tiny_backbones import network_of, tiny_pipeline
 from tests.unit.training.tiny_training import (
     BACKBONES,
@@ -38,7 +36,6 @@ from tests.unit.training.tiny_training import (
 )
 from training.export import export
 from training.train import train
-from webapp.jobs.downloads import result_download
 from webapp.jobs.models import SynthesisRequest
 from webapp.jobs.requests import labels_of, request_job, request_submit
 from webapp.jobs.services import result_reproduce
@@ -277,13 +274,11 @@ def test_an_image_is_changed_along_words_from_a_request_by_api_to_dicom(
     assert (job.step, job.steps_total) == (12, 12)  # the change, nothing changed, and the way back to it
     (image,) = client.get(answer.json()["url"]).json()["images"]
     assert image["numbers"]["inside"] > 0
-    assert image["numbers"]["undone"]["psnr"] is not None
     result = request.results.get()
+    assert image["numbers"]["undone"]["psnr"] == pytest.approx(psnr_undone(result), abs=1e-6)
     used = result.recipe["options"]
     assert (used["method"], used["attention"], used["guidance"]) == ("pix2pix_zero", 0.1, 1.0)
-    files = zipfile.ZipFile(io.BytesIO(result_download(user=person, result=result, form="dicom").content))
-    (name,) = [one for one in files.namelist() if one.endswith("image-0001.dcm")]
-    told = dcmread(io.BytesIO(files.read(name))).DerivationDescription
-    assert "pix2pix zero, strength 0.3, attention 0.1" in told
+    (written,) = images_of(result, person)
+    assert "pix2pix zero, strength 0.3, attention 0.1" in written.DerivationDescription
     again = probes.wait(result_reproduce(user=person, result=result), "succeeded", seconds=LONG)
     assert again.outcome["match"] is True, again.outcome

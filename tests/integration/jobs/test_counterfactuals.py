@@ -12,7 +12,7 @@ import pytest
 from synthesis.phantoms import labels as L
 from tests import factories
 from tests.dciodvfy import needs_dciodvfy
-from tests.factories_edits import CHANGE, edit_request, edited_result
+from tests.factories_edits import CHANGE, edit_request, edited_result, psnr_undone
 from tests.integration.jobs.conftest import Probes, Workers
 from tests.stored import errors_of, images_of, stored_files
 from webapp.cases.models import Case
@@ -44,7 +44,7 @@ def test_a_change_becomes_dicom_that_names_its_source(
     assert (first.case.owner, first.case.is_synthetic) == (clinician, True)
     assert first.case.derived_from == case
     assert first.edited.numbers["inside"] > 0
-    assert first.edited.numbers["undone"]["psnr"] is not None
+    assert first.edited.numbers["undone"]["psnr"] == pytest.approx(psnr_undone(first), abs=1e-6)
     assert first.edited.numbers["unchanged"]["psnr"] > first.edited.numbers["psnr"]
     assert np.array_equal(region_of(request), labels_of(request) == L.SPLEEN)
     assert first.edited.undone

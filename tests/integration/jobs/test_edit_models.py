@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests import factories
-from tests.factories_edits import CHANGE, edit_request, phantom_case
+from tests.factories_edits import CHANGE, edit_request, phantom_case, psnr_undone
 from tests.factories_models import TINY, tiny_model
 from tests.integration.jobs.test_pages import form
 from tests.unit.workers.test_installation import claimed
@@ -78,5 +78,5 @@ def test_a_change_is_made_with_it_and_every_seed_has_its_own(model: GenerativeMo
     counterfactual(claimed())
     first, second = request.results.order_by("index")
     assert first.pixel_sha256 != second.pixel_sha256
-    assert first.edited.numbers["undone"]["psnr"] is not None
+    assert first.edited.numbers["undone"]["psnr"] == pytest.approx(psnr_undone(first), abs=1e-6)
     assert first.recipe["options"]["method"] == "instruct_pix2pix"
