@@ -14,10 +14,8 @@ from synthesis.checkpoints import LoadedModel
 from synthesis.edit import edit
 from synthesis.edit_regions import region_of
 from synthesis.edit_request import PAINTED, CounterfactualRequest
-from synthesis.imaging.storage import from_stored, labels_sha256, pixel_sha256, to_stored
+from synthesis.imaging.storage import Room, Stored, labels_sha256, pixel_sha256, to_stored
 from synthesis.metrics.judges import Judges
-from synthesis.metrics.minimality import root_mean_square
-from synthesis.metrics.psnr import psnr
 from synthesis.metrics.ssim import ssim
 from synthesis.metrics.through_plane import through_plane
 from synthesis.phantoms.contrast import WINDOWS
@@ -30,12 +28,12 @@ Region = npt.NDArray[np.bool_]
 class Stack:
     """The slices of a series on a model's grid.
 
-    images [slices, rows, columns] in HU or signal; labels: their masks, and labels_after, None where they
-    stay; edited: which slices are to be changed, rising; all others are kept as they are. Raises
-    ValueError where shapes differ or a slice is not there.
+    images [slices, rows, columns] in HU or signal, as DICOM stores them where they are int16; labels: their
+    masks, and labels_after, None where they stay; edited: which slices are to be changed, rising; all others
+    are kept as they are. Raises ValueError where shapes differ or a slice is not there.
     """
 
-    images: Image
+    images: Image | Stored
     labels: Labels
     labels_after: Labels | None
     edited: Sequence[int]
@@ -60,13 +58,13 @@ class Stack:
 class SeriesResult:
     """The changed series, once for each seed.
 
-    images, undone [count, slices, rows, columns]: HU or signal, rounded to the integers that DICOM stores;
-    undone: with the change taken back, None where that was not asked for. numbers: one dict per seed, of
-    the changed slices together, with those of each under "slices" and of neighbours under "through_plane".
+    images, undone [count, slices, rows, columns]: HU or signal, as the integers that DICOM stores; undone:
+    with the change taken back, None where that was not asked for. numbers: one dict per seed, of the changed
+    slices together, with those of each under "slices" and of neighbours under "through_plane".
     """
 
-    images: Image
-    undone: Image | None
+    images: Stored
+    undone: Stored | None
     region: Region
     numbers: list[dict[str, Any]]
     recipe: dict[str, Any]
@@ -81,21 +79,24 @@ def edit_series(
     *,
     on_step: OnStep | None = None,
     judges: Judges | None = None,
+    room: Room = np.empty,
 ) -> SeriesResult:
     """Make the change that `wish` asks of one slice in all slices of the stack that are to be changed.
 
     Every slice is edited by itself with the wish's seeds: whatever is drawn anew is the same field of
     noise in each of them, and like slices come out alike; strength and contrast that are not asked for are
     decided once, by the masks of all. Nothing else makes neighbours agree. `on_step`
-    hears of the slices as of images; `Cancelled` raised there ends the work. Raises what `edit` raises.
+    hears of the slices as of images; `Cancelled` raised there ends the work. `room` makes place for the
+    stacks to come: besides them a few slices are held at a time. Raises what `edit` raises.
     """
     begun = perf_counter()
     modality, count = wish.before.modality, wish.count
-    original = from_stored(to_stored(stack.images, modality))
-    images = np.repeat(original[None], count, axis=0)
-    undone = images.copy() if wish.options.undo else None
-    unchanged = images.copy() if wish.options.undo else None
-    region = np.zeros(stack.images.shape, bool)
+    original = _stored(stack.images, modality, room)
+    images = _copies(original, count, room)
+    undone = _copies(original, count, room) if wish.options.undo else None
+    unchanged = _copies(original, count, room) if wish.options.undo else None
+    region = room(original.shape, np.bool_)
+    region[...] = False
     found: list[list[dict[str, Any]]] = [[] for _ in range(count)]
     recipe: dict[str, Any] = {}
     places = list(stack.edited)
@@ -104,11 +105,9 @@ def edit_series(
         told = _told(on_step, done, len(places))
         whole = (stack.labels, stack.labels if wish.options.place == PAINTED else stack.target_labels)
         result = edit(model, one, on_step=told, judges=judges, whole=whole)
-        images[:, place] = result.images
-        if undone is not None and result.undone is not None:
-            undone[:, place] = result.undone
-        if unchanged is not None and result.unchanged is not None:
-            unchanged[:, place] = result.unchanged
+        for kept, made in ((images, result.images), (undone, result.undone), (unchanged, result.unchanged)):
+            if kept is not None and made is not None:
+                kept[:, place] = to_stored(made, modality)
         region[place] = region_of(one, model.recipe.get("label_set"))
         for index, row in enumerate(result.numbers):
             found[index].append({"slice": place, **row})
@@ -126,15 +125,32 @@ def edit_series(
             | {"severity": _severity(rows), "slices": rows}
             for index, rows in enumerate(found)
         ],
-        recipe=_recipe(recipe, stack, modality),
-        pixel_sha256=[pixel_sha256(to_stored(image, modality)) for image in images],
+        recipe=_recipe(recipe, stack, original),
+        pixel_sha256=[pixel_sha256(image) for image in images],
         seconds=perf_counter() - begun,
     )
 
 
+def _stored(images: Image | Stored, modality: str, room: Room) -> Stored:
+    """The stack as DICOM stores it, itself where it is that already."""
+    if images.dtype == np.int16:
+        return np.asarray(images, np.int16)
+    kept = room(images.shape, np.int16)
+    for place, image in enumerate(images):
+        kept[place] = to_stored(image, modality)
+    return kept
+
+
+def _copies(original: Stored, count: int, room: Room) -> Stored:
+    kept = room((count, *original.shape), np.int16)
+    kept[...] = original
+    return kept
+
+
 def _of_slice(wish: CounterfactualRequest, stack: Stack, place: int) -> CounterfactualRequest:
     after = None if stack.labels_after is None else stack.labels_after[place]
-    return replace(wish, image=stack.images[place], labels=stack.labels[place], labels_after=after)
+    image = np.asarray(stack.images[place], np.float32)
+    return replace(wish, image=image, labels=stack.labels[place], labels_after=after)
 
 
 def _told(on_step: OnStep | None, done: int, slices: int) -> OnStep | None:
@@ -152,42 +168,80 @@ def _numbers(
     model: LoadedModel,
     wish: CounterfactualRequest,
     places: list[int],
-    original: Image,
-    image: Image,
+    original: Stored,
+    image: Stored,
     region: Region,
     *,
-    undone: Image | None,
-    unchanged: Image | None,
+    undone: Stored | None,
+    unchanged: Stored | None,
 ) -> dict[str, Any]:
     """The numbers of the changed slices taken together, as `minimality` has them of one."""
     low, high = model.recipe["image"].get("windows", WINDOWS)[wish.before.modality]
-    found = together(image[places], original[places], region[places], data_range=high - low)
+
+    def numbers(other: Stored) -> dict[str, Any]:
+        each = ([stack[place] for place in places] for stack in (other, original, region))
+        return together(*each, data_range=high - low)
+
+    found = numbers(image)
     for name, other in (("undone", undone), ("unchanged", unchanged)):
         if other is not None:
-            found[name] = together(other[places], original[places], region[places], data_range=high - low)
+            found[name] = numbers(other)
     return found | {"through_plane": through_plane(image, original, region)}
 
 
-def together(changed: Image, original: Image, region: Region, *, data_range: float) -> dict[str, Any]:
+def together(
+    changed: Sequence[npt.NDArray[Any]],
+    original: Sequence[npt.NDArray[Any]],
+    region: Sequence[Region],
+    *,
+    data_range: float,
+) -> dict[str, Any]:
     """L1, PSNR, and root mean square change in and outside a region, over all pixels of several slices.
 
-    As `synthesis.metrics.minimality` has them of one slice, None of nothing; ssim is the mean of the slices'.
+    As `synthesis.metrics.minimality` has them of one slice [rows, columns], None of nothing; ssim is the
+    mean of the slices'. Sums of whole numbers are exact, however many slices there are.
     """
-    if not changed.size:
+    if not len(changed):
         return {"l1": None, "psnr": None, "ssim": None, "inside": None, "outside": None, "outside_most": None}
-    apart = np.asarray(changed, np.float64) - np.asarray(original, np.float64)
-    decibels = psnr(changed, original, data_range=data_range)
-    away = np.abs(apart[~region])
+    inside, outside, alike = _Sums(), _Sums(), []
+    for now, was, where in zip(changed, original, region, strict=True):
+        apart = np.asarray(now, np.float64) - np.asarray(was, np.float64)
+        inside.add(apart[where])
+        outside.add(apart[~where])
+        alike.append(ssim(now, was, data_range=data_range))
+    pixels, squares = inside.pixels + outside.pixels, inside.squares + outside.squares
     return {
-        "l1": float(np.abs(apart).mean()),
-        "psnr": decibels if np.isfinite(decibels) else None,
-        "ssim": float(
-            np.mean([ssim(*two, data_range=data_range) for two in zip(changed, original, strict=True)])
-        ),
-        "inside": root_mean_square(apart[region]),
-        "outside": root_mean_square(apart[~region]),
-        "outside_most": float(away.max()) if away.size else None,
+        "l1": (inside.absolute + outside.absolute) / pixels,
+        "psnr": float(10 * np.log10(data_range**2 / (squares / pixels))) if squares else None,
+        "ssim": float(np.mean(alike)),
+        "inside": inside.root_mean_square,
+        "outside": outside.root_mean_square,
+        "outside_most": outside.most if outside.pixels else None,
     }
+
+
+@dataclass
+class _Sums:
+    """What is added up of differences, slice by slice."""
+
+    pixels: int = 0
+    absolute: float = 0.0
+    squares: float = 0.0
+    most: float = 0.0
+
+    def add(self, apart: npt.NDArray[np.float64]) -> None:
+        """Count these differences in."""
+        if not apart.size:
+            return
+        self.pixels += apart.size
+        self.absolute += float(np.abs(apart).sum())
+        self.squares += float(np.square(apart).sum())
+        self.most = max(self.most, float(np.abs(apart).max()))
+
+    @property
+    def root_mean_square(self) -> float | None:
+        """sqrt(mean v^2); None of nothing."""
+        return float(np.sqrt(self.squares / self.pixels)) if self.pixels else None
 
 
 def _severity(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -203,13 +257,13 @@ def _severity(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**mean, "followed": bool(read[0].get("followed")), "slices": len(read)}
 
 
-def _recipe(one: dict[str, Any], stack: Stack, modality: str) -> dict[str, Any]:
+def _recipe(one: dict[str, Any], stack: Stack, original: Stored) -> dict[str, Any]:
     """The recipe of a slice with the whole stack's digests: with image and masks it makes all of it again."""
     return {
         **one,
-        "shape": list(stack.images.shape),
-        "slices": {"count": len(stack.images), "edited": [int(place) for place in stack.edited]},
-        "image_sha256": pixel_sha256(to_stored(stack.images, modality)),
+        "shape": list(original.shape),
+        "slices": {"count": len(original), "edited": [int(place) for place in stack.edited]},
+        "image_sha256": pixel_sha256(original),
         "labels_sha256": labels_sha256(stack.labels),
         "labels_after_sha256": labels_sha256(stack.target_labels),
     }

@@ -49,6 +49,7 @@ def series_result(user: Any, *, request: Any = None, shift: int = 25) -> Any:
     from synthesis.edit_series import SeriesResult, together
     from synthesis.imaging.storage import pixel_sha256
     from synthesis.metrics.through_plane import through_plane
+    from webapp.cases.files import scratch_folder
     from webapp.jobs.edits import edit_wish
     from webapp.jobs.series_preparation import series_stack
     from webapp.jobs.services import job_claim, results_store
@@ -60,8 +61,8 @@ def series_result(user: Any, *, request: Any = None, shift: int = 25) -> Any:
     for place in found.edited:
         labels = found.labels[place]
         region[place] = edited_region(labels, labels, wish.before, wish.after)
-    image = (found.images + shift * region).astype(np.float32)
-    undone = (found.images + 2 * region).astype(np.float32)
+    image = (found.images + shift * region).astype(np.int16)
+    undone = (found.images + 2 * region).astype(np.int16)
     shares = {"none": 0.0, "low": 0.1, "mild": 0.2, "severe": 0.7}
     severity = {"before": {"none": 1.0}, "after": shares, "followed": False}
     places = found.edited
@@ -85,8 +86,9 @@ def series_result(user: Any, *, request: Any = None, shift: int = 25) -> Any:
             "versions": {},
             "slices": {"count": len(image), "edited": list(places)},
         },
-        pixel_sha256=[pixel_sha256(image.astype(np.int16))],
+        pixel_sha256=[pixel_sha256(image)],
         seconds=1.0,
     )
-    made = series_made(request.jobs.get(), request, wish, found, result, 0)
-    return results_store(job_id=claim.job_id, token=claim.token, made=[made])[0]
+    with scratch_folder() as folder:
+        made = series_made(request.jobs.get(), request, wish, found, result, 0, folder)
+        return results_store(job_id=claim.job_id, token=claim.token, made=[made])[0]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import replace
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from synthesis.edit_request import PAINTED, CounterfactualRequest, EditOptions, ways_of
 from synthesis.edit_series import SeriesResult, Stack, edit_series
+from synthesis.errors import SynthesisError
 from synthesis.footprint import Footprint, footprint_of_edit
-from synthesis.imaging.dicom_write import synthetic_series, to_bytes
-from synthesis.imaging.storage import Stored, to_stored
+from synthesis.imaging.dicom_write import synthetic_slices, to_bytes
+from synthesis.imaging.storage import Room, Stored
 from synthesis.request import OnStep, Step
+from webapp.cases.files import scratch_folder
 from webapp.jobs.edit_words import change_terms
 from webapp.jobs.edits import edit_wish, mask_after_of
 from webapp.jobs.estimates import TRIES_BACK, edit_calls
@@ -41,25 +48,64 @@ SAVING_EACH = 2.0  # seconds more for every slice that is written
 def series_counterfactual(work: Work, job: Job, request: SynthesisRequest) -> None:
     """Make the change in every slice that it concerns and keep all slices as one case, or nothing."""
     wish = edit_wish(request)
-    found = _read(work, request)
-    work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    loaded = warm.get(request.model, device=device_choose(), need=need_of(request, wish))
     previews = Previews(work)
     try:
-        with plain_memory_errors(), laid_adapters.using(loaded, request.adapter) as model:
-            on_step = _reporter(previews, wish)
-            result = edit_series(model, wish, _stack(found), on_step=on_step, judges=judges_for(model))
-        limit = SAVING_SECONDS + SAVING_EACH * wish.count * len(found.indices)
-        work.stage("saving", seconds=limit, message="Writing DICOM")
-        kept = recorded(result, request.adapter)
-        made = [series_made(job, request, wish, found, kept, index) for index in range(wish.count)]
-        with work.closing():
-            told = {"images": wish.count, "slices": len(found.edited), "runs": ways_of(wish.options)}
-            outcome = handler_outcome(work, told)
-            results_store(job_id=work.job_id, token=work.token, made=made, outcome=outcome)
-            work.finished = True
+        with scratch_folder() as folder:
+            _make_and_keep(work, job, request, wish, previews, folder)
     finally:
         previews.clear()
+
+
+def _make_and_keep(
+    work: Work,
+    job: Job,
+    request: SynthesisRequest,
+    wish: CounterfactualRequest,
+    previews: Previews,
+    folder: Path,
+) -> None:
+    """The same with its stacks and files in a folder, so that memory holds but a few slices."""
+    room = room_in(folder)
+    found = _read(work, request, room)
+    work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
+    loaded = warm.get(request.model, device=device_choose(), need=need_of(request, wish))
+    with plain_memory_errors(), laid_adapters.using(loaded, request.adapter) as model:
+        result = edit_series(
+            model,
+            wish,
+            _stack(found),
+            on_step=_reporter(previews, wish),
+            judges=judges_for(model),
+            room=room,
+        )
+    limit = SAVING_SECONDS + SAVING_EACH * wish.count * len(found.indices)
+    work.stage("saving", seconds=limit, message="Writing DICOM")
+    kept = recorded(result, request.adapter)
+    made = [series_made(job, request, wish, found, kept, index, folder) for index in range(wish.count)]
+    with work.closing():
+        told = {"images": wish.count, "slices": len(found.edited), "runs": ways_of(wish.options)}
+        results_store(job_id=work.job_id, token=work.token, made=made, outcome=handler_outcome(work, told))
+        work.finished = True
+
+
+def room_in(folder: Path) -> Room:
+    """Place for stacks in files of a folder, of which the system holds in memory what it can spare.
+
+    All of it is claimed at once: a disk that is full refuses then, in words, and not in the middle.
+    """
+
+    def room(shape: tuple[int, ...], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, prod(shape) * np.dtype(kind).itemsize)
+            except OSError as error:
+                raise SynthesisError(
+                    "There was not enough room on the worker's disk for this series. Nothing was saved. "
+                    "Choose fewer slices or fewer images."
+                ) from error
+            return np.memmap(file, dtype=kind, mode="r+", shape=shape)
+
+    return room
 
 
 def series_again(work: Work, result: Result) -> dict[str, Any]:
@@ -67,22 +113,24 @@ def series_again(work: Work, result: Result) -> dict[str, Any]:
     request, numerics = result.request, result.recipe.get("numerics", {})
     wish = edit_wish(request)
     once = replace(wish, options=replace(wish.options, undo=False))
-    found = _read(work, request)
-    work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
-    loaded = warm.get(request.model, device=device_like(numerics), need=need_of(request, wish))
     previews = Previews(work)
-    try:
-        with (
-            plain_memory_errors(),
-            threads_like(numerics),
-            laid_adapters.using(loaded, request.adapter) as model,
-        ):
-            made = edit_series(model, once, _stack(found), on_step=_reporter(previews, once))
-            again = recorded(made, request.adapter)
-    finally:
-        previews.clear()
-    work.stage("comparing", seconds=SAVING_SECONDS, message="Comparing the pixels")
-    return same_pixels(result, again, result.index, model)
+    with scratch_folder() as folder:
+        room = room_in(folder)
+        found = _read(work, request, room)
+        work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
+        loaded = warm.get(request.model, device=device_like(numerics), need=need_of(request, wish))
+        try:
+            with (
+                plain_memory_errors(),
+                threads_like(numerics),
+                laid_adapters.using(loaded, request.adapter) as model,
+            ):
+                made = edit_series(model, once, _stack(found), on_step=_reporter(previews, once), room=room)
+                again = recorded(made, request.adapter)
+        finally:
+            previews.clear()
+        work.stage("comparing", seconds=SAVING_SECONDS, message="Comparing the pixels")
+        return same_pixels(result, again, result.index, model)
 
 
 def way_words(options: EditOptions, step: Step) -> str:
@@ -103,14 +151,14 @@ def need_of(request: SynthesisRequest, wish: CounterfactualRequest) -> Footprint
     return footprint_of_edit(request.model.recipe, method=wish.options.method, count=wish.count)
 
 
-def _read(work: Work, request: SynthesisRequest) -> SeriesStack:
+def _read(work: Work, request: SynthesisRequest, room: Room) -> SeriesStack:
     """The slices on the model's grid; each is a stage of its own, so that a cancel is heard in time."""
     work.stage("preparing", seconds=SLICE_SECONDS, message="Reading the slices")
 
     def on_slice(done: int, slices: int) -> None:
         work.stage("preparing", seconds=SLICE_SECONDS, message=f"Reading the slices, {done} of {slices}")
 
-    return series_stack(request, mask_after=mask_after_of(request), on_slice=on_slice)
+    return series_stack(request, mask_after=mask_after_of(request), on_slice=on_slice, room=room)
 
 
 def _stack(found: SeriesStack) -> Stack:
@@ -137,12 +185,13 @@ def series_made(
     found: SeriesStack,
     result: SeriesResult,
     index: int,
+    folder: Path,
 ) -> Made:
-    """One changed series with its DICOM files, masks, recipe and numbers, ready to be kept.
+    """One changed series with its DICOM files, which are written to `folder`, masks, recipe and numbers.
 
     Every slice lies where its source lies and names it, changed or not; the kept ones say that they are.
     """
-    modality, seed = wish.after.modality, wish.seeds[index]
+    seed = wish.seeds[index]
     slices = {**result.recipe.get("slices", {}), "source": found.indices}
     recipe = {
         **result.recipe,
@@ -151,23 +200,22 @@ def series_made(
         "image_index": index,
         "slices": slices,
     }
-    stored = to_stored(result.images[index], modality)
     stays = found.labels_after is None or wish.options.place == PAINTED
     labels = found.labels if stays or found.labels_after is None else found.labels_after
     return Made(
         index=index,
         seed=seed,
         name=f"{change_terms(request)}, series ({index + 1})"[:120],
-        files=_files(job, request, found, recipe, stored, modality=modality, image=index + 1),
-        mask=labels.astype(np.uint16),
+        files=_files(job, request, found, recipe, result.images[index], folder, image=index + 1),
+        mask=labels,
         labels=[label for label in request.label_set if int(label["value"]) != 0],
         recipe=recipe,
         pixel_sha256=result.pixel_sha256[index],
         attributes={key: value for key, value in wish.after.to_json().items() if value is not None},
         derived_from=request.case,
         numbers=_numbered(result.numbers[index], found),
-        undone=None if result.undone is None else to_stored(result.undone[index], modality),
-        original=to_stored(found.images, modality),
+        undone=None if result.undone is None else result.undone[index],
+        original=found.images,
     )
 
 
@@ -183,17 +231,17 @@ def _files(
     found: SeriesStack,
     recipe: dict[str, Any],
     stored: Stored,
+    folder: Path,
     *,
-    modality: str,
     image: int,
-) -> list[bytes]:
+) -> list[Path]:
     case = request.case
     if case is None:
         raise ValueError("case: expected the source, got none.")
-    series = synthetic_series(
+    series = synthetic_slices(
         stored,
         found.planes,
-        modality=modality,
+        modality=request.parameters["condition"]["modality"],
         making=making_of(job, request, recipe),
         subject=subject_of(case),
         image=image,
@@ -201,8 +249,11 @@ def _files(
         source=[source_of(case, index) for index in found.indices],
         description=change_terms(request),
     )
+    paths = []
     for place, dataset in enumerate(series):
         if place not in found.edited:
             words = f"This slice was kept as its source shows it. {dataset.DerivationDescription}"
             dataset.DerivationDescription = words[:1024]
-    return [to_bytes(dataset) for dataset in series]
+        paths.append(folder / f"image-{image}-{place}.dcm")
+        paths[-1].write_bytes(to_bytes(dataset))
+    return paths

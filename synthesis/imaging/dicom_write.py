@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -104,7 +104,34 @@ def synthetic_series(
     source: Source | Sequence[Source] | None = None,
     description: str = "",
 ) -> list[FileDataset]:
-    """One synthetic image, or volume, as a DICOM series: one data set per slice.
+    """The data sets of `synthetic_slices`, all at once."""
+    slices = synthetic_slices(
+        stored,
+        planes,
+        modality=modality,
+        making=making,
+        subject=subject,
+        image=image,
+        thickness_mm=thickness_mm,
+        source=source,
+        description=description,
+    )
+    return list(slices)
+
+
+def synthetic_slices(
+    stored: Stored,
+    planes: Sequence[Plane],
+    *,
+    modality: str,
+    making: Making,
+    subject: Subject,
+    image: int = 1,
+    thickness_mm: float = 5.0,
+    source: Source | Sequence[Source] | None = None,
+    description: str = "",
+) -> Iterator[FileDataset]:
+    """One synthetic image, or volume, as a DICOM series: one data set after another, slice by slice.
 
     stored: int16 [slices, rows, columns] as `synthesis.imaging.storage` keeps them (HU, or MR
     signal, at slope 1). planes: where each slice lies. modality: "CT", "T1" or "T2". image: which
@@ -127,7 +154,6 @@ def synthetic_series(
     sources = [source] * len(stored) if source is None or isinstance(source, Source) else list(source)
     if len(sources) != len(stored):
         raise ValueError(f"source: expected one for each of {len(stored)} slices, got {len(sources)}.")
-    made = []
     for number, (pixels, plane, origin) in enumerate(zip(stored, planes, sources, strict=True), start=1):
         dataset = _file(derived_uid(making.job, image, number), CT_CLASS if modality == "CT" else MR_CLASS)
         _patient_and_study(dataset, subject, making, origin)
@@ -137,8 +163,7 @@ def synthetic_series(
         _pixels(dataset, pixels, modality)
         (_ct if modality == "CT" else _mr)(dataset)
         mark_synthetic(dataset, making)
-        made.append(dataset)
-    return made
+        yield dataset
 
 
 def spacing_between(planes: Sequence[Plane]) -> float | None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Stored = npt.NDArray[np.int16]
+
+Room = Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
+"""Makes place for a stack of some shape and type: `np.empty` does in memory, others may on a disk."""
 
 CT_RANGE = (-1024, 3071)  # HU that scanners keep in twelve bits
 MR_RANGE = (0, 32767)
@@ -40,11 +45,17 @@ def pixel_sha256(stored: Stored) -> str:
     """SHA-256 over the integers as little-endian int16 in row order: the identity of the pixels."""
     if stored.dtype != np.int16:
         raise ValueError(f"stored: expected int16, got {stored.dtype}.")
-    return hashlib.sha256(np.ascontiguousarray(stored, dtype="<i2").tobytes()).hexdigest()
+    digest = hashlib.sha256()
+    for part in stored:
+        digest.update(np.ascontiguousarray(part, dtype="<i2").data)
+    return digest.hexdigest()
 
 
 def labels_sha256(labels: npt.NDArray[np.uint8]) -> str:
     """SHA-256 over a label map in row order: the identity of a mask."""
     if labels.dtype != np.uint8:
         raise ValueError(f"labels: expected uint8, got {labels.dtype}.")
-    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
+    digest = hashlib.sha256()
+    for part in labels:
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()

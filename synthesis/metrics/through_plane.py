@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Stack = npt.NDArray[np.floating]
+Stack = npt.NDArray[np.floating] | npt.NDArray[np.integer]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -21,14 +21,22 @@ def through_plane(changed: Stack, original: Stack, region: Mask) -> dict[str, fl
         raise ValueError(
             f"expected three stacks of one shape, got {changed.shape}, {original.shape} and {region.shape}."
         )
-    either = region[1:] | region[:-1]
-    pairs = int(either.any(axis=(1, 2)).sum())
+    pairs = pixels = 0
+    before = after = 0.0
+    for place in range(len(region) - 1):
+        either = region[place] | region[place + 1]
+        if either.any():
+            pairs += 1
+            pixels += int(either.sum())
+            before += _apart(original, place, either)
+            after += _apart(changed, place, either)
     if not pairs:
         return {"before": None, "after": None, "ratio": None, "pairs": 0}
-    before, after = (_apart(stack, either) for stack in (original, changed))
+    before, after = before / pixels, after / pixels
     return {"before": before, "after": after, "ratio": after / before if before else None, "pairs": pairs}
 
 
-def _apart(stack: Stack, where: Mask) -> float:
-    steps = np.abs(np.diff(np.asarray(stack, np.float64), axis=0))
-    return float(steps[where].mean())
+def _apart(stack: Stack, place: int, where: Mask) -> float:
+    """The sum of absolute differences between a slice and the next one."""
+    first, second = (np.asarray(stack[one], np.float64)[where] for one in (place, place + 1))
+    return float(np.abs(second - first).sum())

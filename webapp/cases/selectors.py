@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -19,6 +21,11 @@ from synthesis.imaging.volume import Slice, Volume, real_values
 from webapp.cases.models import Case, Dataset, ImportRun, Instance, Mask
 from webapp.cases.rules import visible_cases, visible_datasets
 from webapp.core.errors import NotVisible
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
+
+READ_BYTES = 1 << 18
 
 
 def dataset_list_for(*, user: Any) -> QuerySet[Dataset]:
@@ -107,13 +114,56 @@ def mask_array(mask: Mask) -> npt.NDArray[np.uint16]:
     Raises:
         ValueError: when the stored file does not hold what the record says.
     """
+    array = np.empty(mask.shape, np.uint16)
+    for index, values in enumerate(mask_slices(mask)):
+        array[index] = values
+    return array
+
+
+def mask_slices(mask: Mask) -> Iterator[npt.NDArray[np.uint16]]:
+    """The mask's slices [rows, columns], not to be written to, one after another: only one is held.
+
+    Raises:
+        ValueError: when the stored file does not hold what the record says.
+    """
     slices, rows, columns = mask.shape
-    expected = slices * rows * columns * 2
+    size, got = rows * columns * 2, 0
     with default_storage.open(mask.file, "rb") as file:
-        data = zlib.decompressobj().decompress(file.read(), expected + 1)
-    if len(data) != expected:
-        raise ValueError(f"mask {mask.pk}: expected {expected} bytes, got {len(data)}.")
-    return np.frombuffer(data, dtype="<u2").astype(np.uint16).reshape(slices, rows, columns)
+        for data in inflated(file, size):
+            got += len(data)
+            if len(data) < size or got > slices * size:
+                break
+            yield np.frombuffer(data, dtype="<u2").reshape(rows, columns)
+    if got != slices * size:
+        raise ValueError(f"mask {mask.pk}: expected {slices * size} bytes, got {got}.")
+
+
+def mask_slice(mask: Mask, index: int) -> npt.NDArray[np.uint16]:
+    """One slice of the mask (from 0) [rows, columns], not to be written to.
+
+    Raises:
+        ValueError: when the stored file does not hold it.
+    """
+    found = next(islice(mask_slices(mask), index, None), None)
+    if found is None:
+        raise ValueError(f"mask {mask.pk}: expected more than {index} slices.")
+    return found
+
+
+def inflated(file: SupportsRead[bytes], size: int) -> Iterator[bytes]:
+    """What a zlib file holds in pieces of `size` bytes, the last one perhaps shorter."""
+    stream, piece = zlib.decompressobj(), bytearray()
+    while True:
+        packed = stream.unconsumed_tail or file.read(READ_BYTES)
+        more = stream.decompress(packed, size - len(piece))
+        piece += more
+        if len(piece) == size:
+            yield bytes(piece)
+            piece.clear()
+        elif not packed and not more:
+            break
+    if piece:
+        yield bytes(piece)
 
 
 def import_list_for(*, user: Any, dataset: Dataset) -> QuerySet[ImportRun]:

@@ -22,13 +22,15 @@ from webapp.cases.selectors import mask_array, mask_list_for_case
 from webapp.core.errors import ApplicationError, Conflict
 from webapp.core.services import audit_record
 
+Values = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
 
 def mask_save(
     *,
     user: User | None,
     case: Case,
     name: str,
-    array: npt.NDArray[np.uint16],
+    array: Values,
     labels: Sequence[Mapping[str, Any]],
     origin: str,
     expected_version: int | None = None,
@@ -51,7 +53,7 @@ def mask_save(
     if origin not in MaskOrigin.values:
         raise ValueError(f"origin: expected one of {MaskOrigin.values}, got {origin!r}.")
     data = _mask_values(case, array)
-    described = mask_labels(labels, present=np.unique(data))
+    described = mask_labels(labels, present=set().union(*(np.unique(plane).tolist() for plane in data)))
     digest = mask_sha256(data)
     with transaction.atomic():
         current = case.masks.select_for_update().filter(name=name).order_by("-version").first()
@@ -89,14 +91,15 @@ def mask_save(
     return mask
 
 
-def mask_sha256(array: npt.NDArray[np.uint16]) -> str:
+def mask_sha256(array: Values) -> str:
     """SHA-256 over shape and values (little endian), the identity of a mask's content."""
     digest = hashlib.sha256(" ".join(map(str, array.shape)).encode())
-    digest.update(np.ascontiguousarray(array, dtype="<u2").tobytes())
+    for plane in array:
+        digest.update(np.ascontiguousarray(plane, dtype="<u2").data)
     return digest.hexdigest()
 
 
-def _mask_values(case: Case, array: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+def _mask_values(case: Case, array: npt.NDArray[Any]) -> Values:
     expected = (case.slice_count, case.rows, case.columns)
     if array.shape != expected:
         raise ApplicationError(
@@ -109,7 +112,7 @@ def _mask_values(case: Case, array: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
     if array.dtype != np.uint16:
         if array.dtype.kind not in "uib" or (array.size and (array.min() < 0 or array.max() > 65_535)):
             raise ApplicationError(_("A mask's values are whole numbers from 0 to 65535."), field="array")
-        return array.astype(np.uint16)
+        return array if array.dtype == np.uint8 else array.astype(np.uint16)
     return array
 
 
@@ -153,7 +156,7 @@ def mask_labels(
     return [result[value] for value in sorted(result)]
 
 
-def _mask_file(mask: Mask, data: npt.NDArray[np.uint16]) -> str:
+def _mask_file(mask: Mask, data: Values) -> str:
     with scratch_folder() as folder:
         path = folder / "mask.z"
         machine = zlib.compressobj(6)

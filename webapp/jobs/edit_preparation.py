@@ -21,7 +21,7 @@ from synthesis.imaging.preflight import Draft, Problem, preflight
 from synthesis.imaging.storage import Stored, to_stored
 from synthesis.phantoms.labels import LIVER
 from synthesis.request import Condition, SamplerOptions
-from webapp.cases.selectors import case_slice, mask_array
+from webapp.cases.selectors import case_slice, mask_slice
 from webapp.core.errors import ApplicationError
 from webapp.jobs.preparation import best_slice
 
@@ -186,7 +186,7 @@ def fitted_slice(
         raise ApplicationError(_("This mask belongs to another case."), field="mask")
     try:
         return fit(
-            mask=mask_array(mask)[index],
+            mask=mask_slice(mask, index),
             names=label_map(mask.labels, recipe.get("label_set")),
             recipe=recipe,
             source=case_slice(case, index),

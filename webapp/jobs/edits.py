@@ -243,8 +243,8 @@ def region_of(request: SynthesisRequest) -> Mask:
 
 
 def pixels_packed(pixels: Stored) -> bytes:
-    """int16 pixels [rows, columns] as they are kept."""
-    return zlib.compress(np.ascontiguousarray(pixels, dtype="<i2").tobytes(), 6)
+    """int16 pixels [rows, columns] or [slices, rows, columns] as they are kept."""
+    return zlib.compress(np.ascontiguousarray(pixels, dtype="<i2").data, 6)
 
 
 def pixels_unpacked(packed: bytes, request: SynthesisRequest) -> Stored:

@@ -21,8 +21,9 @@ from synthesis.imaging.preflight import Draft, Problem, preflight
 from synthesis.imaging.uncertainty import refusal
 from synthesis.phantoms import Attributes, abdomen, phantom_seed
 from synthesis.request import SEVERITIES, STEATOSIS_GRADES, Condition, SamplerOptions
-from webapp.cases.selectors import case_slice, mask_array
+from webapp.cases.selectors import case_slice, mask_slice
 from webapp.core.errors import ApplicationError
+from webapp.jobs.mask_counts import mask_counts
 from webapp.jobs.severities import GRADE_WORDS
 
 PHANTOMS_FROM = 5_000_000
@@ -227,7 +228,7 @@ def _from_case(
     names = label_map(mask.labels, recipe.get("label_set"))
     try:
         fitted = fit(
-            mask=mask_array(mask)[index],
+            mask=mask_slice(mask, index),
             names=names,
             recipe=recipe,
             source=case_slice(case, index),
@@ -252,12 +253,12 @@ def _from_case(
 
 def best_slice(mask: Any) -> int:
     """The slice (from 0) that shows most of the liver, else most of the mask: where the form opens."""
-    array = mask_array(mask)
     liver = [int(label["value"]) for label in mask.labels if concept_of(str(label["name"])) == "liver"]
-    area = np.count_nonzero(np.isin(array, liver), axis=(1, 2))
-    if not area.any():
-        area = np.count_nonzero(array, axis=(1, 2))
-    return int(area.argmax())
+    counted = mask_counts(mask)
+    area = [sum(one.get(value, 0) for value in liver) for one in counted]
+    if not any(area):
+        area = [sum(number for value, number in one.items() if value) for one in counted]
+    return int(np.argmax(area))
 
 
 def _whole(value: Any, name: str, limit: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -33,17 +34,17 @@ MASK_NAME = "Anatomy"
 class Made:
     """One image that a worker made, ready to be kept.
 
-    `files` are whole DICOM files of one series; `mask` is [slices, rows, columns] uint16 in the order
-    of that series, with its `labels` [{"value", "name", "color"}]. For a counterfactual `derived_from` is
-    its source, `numbers` how far it is from it, `undone` int16 [rows, columns] the change taken back; of
-    a series [slices, rows, columns], and `original` its source on the same grid.
+    `files` are whole DICOM files of one series, or where they lie; `mask` is [slices, rows, columns] in the
+    order of that series, with its `labels` [{"value", "name", "color"}]. For a counterfactual
+    `derived_from` is its source, `numbers` how far it is from it, `undone` int16 [rows, columns] the change
+    taken back; of a series [slices, rows, columns], and `original` its source on the same grid.
     """
 
     index: int
     seed: int
     name: str
-    files: Sequence[bytes]
-    mask: npt.NDArray[np.uint16]
+    files: Sequence[bytes | Path]
+    mask: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     labels: Sequence[dict[str, Any]]
     recipe: dict[str, Any]
     pixel_sha256: str

@@ -10,49 +10,24 @@ import numpy as np
 import numpy.typing as npt
 from django.utils.translation import gettext as _
 
-from synthesis.edit_regions import chosen_region
-from synthesis.edit_request import EditOptions
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import fit
-from synthesis.imaging.labelmaps import LabelMap, label_map
+from synthesis.imaging.labelmaps import LabelMap
 from synthesis.imaging.plane import Plane, plane_of
-from synthesis.imaging.preflight import LEAST_PIXELS, Problem
-from synthesis.imaging.series_fitting import as_it_is, grid_at, rising, series_grid
-from synthesis.imaging.storage import from_stored, to_stored
-from synthesis.imaging.volume import Slice
+from synthesis.imaging.preflight import Problem
+from synthesis.imaging.series_fitting import as_it_is, grid_at, rising
+from synthesis.imaging.storage import Room, Stored, to_stored
 from synthesis.phantoms.labels import AIR
-from synthesis.request import Condition
-from webapp.cases.selectors import case_geometry, case_slice, mask_array
+from webapp.cases.selectors import case_geometry, case_slice
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import can
 from webapp.jobs.edit_preparation import PreparedEdit, change_of, edit_prepare, place_check
+from webapp.jobs.series_plan import Labels, Masks, Voxels, masks_of, plan_of
 
 CHANGED_MOST = 96
 """Slices to be changed, times images: what one job may ask of a worker."""
 SLICES_MOST = 600
-"""Slices of the series that come out, changed or kept, times images: what a worker holds in memory."""
-SAMPLES = 5
-"""Slices whose bodies decide the common grid: the first and the last that change, and some between."""
-
-Voxels = npt.NDArray[np.uint16]
-Labels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Masks:
-    """The masks of a series before and after, [slices, rows, columns] in their own labels."""
-
-    before: Voxels
-    names: LabelMap
-    after: Voxels | None = None
-    names_after: LabelMap | None = None
-
-    def labels(self, index: int) -> tuple[Labels, Labels]:
-        """A slice's labels before and after in the model's words, on the source's own grid."""
-        old = self.names.apply(self.before[index])
-        if self.after is None or self.names_after is None:
-            return old, old
-        return old, self.names_after.apply(self.after[index])
+"""Slices of the series that come out, changed or kept, times images: what one job may keep."""
 
 
 def series_prepare(
@@ -79,19 +54,20 @@ def series_prepare(
     before, after, options = change_of(parameters)
     recipe = model.recipe_with(adapter)
     place_check(options.place, recipe)
-    masks = _masks(case, mask, mask_after, recipe)
+    masks = masks_of(case, mask, mask_after, recipe)
     _check_range(case, first, last)
-    sizes = {index: _size(masks, index, before, after, options, recipe) for index in range(first, last + 1)}
-    pixel = float(case.spacing_mm[0]) * float(case.spacing_mm[1]) if all(case.spacing_mm[:2]) else 1.0
-    rough = [index for index, size in sizes.items() if size]
-    if not rough:
-        raise _nothing(first, last)
-    grid, of = _grid(case, masks, _samples(rough), recipe)
-    least = LEAST_PIXELS * grid.spacing_mm[0] * grid.spacing_mm[1] / pixel
-    edited = [index for index in rough if sizes[index] >= least]
-    if not edited:
-        raise _nothing(first, last)
-    shown = slice_index if slice_index in edited else max(edited, key=lambda index: sizes[index])
+    plan = plan_of(
+        model=model,
+        adapter=adapter,
+        case=case,
+        masks=masks,
+        slices=slices,
+        place=options.place,
+        before=before,
+        after=after,
+    )
+    edited, grid, of = plan.edited, plan.grid, plan.of
+    shown = slice_index if slice_index in edited else max(edited, key=lambda index: plan.sizes[index])
     prepared = edit_prepare(
         model=model,
         adapter=adapter,
@@ -104,13 +80,12 @@ def series_prepare(
         seed=seed,
         onto=grid_at(grid, of, plane_of(case_slice(case, shown))),
     )
-    unmasked = [index for index in sizes if not masks.before[index].any()]
     series = {
         "first": first,
         "last": last,
-        "edited": edited,
-        "unmasked": [index for index in unmasked if index not in edited],
-        "unconcerned": [index for index in sizes if index not in {*edited, *unmasked}],
+        "edited": list(edited),
+        "unmasked": [index for index in plan.unmasked if index not in edited],
+        "unconcerned": [index for index in plan.sizes if index not in {*edited, *plan.unmasked}],
         "grid": grid.to_json(),
         "grid_of": of.to_json(),
     }
@@ -118,7 +93,7 @@ def series_prepare(
         prepared,
         slices={"first": first, "last": last, "edited": len(edited)},
         notes=prepared.notes | {"series": series, "notes": [*prepared.notes["notes"], *kept_words(series)]},
-        problems=[*prepared.problems, *_too_many(len(edited), count), *_too_large(len(sizes), count)],
+        problems=[*prepared.problems, *_too_many(len(edited), count), *_too_large(len(plan.sizes), count)],
     )
 
 
@@ -156,12 +131,12 @@ def ranges(indices: Sequence[int]) -> str:
 class SeriesStack:
     """The slices of a request on the model's grid, in the order of the DICOM stack to come.
 
-    images [slices, rows, columns] float32, HU or signal, rounded as DICOM stores them. labels_after:
-    None where the mask stays. indices: each slice's number in the source, from 0. planes: where each lies.
-    edited: which of them, by their place here, are to be changed.
+    images [slices, rows, columns]: HU or signal as DICOM stores them. labels_after: None where the mask
+    stays. indices: each slice's number in the source, from 0. planes: where each lies. edited: which of
+    them, by their place here, are to be changed.
     """
 
-    images: npt.NDArray[np.float32]
+    images: Stored
     labels: Labels
     labels_after: Labels | None
     indices: list[int]
@@ -170,12 +145,17 @@ class SeriesStack:
 
 
 def series_stack(
-    request: Any, *, mask_after: Any = None, on_slice: Callable[[int, int], None] | None = None
+    request: Any,
+    *,
+    mask_after: Any = None,
+    on_slice: Callable[[int, int], None] | None = None,
+    room: Room = np.empty,
 ) -> SeriesStack:
     """Read and fit every slice that a stored request names; `on_slice` hears of each (done, of how many).
 
-    `mask_after` is the other mask that the request names, where it does. Raises ApplicationError where the
-    source or a mask is gone, whoever asked may no longer see it, or a slice cannot be worked on.
+    `mask_after` is the other mask that the request names, where it does; `room` makes place for the stacks,
+    besides which a few slices are held at a time. Raises ApplicationError where the source or a mask is gone,
+    whoever asked may no longer see it, or a slice cannot be worked on.
     """
     if request.case is None or request.mask is None:
         raise ApplicationError(
@@ -187,29 +167,46 @@ def series_stack(
         )
     case, series = request.case, request.prepared["series"]
     recipe = request.model.recipe_with(request.adapter)
-    masks = _masks(case, request.mask, mask_after, recipe)
+    masks = masks_of(case, request.mask, mask_after, recipe)
     grid, of = Plane.from_json(series["grid"]), Plane.from_json(series["grid_of"])
-    indices = list(range(series["first"], series["last"] + 1))
-    rows = []
-    for done, index in enumerate(indices, start=1):
-        rows.append(_fitted(case, masks, index, grid, of, recipe, keep=index not in series["edited"]))
+    first, last = int(series["first"]), int(series["last"])
+    ends = [grid_at(grid, of, plane_of(case_slice(case, index))) for index in (first, last)]
+    indices = list(range(first, last + 1))
+    indices = indices if rising(ends) else indices[::-1]
+    shape = (len(indices), *ends[0].shape)
+    images, labels = room(shape, np.int16), room(shape, np.uint8)
+    afters = None if masks.after is None else room(shape, np.uint8)
+    planes: dict[int, Plane] = {}
+    modality = request.parameters["condition"]["modality"]
+    for index, mask, other in masks.pairs(first, last):
+        at, keep = indices.index(index), index not in series["edited"]
+        image, old, new, planes[index] = _fitted(case, masks, index, mask, other, grid, of, recipe, keep=keep)
+        images[at], labels[at] = to_stored(image, modality), old
+        if afters is not None:
+            afters[at] = new
         if on_slice is not None:
-            on_slice(done, len(indices))
-    if not rising(row[3] for row in rows):
-        rows, indices = rows[::-1], indices[::-1]
-    images, labels, afters, planes = (list(part) for part in zip(*rows, strict=True))
+            on_slice(index - first + 1, len(indices))
     return SeriesStack(
-        images=from_stored(to_stored(np.stack(images), request.parameters["condition"]["modality"])),
-        labels=np.stack(labels),
-        labels_after=None if masks.after is None else np.stack(afters),
+        images=images,
+        labels=labels,
+        labels_after=afters,
         indices=indices,
-        planes=planes,
+        planes=[planes[index] for index in indices],
         edited=[place for place, index in enumerate(indices) if index in series["edited"]],
     )
 
 
 def _fitted(
-    case: Any, masks: Masks, index: int, grid: Plane, of: Plane, recipe: Mapping[str, Any], *, keep: bool
+    case: Any,
+    masks: Masks,
+    index: int,
+    mask: Voxels,
+    mask_after: Voxels | None,
+    grid: Plane,
+    of: Plane,
+    recipe: Mapping[str, Any],
+    *,
+    keep: bool,
 ) -> tuple[npt.NDArray[np.float32], Labels, Labels, Plane]:
     """A slice, its labels before and after, and its plane.
 
@@ -219,20 +216,18 @@ def _fitted(
     modality = "CT" if case.modality == "CT" else "MR"
     onto = grid_at(grid, of, plane_of(source))
     nothing = np.full(onto.shape, AIR, np.uint8)
-    if keep and not masks.before[index].any():
+    if keep and not mask.any():
         return as_it_is(source, onto, modality), nothing, nothing, onto
 
     def fitted(voxels: Voxels, names: LabelMap) -> Any:
-        return fit(
-            mask=voxels[index], names=names, recipe=recipe, source=source, modality=modality, onto=onto
-        )
+        return fit(mask=voxels, names=names, recipe=recipe, source=source, modality=modality, onto=onto)
 
     try:
-        old = fitted(masks.before, masks.names)
-        if masks.after is None or masks.names_after is None:
+        old = fitted(mask, masks.names)
+        if mask_after is None or masks.names_after is None:
             new = old.labels
         else:
-            new = fitted(masks.after, masks.names_after).labels
+            new = fitted(mask_after, masks.names_after).labels
     except SynthesisError as error:
         if keep:
             return as_it_is(source, onto, modality), nothing, nothing, onto
@@ -240,26 +235,6 @@ def _fitted(
             _("Slice %(slice)d: %(reason)s") % {"slice": index + 1, "reason": str(error)}, field="mask"
         ) from error
     return old.image, old.labels, new, onto
-
-
-def _masks(case: Any, mask: Any, mask_after: Any, recipe: Mapping[str, Any]) -> Masks:
-    """The masks' voxels; raises ApplicationError where there is none, or it is another case's."""
-    if mask is None:
-        raise ApplicationError(
-            _("This case has no mask yet. Paint or import one, so that the model knows the anatomy."),
-            field="mask",
-        )
-    for name, one in (("mask", mask), ("mask_after", mask_after)):
-        if one is not None and one.case_id != case.pk:
-            raise ApplicationError(_("This mask belongs to another case."), field=name)
-    known = recipe.get("label_set")
-    other = mask_after if mask_after is not None and mask_after.pk != mask.pk else None
-    return Masks(
-        before=mask_array(mask),
-        names=label_map(mask.labels, known),
-        after=None if other is None else mask_array(other),
-        names_after=None if other is None else label_map(other.labels, known),
-    )
 
 
 def _check_range(case: Any, first: int, last: int) -> None:
@@ -283,50 +258,6 @@ def _check_range(case: Any, first: int, last: int) -> None:
             ),
             field="last_slice",
         )
-
-
-def _size(
-    masks: Masks,
-    index: int,
-    before: Condition,
-    after: Condition,
-    options: EditOptions,
-    recipe: Mapping[str, Any],
-) -> int:
-    """Pixels of a slice, on its own grid, that the change concerns; 0 without a mask."""
-    old, new = masks.labels(index)
-    if not masks.before[index].any() and not (masks.after is not None and masks.after[index].any()):
-        return 0
-    return int(chosen_region(options.place, old, new, before, after, recipe.get("label_set")).sum())
-
-
-def _nothing(first: int, last: int) -> ApplicationError:
-    return ApplicationError(
-        _(
-            "In none of the slices %(first)d to %(last)d does the mask show what is to change. Choose other "
-            "slices, or paint what is missing."
-        )
-        % {"first": first + 1, "last": last + 1},
-        field="mask",
-    )
-
-
-def _samples(edited: Sequence[int]) -> list[int]:
-    """Some of the slices that change, evenly spread, with the first and the last."""
-    places = np.linspace(0, len(edited) - 1, min(SAMPLES, len(edited)))
-    return [edited[round(float(place))] for place in places]
-
-
-def _grid(case: Any, masks: Masks, indices: Sequence[int], recipe: Mapping[str, Any]) -> tuple[Plane, Plane]:
-    samples: list[tuple[Voxels, Slice]] = [
-        (masks.before[index], case_slice(case, index)) for index in indices
-    ]
-    try:
-        return series_grid(
-            samples, names=masks.names, recipe=recipe, modality="CT" if case.modality == "CT" else "MR"
-        )
-    except SynthesisError as error:
-        raise ApplicationError(str(error), field="mask") from error
 
 
 def _too_many(edited: int, count: int) -> list[Problem]:

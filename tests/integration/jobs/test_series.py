@@ -32,7 +32,7 @@ def case(clinician: Any, storage: Path) -> Any:
     return partly_masked_case(clinician)
 
 
-def test_keeping_it_twice_keeps_one(clinician: Any) -> None:
+def test_keeping_it_twice_keeps_one(clinician: Any, tmp_path: Path) -> None:
     """A worker that was taken for dead comes back after another has done its work: nothing is written."""
     from datetime import timedelta
 
@@ -49,7 +49,7 @@ def test_keeping_it_twice_keeps_one(clinician: Any) -> None:
     result = series_result(clinician, request=request)
     kept = stored_files("cases")
     found = series_stack(request)
-    again = series_made(job, request, edit_wish(request), found, _as_made(result, found), 0)
+    again = series_made(job, request, edit_wish(request), found, _as_made(result, found), 0, tmp_path)
     with pytest.raises(LeaseLost):
         results_store(job_id=stale.job_id, token=stale.token, made=[again])
     assert Result.objects.get() == result
@@ -61,7 +61,7 @@ def _as_made(result: Result, found: Any) -> Any:
 
     images = np.stack([case_slice(result.case, place).array for place in range(3)])[None]
     return SeriesResult(
-        images=images,
+        images=images.astype(np.int16),
         undone=None,
         region=np.zeros(images.shape[1:], bool),
         numbers=[result.edited.numbers],

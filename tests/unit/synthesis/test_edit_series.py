@@ -183,3 +183,23 @@ def test_places_must_be_there(stack):
     for edited in ((), (3, 1), (2, 2), (5,), (-1, 2)):
         with pytest.raises(ValueError, match="rising places"):
             replace(stack, edited=edited)
+
+
+def test_on_a_disk_it_is_bit_by_bit_what_it_is_in_memory(model, stack, tmp_path):
+    """Integers in place of floats, files in place of memory: the same pixels, digests and numbers."""
+    asked = wish(stack, count=2, options=EditOptions(strength=0.4, steps=2, variety=0.7, undo=True))
+    given = []
+
+    def room(shape, kind):
+        given.append(np.memmap(tmp_path / f"{len(given)}", dtype=kind, mode="w+", shape=shape))
+        return given[-1]
+
+    kept = replace(stack, images=stack.images.astype(np.int16))
+    held, filed = edit_series(model, asked, stack), edit_series(model, asked, kept, room=room)
+    assert {one.nbytes for one in given} == {filed.images.nbytes, filed.region.nbytes}
+    assert isinstance(filed.images, np.memmap)
+    assert np.array_equal(filed.images, held.images)
+    assert np.array_equal(filed.undone, held.undone)
+    assert filed.pixel_sha256 == held.pixel_sha256
+    assert filed.numbers == held.numbers
+    assert filed.recipe == held.recipe
