@@ -134,7 +134,7 @@ class EditForm(SeriesForm, MethodForm):
             within(fields[name], low, high, step)
         within(fields["slice_number"], 1, case.slice_count, 1)
         fields["was_age"].unit = fields["to_age"].unit = _("years")
-        fields["seed"].widget.attrs["placeholder"] = _("drawn at random")
+        fields["seed"].widget.attrs["placeholder"] = _("random")
 
     @property
     def tells_severity(self) -> bool:

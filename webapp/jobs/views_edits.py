@@ -141,7 +141,9 @@ def counterfactual_apply(request: HttpRequest) -> HttpResponse:
         return redirect("jobs:counterfactual-new")
     is_part = bool(request.headers.get("HX-Request"))
     template = "jobs/counterfactual_form.html" if is_part else "jobs/counterfactual_new.html"
-    return render(request, template, _context(request, form))
+    context = _context(request, form)
+    context["more_open"] = name in {field.name for field in (*form.more, *form.drifting)}
+    return render(request, template, context)
 
 
 def form_of(request: HttpRequest, initial: dict[str, Any] | None = None) -> EditForm | None:
