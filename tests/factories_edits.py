@@ -46,20 +46,32 @@ def edit_form(case: Any, model: Any, **changed: Any) -> dict[str, Any]:
     } | changed  # fmt: skip
 
 
-def edited_result(user: Any, *, request: Any = None, shift: int = 25) -> Any:
-    """A counterfactual's result as a worker keeps it: the source with the liver `shift` HU brighter."""
-    import numpy as np
+def edited_result(user: Any, *, request: Any = None, shifts: tuple[int, ...] = (25,)) -> Any:
+    """A counterfactual's first result as a worker keeps it: the source with the liver brighter by the shift.
 
+    `shifts` in HU, one for each image of the request.
+    """
     from synthesis.edit_request import edited_region
-    from synthesis.imaging.storage import pixel_sha256
-    from synthesis.metrics.minimality import minimality
     from webapp.jobs.edits import edit_wish
     from webapp.jobs.services import job_claim, results_store
-    from workers.counterfactuals import made_of
 
     request = request or edit_request(user)
     wish = edit_wish(request)
     region = edited_region(wish.labels, wish.target_labels, wish.before, wish.after)
+    claim = job_claim(queue="compute", worker="test")
+    assert claim is not None
+    assert claim.job_id == request.jobs.get().pk
+    made = [_edited(request, wish, region, index, shift) for index, shift in enumerate(shifts)]
+    return results_store(job_id=claim.job_id, token=claim.token, made=made)[0]
+
+
+def _edited(request: Any, wish: Any, region: Any, index: int, shift: int) -> Any:
+    import numpy as np
+
+    from synthesis.imaging.storage import pixel_sha256
+    from synthesis.metrics.minimality import minimality
+    from workers.counterfactuals import made_of
+
     image = (wish.image + shift * region).astype(np.float32)
     undone = (wish.image + 2 * region).astype(np.float32)
     shares = {"none": 0.0, "low": 0.1, "mild": 0.2, "severe": 0.7}
@@ -67,28 +79,24 @@ def edited_result(user: Any, *, request: Any = None, shift: int = 25) -> Any:
         "undone": minimality(undone, wish.image, region, data_range=500.0),
         "severity": {"before": {"none": 1.0}, "after": shares, "followed": False},
     }
-    claim = job_claim(queue="compute", worker="test")
-    assert claim is not None
-    assert claim.job_id == request.jobs.get().pk
-    made = made_of(
+    return made_of(
         request.jobs.get(),
         request,
         wish,
-        index=0,
+        index=index,
         image=image,
         undone=undone,
         recipe={"model": {"name": "tiny"}, "versions": {}},
         pixel_sha256=pixel_sha256(image.astype(np.int16)),
         numbers=dict(numbers),
     )
-    return results_store(job_id=claim.job_id, token=claim.token, made=[made])[0]
 
 
 def psnr_undone(result: Any) -> float:
     """Of what is kept of an undone change to the original, in dB: 10 log10(500^2 / mean square), CT in HU."""
     import numpy as np
 
-    from webapp.jobs.edit_panes import pixels_of
+    from webapp.jobs.edit_maps import pixels_of
 
     apart = pixels_of(result, "undone").astype(np.float64) - pixels_of(result, "original")
     return float(10 * np.log10(500.0**2 / np.mean(apart**2)))

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import zlib
-from math import ceil, log10
+from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from synthesis.imaging.dicom_write import derived_uid
-from synthesis.imaging.storage import Stored
-from synthesis.imaging.uncertainty import packed
-from webapp.cases.selectors import instance_frame
 from webapp.cases.viewer import Config, pane_config
 from webapp.core.errors import NotVisible
 from webapp.core.permissions import can
-from webapp.jobs.edits import original_pixels, slices_of
+from webapp.core.recent import Recent
+from webapp.jobs.edit_maps import difference_top, spread_of
 from webapp.jobs.models import Result, SynthesisRequest
-from webapp.jobs.unpacked import unpacked
 
-IMAGES = ("original", "undone")
-"""The pictures of a workspace that are no cases of their own."""
-LEAST_TOP = 5
-SHARE = 99.5  # per cent of the pixels whose difference the colours tell apart
+HELD = 32  # results whose pictures' UIDs a web process remembers
+
+_uids: Recent[dict[str, int]] = Recent(HELD)
 
 
 def unit_of(request: SynthesisRequest) -> str:
@@ -36,62 +29,6 @@ def unit_of(request: SynthesisRequest) -> str:
 def sees_source(user: Any, request: SynthesisRequest) -> bool:
     """Whether the person may still see the case that was changed, and with it what tells its pixels."""
     return request.case is not None and can(user, "view", request.case)
-
-
-def pixels_of(result: Result, name: str) -> Stored:
-    """int16 [slices, rows, columns] of a picture by name; raises NotVisible where there is none.
-
-    Not to be written to, for it may be held for the next who asks. Whether this one may see it is the
-    caller's matter.
-    """
-    if name not in IMAGES:
-        raise NotVisible
-    return unpacked.get((result.pk, result.pixel_sha256, name), lambda: _pixels_read(result, name))
-
-
-def _pixels_read(result: Result, name: str) -> Stored:
-    """The same, from what is kept."""
-    request = result.request
-    found = bytes(getattr(result.edited, name))
-    if found:
-        return stack_unpacked(found, request)
-    if name != "original" or slices_of(request) is not None:
-        raise NotVisible
-    return original_pixels(request, request.edit)[None]
-
-
-def stack_unpacked(packed_pixels: bytes, request: SynthesisRequest) -> Stored:
-    """One image or several on the request's grid, int16 [slices, rows, columns]."""
-    flat = np.frombuffer(zlib.decompress(packed_pixels), dtype="<i2")
-    return flat.reshape(-1, int(request.grid["rows"]), int(request.grid["columns"])).astype(np.int16)
-
-
-def changed_pixels(result: Result) -> Stored:
-    """int16 [slices, rows, columns] of the counterfactual itself."""
-    case = result.case
-    instances = {one.number: one for one in case.instances.all()}
-    stack = [instance_frame(instances[number], frame) for number, frame in case.stack]
-    return np.stack(stack).astype(np.int16)
-
-
-def difference(result: Result, *, undone: bool = False) -> npt.NDArray[np.int16]:
-    """The counterfactual (or what undoing it gave) minus the original, int16 [slices, rows, columns]."""
-    image = pixels_of(result, "undone") if undone else changed_pixels(result)
-    apart = image.astype(np.int32) - pixels_of(result, "original")
-    limits = np.iinfo(np.int16)
-    return np.clip(apart, limits.min, limits.max).astype(np.int16)
-
-
-def difference_packed(result: Result, *, undone: bool = False) -> bytes:
-    """The same as the viewer takes it: zlib over little-endian int16."""
-    return zlib.compress(difference(result, undone=undone).astype("<i2").tobytes(), 6)
-
-
-def spread(request: SynthesisRequest) -> npt.NDArray[np.float32] | None:
-    """Standard deviation over the request's images [slices, rows, columns]; None of one image."""
-    results = request.results.select_related("case").order_by("index")
-    images = [changed_pixels(result).astype(np.float32) for result in results]
-    return np.std(np.stack(images), axis=0) if len(images) > 1 else None
 
 
 def places_of(result: Result) -> list[int]:
@@ -127,46 +64,38 @@ def edit_panes(result: Result, *, shows_source: bool, undone: bool, place: int =
 
 
 def _panes(result: Result, *, shows_source: bool, undone: bool) -> list[Config]:
+    """What is common to all is worked out once."""
     changed = pane_config(_("Counterfactual"), result.case, mask=result.mask) | {"show_mask": False}
     if not shows_source:
         return [changed]
-    original = _picture(_("Original"), result, "original")
-    if undone:
-        back = _picture(_("Undone again"), result, "undone")
-        lost = _picture(_("What was lost"), result, "undone")
-        blink = {"title": original["title"], "case": original["case"]}
-        return [
-            original,
-            changed,
-            back | {"blink": blink},
-            lost | {"difference": _difference(result, undone=True)},
-        ]
+    plain = changed | {"mask": None}
+    original = _picture(_("Original"), result, "original", plain)
     blink = {"title": original["title"], "case": original["case"]}
-    apart = pane_config(_("Difference"), result.case, mask=None) | {
-        "difference": _difference(result),
-    }
-    fourth = _spread_pane(result)
+    if undone:
+        back = _picture(_("Undone again"), result, "undone", plain)
+        lost = {"title": _("What was lost"), "difference": _difference(result, undone=True)}
+        return [original, changed, back | {"blink": blink}, back | lost]
+    apart = plain | {"title": _("Difference"), "difference": _difference(result)}
+    fourth = _spread_pane(result, plain)
     if not fourth and result.edited.undone:
-        fourth = [_picture(_("Undone again"), result, "undone")]
+        fourth = [_picture(_("Undone again"), result, "undone", plain)]
     return [original, changed | {"blink": blink}, apart, *fourth]
 
 
-def _picture(title: str, result: Result, name: str) -> Config:
-    """A viewport of a picture that is no case: it lies on the counterfactual's grid."""
-    source, pane = result.request.case, pane_config(title, result.case)
+def _picture(title: str, result: Result, name: str, pane: Config) -> Config:
+    """A viewport of a picture that is no case: it lies on the grid of the counterfactual, whose pane is given."""
+    source = result.request.case
     address = reverse("jobs:counterfactual-picture", args=[result.request_id, result.index, name])
     is_synthetic = name != "original" or source is None or source.is_synthetic
+    uids = picture_uids(result, name)
     case = pane["case"] | {
         "name": source.name if source is not None else result.case.name,
         "description": _("on the model's grid") if name == "original" else _("the change taken back"),
         "is_synthetic": is_synthetic,
         "series_url": address.rstrip("/"),
-        "frames": [
-            {**frame, "sop": picture_uid(result, name, place)}
-            for place, frame in enumerate(pane["case"]["frames"])
-        ],
+        "frames": [{**frame, "sop": sop} for frame, sop in zip(pane["case"]["frames"], uids, strict=True)],
     }
-    return pane | {"case": case}
+    return pane | {"title": title, "case": case}
 
 
 def picture_uid(result: Result, name: str, place: int = 0) -> str:
@@ -174,12 +103,19 @@ def picture_uid(result: Result, name: str, place: int = 0) -> str:
     return derived_uid("counterfactual", result.pk, name, place)
 
 
+def picture_uids(result: Result, name: str) -> dict[str, int]:
+    """The places of a picture's slices, from 0, by their UIDs."""
+    slices = result.case.slice_count
+    made = partial(picture_uid, result, name)
+    return _uids.get((result.pk, name, slices), lambda: {made(place): place for place in range(slices)})
+
+
 def picture_place(result: Result, name: str, sop: str) -> int:
     """The slice, from 0, that such a UID names; raises NotVisible for any other."""
-    known = [picture_uid(result, name, place) for place in range(result.case.slice_count)]
-    if sop not in known:
-        raise NotVisible
-    return known.index(sop)
+    try:
+        return picture_uids(result, name)[sop]
+    except KeyError as error:
+        raise NotVisible from error
 
 
 def picture_metadata(result: Result, name: str) -> list[dict[str, Any]]:
@@ -198,29 +134,19 @@ def _difference(result: Result, *, undone: bool = False) -> Config:
         "url": f"{address}?of=undone" if undone else address,
         "shape": [result.case.slice_count, request.grid["rows"], request.grid["columns"]],
         "unit": unit_of(request),
-        "top": round_top(difference(result, undone=undone)),
+        "top": difference_top(result, undone=undone),
     }
 
 
-def _spread_pane(result: Result) -> list[Config]:
-    found = spread(result.request)
+def _spread_pane(result: Result, pane: Config) -> list[Config]:
+    found = spread_of(result.request)
     if found is None:
         return []
-    _values, scale = packed(found)
     heat = {
         "url": reverse("jobs:counterfactual-spread", args=[result.request_id]),
         "shape": list(found.shape),
-        "scale": scale,
+        "scale": found.scale,
         "unit": unit_of(result.request),
-        "top": round_top(found),
+        "top": found.top,
     }
-    return [pane_config(_("Spread"), result.case, mask=None) | {"heat": heat}]
-
-
-def round_top(values: npt.NDArray[Any]) -> float:
-    """A round number near the largest differences: 1, 2 or 5 times a power of ten, LEAST_TOP at least."""
-    largest = max(
-        float(np.percentile(np.abs(values[values != 0]), SHARE)) if values.any() else 0.0, LEAST_TOP
-    )
-    power = 10.0 ** (ceil(log10(largest)) - 1)
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= largest)
+    return [pane | {"title": _("Spread"), "heat": heat}]

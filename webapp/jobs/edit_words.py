@@ -275,6 +275,18 @@ def _likeness_rows(numbers: Mapping[str, Any], unit: str) -> list[NumberRow]:
     return rows
 
 
+def spread_rows(inside: float | None, unit: str) -> list[NumberRow]:
+    """How far several images lie apart where they were to change; empty where that is not known."""
+    if inside is None:
+        return []
+    sentence = _(
+        "How far the images of this change lie apart where it was asked for (one standard deviation): what the "
+        "image leaves open. The map of it shows where."
+    )
+    value = f"{inside:.1f} {unit}"
+    return [NumberRow(name=_("Spread between images"), value=value, sentence=sentence)]
+
+
 def unchanged_rows(numbers: Mapping[str, Any]) -> list[NumberRow]:
     """What the method loses by itself; empty where that was not measured."""
     still = numbers.get("unchanged")

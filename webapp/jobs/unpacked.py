@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from math import prod
 from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from django.conf import settings
 
 from synthesis.imaging.storage import Stored
 
-MOST_BYTES = 128 * 2**20
-"""What one web process holds of them; a larger stack is unpacked every time."""
+MOST_BYTES = 1024 * 2**20
+"""What one web process holds of them, on its disk for the most part; a larger stack is unpacked every time."""
+SPOOLED = 16 * 2**20
+"""Bytes from which on a stack lies in a file of its own rather than in memory."""
 
 
 class Unpacked:
@@ -39,6 +49,16 @@ class Unpacked:
         """Hold none."""
         with self._lock:
             self._held.clear()
+
+
+def room(shape: tuple[int, ...], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Place for a stack: a large one lies in a nameless file, which goes when nobody holds the stack."""
+    size = prod(shape) * np.dtype(kind).itemsize
+    if size < SPOOLED:
+        return np.empty(shape, kind)
+    with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+        return np.memmap(file, dtype=kind, mode="r+", shape=shape)
 
 
 unpacked = Unpacked()

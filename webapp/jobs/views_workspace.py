@@ -21,20 +21,24 @@ from webapp.core.errors import ApplicationError, NotVisible
 from webapp.core.permissions import can
 from webapp.jobs.cards import JobCard
 from webapp.jobs.descriptions import asked_rows, reproduction_of
+from webapp.jobs.edit_maps import IMAGES, difference_packed, pixels_of, spread, spread_of
 from webapp.jobs.edit_panes import (
-    IMAGES,
-    difference_packed,
     edit_panes,
     picture_metadata,
     picture_place,
-    pixels_of,
     sees_source,
     shown_place,
     slice_notes,
-    spread,
     unit_of,
 )
-from webapp.jobs.edit_words import change_title, changes, number_rows, unchanged_rows, undone_rows
+from webapp.jobs.edit_words import (
+    change_title,
+    changes,
+    number_rows,
+    spread_rows,
+    unchanged_rows,
+    undone_rows,
+)
 from webapp.jobs.edits import is_edit, mask_after_of, wished
 from webapp.jobs.forms import DecisionForm
 from webapp.jobs.models import EDITED_PIXELS, EditStrip, Result, SynthesisRequest
@@ -65,6 +69,7 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
     numbers = result.edited.numbers
     lost = undone_rows(numbers, asked)
     place = _place(result, request.GET.get("slice", ""))
+    apart = spread_of(item) if shows_source and shows_images else None
     context = {
         "item": item,
         "result": result,
@@ -85,6 +90,7 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
         "numbers": [
             *number_rows(numbers, asked),
             *neighbour_rows(numbers, asked),
+            *spread_rows(apart.inside if apart is not None else None, unit_of(item)),
             *unchanged_rows(numbers),
             *lost[:1],
         ],

@@ -15,6 +15,8 @@ from tests.factories_edits import CHANGE, edit_form, edit_request, edited_result
 from tests.integration.jobs.test_memory import RECIPE, worker
 from webapp.cases.models import Case, DatasetShare
 from webapp.cases.selectors import case_slice
+from webapp.jobs.edit_maps import spread, spread_of
+from webapp.jobs.edits import region_of
 from webapp.jobs.models import EditStrip, Job, Quota, SynthesisRequest
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
@@ -284,12 +286,31 @@ def test_every_severity_of_a_synthesis_is_not_for_counterfactuals(
     assert "strip of its own" in answer.content.decode()
 
 
-def test_the_spread_is_that_of_the_stored_images(clinician: Any, case: Any) -> None:
-    from webapp.jobs.edit_panes import spread
+def test_the_spread_is_that_of_the_stored_images(browser: Client, clinician: Any, case: Any) -> None:
+    """Of 10, 20 and 60 HU more in the liver, and nothing elsewhere, the standard deviation is known."""
+    options = CHANGE["edit"] | {"variety": 0.5}
+    item = edit_request(clinician, case=case, count=3, parameters=CHANGE | {"edit": options})
+    edited_result(clinician, request=item, shifts=(10, 20, 60))
+    apart = float(np.std([10, 20, 60]))
+    asked = region_of(item)
+    found = spread(item)
+    assert found is not None
+    assert np.allclose(found, apart * asked)
+    figures = spread_of(item)
+    assert figures is not None
+    assert figures.inside == pytest.approx(apart)
+    assert figures.top == 50
+    page = browser.get(reverse("jobs:counterfactual-detail", args=[item.pk]), {"image": "2"})
+    assert {row.name: row.value for row in page.context["numbers"]}["Spread between images"] == "21.6 HU"
+    heat = page.context["config"]["panes"][3]["heat"]
+    values = np.frombuffer(zlib.decompress(browser.get(heat["url"]).content), "<u2").reshape(heat["shape"])
+    assert np.allclose(values * heat["scale"], found, atol=heat["scale"])
 
+
+def test_one_image_has_no_spread(clinician: Any, case: Any) -> None:
     result = edited_result(clinician, request=edit_request(clinician, case=case))
     assert spread(result.request) is None
-    assert CHANGE["edit"]["steps"] == 2
+    assert spread_of(result.request) is None
 
 
 def test_again_says_that_the_source_is_gone(browser: Client, clinician: Any, case: Any, model: Any) -> None:

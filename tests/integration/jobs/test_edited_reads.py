@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from tests import factories
 from tests.factories_edits import CHANGE, edited_result, phantom_case
 from tests.factories_series import series_result
 from webapp.cases.models import DatasetShare
-from webapp.jobs import edit_panes
-from webapp.jobs.edit_panes import picture_uid, stack_unpacked
+from webapp.jobs import edit_maps
+from webapp.jobs.edit_maps import difference, difference_packed, stack_unpacked
+from webapp.jobs.edit_panes import picture_uid
 from webapp.jobs.models import Job
 from webapp.jobs.services import strip_submit
 from webapp.jobs.strips import strip_cells
-from webapp.jobs.unpacked import Unpacked, unpacked
+from webapp.jobs.unpacked import Unpacked, room, unpacked
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 STACKS = ('"jobs_edited"."original"', '"jobs_edited"."undone"')
@@ -69,7 +71,7 @@ def test_a_stack_is_unpacked_once_and_seen_no_longer_than_its_source(
         times.append(len(packed))
         return stack_unpacked(packed, request)
 
-    monkeypatch.setattr(edit_panes, "stack_unpacked", counted)
+    monkeypatch.setattr(edit_maps, "stack_unpacked", counted)
     unpacked.clear()
     browser: Client = client_of(clinician)
 
@@ -104,3 +106,55 @@ def test_stacks_are_held_within_their_bytes() -> None:
     assert made[5:] == [9, 9]
     with pytest.raises(ValueError, match="read-only"):
         stack(9, size=400)[0] = 1
+
+
+def test_what_the_workspace_scales_is_read_once(
+    client_of: Any, clinician: Any, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking again, at another slice or at the undoing and back, reads no pixels of the series again."""
+    result = series_result(clinician)
+    read = []
+    frames = edit_maps.instance_frame
+    monkeypatch.setattr(edit_maps, "instance_frame", lambda *of: read.append(of) or frames(*of))
+    page = reverse("jobs:counterfactual-detail", args=[result.request_id])
+    browser: Client = client_of(clinician)
+    first = browser.get(page)
+    assert len(read) == 3
+    for query in ({}, {"slice": "3"}, {"show": "undone"}, {}):
+        again = browser.get(page, query)
+    assert len(read) == 3
+    assert again.context["config"]["panes"] == first.context["config"]["panes"]
+
+
+def test_a_page_reads_the_places_of_its_slices_once(client_of: Any, clinician: Any, storage: Path) -> None:
+    result = series_result(clinician)
+    with CaptureQueriesContext(connection) as queries:
+        client_of(clinician).get(reverse("jobs:counterfactual-detail", args=[result.request_id]))
+    uids = [query["sql"] for query in queries if '"cases_instance"."sop_instance_uid" AS' in query["sql"]]
+    assert len([sql for sql in uids if '"metadata"' not in sql]) == 1
+
+
+def test_a_large_stack_lies_in_a_file(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webapp.jobs.unpacked.SPOOLED", 1000)
+    small, large = room((4, 4), np.int16), room((4, 40, 40), np.int16)
+    assert not isinstance(small, np.memmap)
+    assert isinstance(large, np.memmap)
+    values = np.arange(6400, dtype=np.int16).reshape(4, 40, 40)
+    large[...] = values
+    assert np.array_equal(large, values)
+
+
+def test_stacks_of_either_kind_are_unpacked_alike(
+    clinician: Any, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = series_result(clinician)
+    packed = bytes(result.edited.original)
+    held = stack_unpacked(packed, result.request)
+    monkeypatch.setattr("webapp.jobs.unpacked.SPOOLED", 1000)
+    filed = stack_unpacked(packed, result.request)
+    assert isinstance(filed, np.memmap)
+    assert held.shape == (3, 128, 128)
+    assert np.array_equal(held, filed)
+    assert zlib.decompress(packed) == held.astype("<i2").tobytes()
+    whole = zlib.decompress(difference_packed(result))
+    assert whole == difference(result).astype("<i2").tobytes()

@@ -18,7 +18,8 @@ from tests.stored import errors_of, stored_files
 from webapp.cases.selectors import case_slice, mask_array
 from webapp.core.errors import ApplicationError
 from webapp.jobs import series_preparation
-from webapp.jobs.edit_panes import edit_panes, pixels_of
+from webapp.jobs.edit_maps import asked_region, difference, pixels_of
+from webapp.jobs.edit_panes import edit_panes
 from webapp.jobs.estimates import calls_of
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.series_preparation import ranges, series_stack
@@ -254,6 +255,14 @@ def test_the_workspace_shows_the_stack(browser: Client, clinician: Any, case: An
     assert tile == png(slice_picture(result.case, 1, None, side=128))
     assert tile != png(slice_picture(result.case, 0, None, side=128))
     assert '"slice": 2' in browser.get(f"{address}?slice=3").content.decode()
+
+
+def test_where_a_series_was_asked_to_change_is_told_by_its_mask(clinician: Any, case: Any) -> None:
+    result = series_result(clinician, request=series_request(clinician, case=case))
+    region = asked_region(result.request)
+    assert region is not None
+    assert np.array_equal(region, difference(result) != 0)
+    assert region.any(axis=(1, 2)).tolist() == [False, True, True]
 
 
 def test_the_form_asks_for_a_series(browser: Client, clinician: Any, case: Any, model: Any) -> None:

@@ -14,7 +14,7 @@ from tests.integration.jobs.conftest import Probes, Workers
 from tests.stored import images_of, stored_files
 from webapp.cases.models import Case
 from webapp.cases.selectors import case_slice, mask_array
-from webapp.jobs.edit_panes import difference
+from webapp.jobs.edit_maps import difference
 from webapp.jobs.models import Result
 from webapp.jobs.requests import request_job
 from webapp.jobs.services import job_cancel, result_reproduce

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from webapp.jobs.edit_panes import LEAST_TOP, round_top
+from webapp.jobs.edit_maps import LEAST_TOP, round_top
 from webapp.jobs.edit_words import (
     changes,
     level_word,
