@@ -188,16 +188,19 @@ def learn_words(
     seed: int = 0,
     rate: float = RATE,
     steps_at: Callable[[torch.Generator, int, int], Tensor] = even_steps,
+    text_learns: bool = True,
 ) -> None:
     """E w |eps(y_k, k, caption) - n|^2, k as `steps_at` draws it; goes on from `checkpoint`.
 
-    U-Net and text encoder learn, the autoencoder does not move. The network is left with the averaged
-    weights.
+    U-Net and, unless told otherwise, text encoder learn, the autoencoder does not move. The network is left
+    with the averaged weights.
     """
     bars = torch.from_numpy(network.schedule.alpha_bars).float()
     learner = Learner(network).requires_grad_(True)
+    learner.text.requires_grad_(text_learns)
     ema = PowerEma(learner, EMA, trained_only=True)
-    optimiser = torch.optim.AdamW(learner.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    learned = [one for one in learner.parameters() if one.requires_grad]
+    optimiser = torch.optim.AdamW(learned, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
 
     def loss_at(step: int) -> Tensor:
         x, numbers, weight = examples_at(np.random.default_rng((seed, step)))

@@ -38,7 +38,6 @@ from training.evidence.drift_source import (
     UNSTATED,
     WIDTH,
     Examples,
-    even_steps,
     learn_words,
     new_network,
     new_tokenizer,
@@ -48,12 +47,12 @@ MODALITY = "CT"
 SIDE = 128
 SCALE = Normalisation(units=(-1000.0, -150.0, 250.0, 1300.0), scaled=(-1.2, -0.2, 3.8, 4.8))
 SHARDS = 32  # of 256 phantoms, half of them CT
-STEPS = 1900
+STEPS = 1400
 RATE = 8e-4
-WHOLE, WHOLE_BATCH = 0.5, 4  # share of the steps that see whole pictures, and how many
-CUT, CUT_BATCH = 64, 8  # the others see squares of so many pixels around a liver
+CUTS = ((SIDE, 4, 0.2), (64, 8, 0.2), (32, 32, 0.6))  # pixels of a side, how many at once, share of the steps
 LIVER_WEIGHT = 8.0  # of an error in the liver, where severity and steatosis show
-LATE, LATE_STEPS = 0.5, 0.2  # share of a batch that is drawn from the schedule's first fifth: texture
+TOLD = ((0.6, 0.06, 0.4), (0.2, 0.8, 1.0), (0.2, 0.0, 1.0))  # share of a batch, and from where to where of
+# the schedule it is drawn: where words say what the noisy picture does not, of texture and of mean values
 DROPPED = 0.1  # share of the times that one attribute is not told
 AUTOENCODER: dict[str, Any] = {
     "in_channels": 1,
@@ -95,17 +94,15 @@ class Phantoms:
         return len(self.pictures)
 
     def drawn(self, rng: np.random.Generator) -> list[tuple[int, slice, slice]]:
-        """A batch of them, whole or each cut to a square with a pixel of the liver in it, if there is one."""
-        if rng.random() < WHOLE:
-            which = rng.integers(0, len(self), WHOLE_BATCH)
-            return [(int(i), slice(0, SIDE), slice(0, SIDE)) for i in which]
-        return [(int(i), *self._cut(int(i), rng)) for i in rng.integers(0, len(self), CUT_BATCH)]
+        """A batch of them, each cut to a square with a pixel of the liver in it, if there is one."""
+        side, count, _ = CUTS[int(rng.choice(len(CUTS), p=[share for *_, share in CUTS]))]
+        return [(int(i), *self._cut(int(i), side, rng)) for i in rng.integers(0, len(self), count)]
 
-    def _cut(self, index: int, rng: np.random.Generator) -> tuple[slice, slice]:
+    def _cut(self, index: int, side: int, rng: np.random.Generator) -> tuple[slice, slice]:
         pixels = np.argwhere(self.livers[index])
         centre = pixels[rng.integers(len(pixels))] if len(pixels) else rng.integers(0, SIDE, 2)
-        first = np.clip(centre - rng.integers(0, CUT, 2), 0, SIDE - CUT)
-        return slice(int(first[0]), int(first[0]) + CUT), slice(int(first[1]), int(first[1]) + CUT)
+        first = np.clip(centre - rng.integers(0, side, 2), 0, SIDE - side)
+        return slice(int(first[0]), int(first[0]) + side), slice(int(first[1]), int(first[1]) + side)
 
 
 def read_phantoms(folder: Path, shards: int = SHARDS) -> Phantoms:
@@ -154,11 +151,12 @@ def prompt_drawn(person: Condition, rng: np.random.Generator) -> str:
     return "" if rng.random() < UNSTATED else chosen
 
 
-def often_late(generator: torch.Generator, count: int, of: int) -> Tensor:
-    """Steps of the schedule: a share LATE of them among its first, where there is little noise."""
-    k = even_steps(generator, count, of)
-    late = torch.rand(count, generator=generator) < LATE
-    return torch.where(late, (k * LATE_STEPS).long(), k)
+def where_words_tell(generator: torch.Generator, count: int, of: int) -> Tensor:
+    """Steps of the schedule [count], drawn from the stretches of TOLD by their shares."""
+    shares, low, high = torch.tensor(TOLD).T
+    which = torch.multinomial(shares, count, replacement=True, generator=generator)
+    u = torch.rand(count, generator=generator)
+    return ((low[which] + u * (high - low)[which]) * of).long().clamp(max=of - 1)
 
 
 @torch.no_grad()
@@ -172,7 +170,8 @@ def pixels_as_latents() -> Autoencoder:
     for part in (network.encoder, network.decoder):
         for block in part.modules():
             if isinstance(block, ResnetBlock2D):
-                _taps(block.conv2, [[0.0] * 4] * 4, [0.0] * 4)
+                for conv in (block.conv1, block.conv2):
+                    _taps(conv, [[0.0] * 4] * 4, [0.0] * 4)
         _taps(part.conv_in, [[1.0], [-1.0], [0.0], [0.0]], [0.0, 0.0, GREAT, -GREAT])
         nn.init.constant_(part.conv_norm_out.weight, GREAT / 2**0.5)
         nn.init.zeros_(part.conv_norm_out.bias)
@@ -192,8 +191,14 @@ def _taps(conv: nn.Conv2d, weights: Sequence[Sequence[float]], bias: Sequence[fl
         conv.bias.copy_(torch.tensor(bias))
 
 
-def train(data: Path, out: Path, *, steps: int = STEPS, shards: int = SHARDS) -> str:
-    """Train the network and pack it in out/model; the digest is returned."""
+def train(
+    data: Path, out: Path, *, steps: int = STEPS, shards: int = SHARDS, begin: Path | None = None
+) -> str:
+    """Train the network and pack it in out/model; the digest is returned.
+
+    The text encoder stays as it is drawn at random, every word its own direction: as in Stable Diffusion it
+    does not learn. begin: a checkpoint whose averaged U-Net is begun with.
+    """
     phantoms = read_phantoms(data, shards)
     vae = pixels_as_latents()
     scale_latents(vae, phantoms.pictures[:512])
@@ -210,7 +215,19 @@ def train(data: Path, out: Path, *, steps: int = STEPS, shards: int = SHARDS) ->
         livers = torch.from_numpy(np.stack([phantoms.livers[place] for place in places]))
         return Examples(x, token_numbers(words, prompts)[0], 1 + (LIVER_WEIGHT - 1) * livers[:, None].float())
 
-    learn_words(network, examples_at, steps, out / "network.pt", rate=RATE, steps_at=often_late)
+    if begin is not None:
+        kept = torch.load(begin, map_location="cpu", weights_only=True)["ema"]
+        own = {name: one for name, one in kept.items() if name.startswith("unet.")}
+        network.load_state_dict(network.state_dict() | own)
+    learn_words(
+        network,
+        examples_at,
+        steps,
+        out / "network.pt",
+        rate=RATE,
+        steps_at=where_words_tell,
+        text_learns=False,
+    )
     return save_model(out / "model", network, recipe(steps, len(phantoms)))
 
 
@@ -240,9 +257,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("var/training/abdomen-2d/phantoms"))
     parser.add_argument("--out", type=Path, default=Path("var/training/abdomen-words"))
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--begin", type=Path, help="a checkpoint whose U-Net is begun with")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(train(options.data, options.out, steps=options.steps))
+    print(train(options.data, options.out, steps=options.steps, begin=options.begin))
 
 
 if __name__ == "__main__":

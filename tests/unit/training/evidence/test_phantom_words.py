@@ -70,7 +70,7 @@ def test_squares_hold_a_pixel_of_the_liver(phantoms):
             cut = phantoms.livers[index, rows, columns]
             assert cut.any()
             kinds.add(cut.shape)
-    assert kinds == {(128, 128), (words.CUT, words.CUT)}
+    assert kinds == {(side, side) for side, *_ in words.CUTS}
 
 
 def test_every_prompt_is_one_that_the_product_makes_and_every_word_fits():
@@ -87,20 +87,27 @@ def test_every_prompt_is_one_that_the_product_makes_and_every_word_fits():
     assert {one for one in drawn if one in captions_of(PERSON)} == set(captions_of(PERSON))
 
 
-def test_half_of_the_steps_are_late():
-    k = words.often_late(torch.Generator().manual_seed(0), 4000, 1000)
-    first = float((k < 1000 * words.LATE_STEPS).float().mean())
-    assert first == pytest.approx(words.LATE + (1 - words.LATE) * words.LATE_STEPS, abs=0.03)
-    assert int(k.max()) > 990
+def test_steps_are_drawn_where_words_tell():
+    k = words.where_words_tell(torch.Generator().manual_seed(0), 4000, 1000)
+    shares = [float(((k >= low) & (k < high)).float().mean()) for low, high in ((60, 400), (800, 1000))]
+    assert shares == pytest.approx([0.6 + 0.2 * 0.34, 0.2 + 0.2 * 0.2], abs=0.03)
+    assert int(k.min()) < 10
+    assert 990 < int(k.max()) < 1000
 
 
 def test_what_it_learns_is_kept_and_words_edit_it(shards, tmp_path, monkeypatch):
     """Two steps of a tiny network: packed, opened, and through the table with a row of every kind."""
     monkeypatch.setattr(words, "NETWORK", words.NETWORK | SMALL)
-    monkeypatch.setattr(words, "WHOLE", 0.0)
-    monkeypatch.setattr(words, "SIDE", 128)
-    digest = words.train(shards, tmp_path / "run", steps=2)
-    model = load_model(tmp_path / "run" / "model")
+    monkeypatch.setattr(words, "CUTS", ((32, 4, 1.0),))
+    words.train(shards, tmp_path / "first", steps=1)
+    digest = words.train(shards, tmp_path / "run", steps=2, begin=tmp_path / "first" / "network.pt")
+    first, model = (load_model(tmp_path / run / "model") for run in ("first", "run"))
+    moved = {
+        name.split(".")[0]
+        for name, one in first.network.state_dict().items()
+        if not torch.equal(one, model.network.state_dict()[name])
+    }
+    assert moved == {"unet"}  # the text encoder does not learn
     assert model.weights_sha256 == digest
     assert model.normalisation["CT"] == words.SCALE
     assert set(methods_of(model.recipe)) == {"flow_inversion", "pix2pix_zero"}
