@@ -83,7 +83,7 @@ def _panes(result: Result, *, shows_source: bool, undone: bool) -> list[Config]:
 
 
 def _picture(title: str, result: Result, name: str, pane: Config) -> Config:
-    """A viewport of a picture that is no case: it lies on the grid of the counterfactual, whose pane is given."""
+    """A viewport of a picture that is no case: it lies on the grid of the counterfactual, as its pane."""
     source = result.request.case
     address = reverse("jobs:counterfactual-picture", args=[result.request_id, result.index, name])
     is_synthetic = name != "original" or source is None or source.is_synthetic

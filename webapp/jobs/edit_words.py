@@ -280,8 +280,8 @@ def spread_rows(inside: float | None, unit: str) -> list[NumberRow]:
     if inside is None:
         return []
     sentence = _(
-        "How far the images of this change lie apart where it was asked for (one standard deviation): what the "
-        "image leaves open. The map of it shows where."
+        "How far the images of this change lie apart where it was asked for (one standard deviation): what "
+        "the image leaves open. The map of it shows where."
     )
     value = f"{inside:.1f} {unit}"
     return [NumberRow(name=_("Spread between images"), value=value, sentence=sentence)]

@@ -17,7 +17,7 @@ from django.conf import settings
 from synthesis.imaging.storage import Stored
 
 MOST_BYTES = 1024 * 2**20
-"""What one web process holds of them, on its disk for the most part; a larger stack is unpacked every time."""
+"""What one web process holds of them, mostly on its disk; a larger stack is unpacked every time."""
 SPOOLED = 16 * 2**20
 """Bytes from which on a stack lies in a file of its own rather than in memory."""
 
