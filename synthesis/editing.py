@@ -85,9 +85,6 @@ class Edit:
         )
 
 
-Counterfactual = Callable[..., Tensor]
-
-
 def counted(on_step: OnSamplerStep | None, *, done: int, total: int) -> OnSamplerStep | None:
     """The same listener, told of steps as a part of a longer work: `done` before it, `total` in all."""
     if on_step is None:

@@ -203,13 +203,6 @@ def _letters(direction: Float) -> str:
     return "".join(parts)
 
 
-def plane_name(orientation: Sequence[float]) -> str:
-    """ "axial", "coronal", "sagittal" or "oblique", by the normal."""
-    normal = np.abs(cosines_of(orientation)[2])
-    axis = int(np.argmax(normal))
-    return ("sagittal", "coronal", "axial")[axis] if normal[axis] >= 0.8 else "oblique"
-
-
 def geometry_of_slices(
     positions_mm: npt.ArrayLike,
     orientation: Sequence[float],

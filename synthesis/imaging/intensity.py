@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation:

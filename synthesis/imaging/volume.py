@@ -93,24 +93,6 @@ def real_values(stored: Stored, slope: float, intercept: float) -> npt.NDArray[n
     return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
 
 
-def stored_values(
-    real: npt.ArrayLike, slope: float, intercept: float, dtype: npt.DTypeLike = np.int16
-) -> npt.NDArray[np.integer]:
-    """The inverse of `real_values`, rounded to the nearest integer of `dtype` and never wrapped.
-
-    Raises:
-        ValueError: when a value does not fit the type.
-    """
-    values = np.rint((np.asarray(real, dtype=np.float64) - intercept) / slope)
-    bounds = np.iinfo(np.dtype(dtype))
-    if values.size and (values.min() < bounds.min or values.max() > bounds.max):
-        raise ValueError(
-            f"values {values.min():.0f}..{values.max():.0f} do not fit {np.dtype(dtype).name} "
-            f"({bounds.min}..{bounds.max})."
-        )
-    return values.astype(dtype)
-
-
 def window_of(
     values: npt.NDArray[np.floating], *, low: float = 0.5, high: float = 99.5
 ) -> tuple[float, float]:

@@ -65,11 +65,3 @@ def person_get_for(*, user: User, id: UUID, action: str = "view") -> User:
 def token_list_for(*, user: User, owner: User | None = None) -> QuerySet[ApiToken]:
     """The tokens of one person (of oneself unless named), newest first."""
     return ApiToken.objects.filter(user=owner or user).select_related("user")
-
-
-def people_to_share_with(*, besides: User | None = None) -> QuerySet[User]:
-    """Active people with whom a dataset can be shared, by name."""
-    people = User.objects.filter(is_active=True)
-    if besides is not None:
-        people = people.exclude(pk=besides.pk)
-    return people.order_by("display_name", "username")

@@ -33,7 +33,6 @@ class RequestForm(forms.Form):
     The adapters are the chosen model's, the options the chosen sampler's.
     """
 
-    WHO = ("model", "adapter")
     FEW = ("modality", "steatosis", "diagnosis", "age", "sex", "count")
     MORE = ("sampler", "steps", "guidance", "uncertainty", "seed", "note")
 

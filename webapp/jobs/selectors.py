@@ -167,11 +167,6 @@ def _turns(queue: str, newcomer: Any = None) -> list[tuple[UUID, Any]]:
     return [(row[0], row[1]) for row in waiting]
 
 
-def waiting_count(queue: str) -> int:
-    """How many jobs wait on a queue."""
-    return Job.objects.filter(queue=queue, state=Job.State.QUEUED).count()
-
-
 def retries_of(job: Job) -> QuerySet[Job]:
     """Newer jobs that do the same work again."""
     return Job.objects.filter(Q(retry_of=job)).order_by("created_at")

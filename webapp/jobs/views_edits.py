@@ -10,7 +10,6 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -308,8 +307,3 @@ def _uuid(text: Any) -> UUID:
         return UUID(str(text))
     except ValueError as error:
         raise NotVisible from error
-
-
-def workspace_address(item: SynthesisRequest, index: int = 0) -> str:
-    """The workspace of one of a request's images."""
-    return f"{reverse('jobs:counterfactual-detail', args=[item.pk])}?image={index + 1}"

@@ -141,11 +141,6 @@ class DesignForm(forms.Form):
         """What is tested."""
         return self.group(self.MEASURE)
 
-    @property
-    def common_form(self) -> list[forms.BoundField]:
-        """How images are harmonised."""
-        return self.group(self.COMMON_FORM)
-
     def change(self, protocol: Protocol) -> Protocol:
         """The protocol with what the form says. Raises ApplicationError for what makes no sound study."""
         values = self.cleaned_data

@@ -6,12 +6,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
-from synthesis.imaging.nifti_write import nifti_bytes
-from synthesis.imaging.plane import Plane
+from synthesis.imaging.geometry import LPS_TO_RAS
 from synthesis.metrics.dice import dice_per_label
 from synthesis.phantoms import Attributes, abdomen
 from synthesis.phantoms import labels as names
@@ -40,19 +40,14 @@ def phantom():
 
 
 def write_volume(path: Path, stack, spacing_mm) -> None:
-    """A NIfTI volume centred in the patient."""
+    """A NIfTI volume [slices, rows, columns] centred in the patient."""
     depth, between_rows, between_columns = spacing_mm
     rows, columns = stack.shape[1:]
-    planes = [
-        Plane(
-            position_mm=(-columns / 2 * between_columns, -rows / 2 * between_rows, depth * index),
-            orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-            spacing_mm=(between_rows, between_columns),
-            shape=(rows, columns),
-        )
-        for index in range(len(stack))
-    ]
-    path.write_bytes(nifti_bytes(stack, planes, thickness_mm=depth))
+    affine = np.diag([between_columns, between_rows, depth, 1.0])
+    affine[:2, 3] = -columns / 2 * between_columns, -rows / 2 * between_rows
+    image = nibabel.Nifti1Image(np.ascontiguousarray(stack.transpose(2, 1, 0)), LPS_TO_RAS @ affine)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
 
 
 def make_set(folder: Path, phantom, *, factor: float = 1.0, extra: str = "") -> Path:

@@ -264,13 +264,6 @@ def _uid(item: StoredInstance, tag: str) -> str:
     return str(values[0] or "")
 
 
-def stack_key(frame: FrameHeader, rows: int, columns: int, colour: bool) -> tuple[Any, ...]:
-    """What frames must share to lie in one stack; rounded, so that header noise does not split one."""
-    spacing = tuple(round(s, 3) for s in frame.spacing_mm) if frame.spacing_mm else None
-    placed = frame.position_mm is not None
-    return rows, columns, colour, spacing, placed
-
-
 def fits(frame: FrameHeader, other: FrameHeader) -> bool:
     """Whether two frames point the same way (or neither says)."""
     if frame.orientation is None or other.orientation is None:

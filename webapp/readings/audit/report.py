@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 BLOCKED, ACCEPTANCE, CLEAR = "blocked", "acceptance", "clear"
-VERDICTS = (BLOCKED, ACCEPTANCE, CLEAR)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,6 @@ class Binormal:
     low: float | None = None
     high: float | None = None
     categories: int = 0
-    log_likelihood: float | None = None
     note: str = ""
 
     def curve(self, fpr: Numbers) -> Numbers | None:
@@ -81,7 +80,7 @@ def _fit(counts: Numbers) -> Binormal:
     area = float(norm.cdf(z))
     if not 0 < variance < WIDEST**2:
         note = "The interval of the binormal area cannot be estimated from these answers."
-        return Binormal(a, b, area, None, None, None, counts.shape[1], -float(best.fun), note)
+        return Binormal(a, b, area, None, None, None, counts.shape[1], note)
     spread = float(np.sqrt(variance))
     low, high = norm.cdf(z - 1.959963984540054 * spread), norm.cdf(z + 1.959963984540054 * spread)
     return Binormal(
@@ -92,7 +91,6 @@ def _fit(counts: Numbers) -> Binormal:
         float(low),
         float(high),
         counts.shape[1],
-        -float(best.fun),
     )
 
 

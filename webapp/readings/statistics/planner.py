@@ -37,15 +37,6 @@ def equivalence_power(items: Indices, *, margin: float, true: float = 0.5, alpha
     return equivalence.exact_size(items, true, margin=margin, alpha=alpha)
 
 
-def difference_power(items: Indices, *, true: float, alpha: float = 0.05) -> Numbers:
-    """The chance that one reader's exact binomial test of accuracy 1/2 rejects at `alpha` (two-sided), for
-    each number of answers [N], the reader's true accuracy being `true`."""
-    least = stats.binom.isf(alpha / 2, items, 0.5) + 1
-    upper = stats.binom.sf(least - 1, items, true)
-    found: Numbers = upper + stats.binom.cdf(items - least, items, true)
-    return found
-
-
 def equivalence_items(
     *, margin: float, power: float = 0.8, true: float = 0.5, alpha: float = 0.05, most: int = MOST_ITEMS
 ) -> int | None:
@@ -60,16 +51,6 @@ def equivalence_items(
     return _settled(
         lambda items: equivalence_power(items, margin=margin, true=true, alpha=alpha), power, most
     )
-
-
-def difference_items(
-    *, true: float, power: float = 0.8, alpha: float = 0.05, most: int = MOST_ITEMS
-) -> int | None:
-    """The items that one reader with accuracy `true` needs to be shown to differ from chance; see
-    `equivalence_items`. Raises ValueError for a true accuracy of 0.5."""
-    if true == 0.5:
-        raise ValueError("expected a true accuracy other than 0.5")
-    return _settled(lambda n: difference_power(n, true=true, alpha=alpha), power, most)
 
 
 def one_reader_curve(

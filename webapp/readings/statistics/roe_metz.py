@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.stats import multivariate_normal, norm
 
 from webapp.readings.statistics.data import Flags, Indices, Numbers, Ratings, Role
@@ -91,17 +90,6 @@ def separation_for(accuracy: float, readers: Readers) -> float:
 def with_accuracy(accuracy: float, readers: Readers) -> Readers:
     """The same population with another mean accuracy."""
     return _at(readers, separation_for(accuracy, readers))
-
-
-def with_auc(auc: float, readers: Readers, *, ordinal: bool = True) -> Readers:
-    """The same population with another mean area under the curve (of the six levels, or of the continuous
-    X)."""
-
-    def miss(separation: float) -> float:
-        found = _at(readers, separation)
-        return (found.ordinal_auc if ordinal else found.auc) - auc
-
-    return _at(readers, float(brentq(miss, -12.0, 12.0)))
 
 
 def _at(readers: Readers, separation: float) -> Readers:
