@@ -44,7 +44,7 @@ class TextureChange:
 
 
 # Chosen on phantoms of the validation split: docs/evidence/counterfactuals.md.
-CT_TEXTURE = TextureChange(strength=0.5, none=2.0, more=1.25, less=1.0)
+CT_TEXTURE = TextureChange(strength=0.4, none=2.0, more=1.4, less=1.1)
 MR_TEXTURE = TextureChange(strength=0.7, none=1.5, more=1.5, less=1.1)
 TEXTURE_CHANGES = {"CT": CT_TEXTURE, "T1": MR_TEXTURE, "T2": MR_TEXTURE}
 
