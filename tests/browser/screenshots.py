@@ -68,7 +68,8 @@ def main(wanted: list[str]) -> int:
     """Start, fill, look, end."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="semblance-") as folder, semblance(Path(folder)) as site:
-        shots = [*_fill(site), *_readings(site)]
+        reads = not wanted or any(name.startswith(("reading", "take")) for name in wanted)
+        shots = [*_fill(site), *(_readings(site) if reads else [])]
         shots = [shot for shot in shots if not wanted or shot.name in wanted]
         _take(site, shots)
     print(f"{len(shots) * len(THEMES)} pictures are in {FOLDER}")
@@ -288,7 +289,8 @@ def _picture(page: Any, site: Launched, shot: Shot, context: Any) -> None:
         page.goto(site.address + shot.path)
         page.locator(shot.wait).first.wait_for()
         image = Image.open(io.BytesIO(_settled(page, shot)))
-        reduced = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
+        # Few pixels have the colours of a map, and those are what the picture is for: cover, then refine.
+        reduced = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
         reduced.save(FOLDER / f"{shot.name}-{theme}.png", optimize=True)
 
 

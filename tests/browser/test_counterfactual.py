@@ -17,7 +17,7 @@ from tests import factories
 from tests.factories_edits import CHANGE, edit_request, edited_result, phantom_case
 from tests.factories_models import tiny_model
 from tests.factories_series import series_result
-from webapp.jobs.models import Result, SynthesisRequest
+from webapp.jobs.models import Edited, Result, SynthesisRequest
 from webapp.jobs.services import job_claim, job_finish
 from workers.lease import Work
 
@@ -72,8 +72,7 @@ def test_one_thing_is_changed_looked_at_and_taken_away(
         *("≤ −50", "0", "≥ +50 HU")
     ]
 
-    viewer.locator(".viewport").first.focus()
-    page.keyboard.press("b")
+    page.keyboard.press("b")  # the first viewport has the focus, so the keys work at once
     viewer.locator("[data-blinked=yes]").wait_for()
     assert titles.all_inner_texts()[:2] == ["Original", "Original"]
     assert viewer.locator("[data-status]").inner_text() == "Shown: Original"
@@ -123,6 +122,63 @@ def test_the_colours_lie_on_the_pixels_that_changed(
 
     assert shares[0] == int(region_of(result.request).sum())
     assert shares[1] > 200  # all of it brighter: orange, not blue
+
+
+def test_no_cell_is_empty_and_the_legend_comes_and_goes_with_the_mask(
+    page: Any, site: str, sign_in: Any, clinician: Any, case: Any, check_accessibility: Any
+) -> None:
+    result = edited_result(clinician, request=edit_request(clinician, case=case))
+    Edited.objects.filter(pk=result.pk).update(undone=b"")
+    sign_in(page, clinician)
+    page.goto(site + reverse("jobs:counterfactual-detail", args=[result.request_id]))
+    page.locator(f"{VIEWER}[data-state=ready]").wait_for()
+    panes = page.locator(".panes > .pane")
+
+    def edges(place: int) -> tuple[float, float]:
+        box = panes.nth(place).bounding_box()
+        assert box is not None
+        return round(box["x"]), round(box["x"] + box["width"])
+
+    assert panes.count() == 3
+    assert edges(2) == (edges(0)[0], edges(1)[1])  # the difference lies below both others
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    assert edges(0)[1] < edges(1)[0] < edges(1)[1] < edges(2)[0]  # and beside them where there is room
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+    page.keyboard.press("m")
+    page.locator(f"{VIEWER}[data-mask=shown]").wait_for()
+    assert panes.count() == 4
+    assert page.locator(".pane--legend").get_by_text("liver").count() == 1
+    assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
+    check_accessibility(page)
+    page.keyboard.press("m")
+    page.locator(f"{VIEWER}[data-mask=hidden]").wait_for()
+    assert panes.count() == 3
+
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys and mouse")
+    assert keys.get_by_text("Blink to the original and back").is_visible()
+    page.keyboard.press("Escape")
+    keys.wait_for(state="hidden")
+
+
+def test_a_wrong_number_is_put_right_where_it_was_entered(
+    page: Any, site: str, sign_in: Any, clinician: Any, case: Any, check_accessibility: Any
+) -> None:
+    factories.generative_model(title="Abdomen")
+    sign_in(page, clinician)
+    page.goto(site + reverse("jobs:counterfactual-new") + f"?case={case.pk}&slice=1")
+    page.get_by_text("tinted where the change belongs").wait_for()
+    page.get_by_text("More settings", exact=True).click()
+    page.locator("#id_steps").fill("500")
+    page.get_by_text("Choose a number from 1 to 64; 500 is outside.").wait_for()
+    page.locator("#id_drift").scroll_into_view_if_needed()
+    assert page.get_by_role("button", name="Use 64").is_visible()
+    check_accessibility(page)
+    page.get_by_role("button", name="Use 64").click()
+    page.get_by_text("tinted where the change belongs").wait_for()
+    assert page.locator("#id_steps").input_value() == "64"
+    assert page.locator("#id_steps").is_visible()  # the settings stay open
 
 
 def test_the_workspace_fits_a_phone(page: Any, site: str, sign_in: Any, clinician: Any, case: Any) -> None:
