@@ -205,8 +205,8 @@ class JobCard:
 
     @property
     def preview_url(self) -> str:
-        """The preview's address; it changes with the picture."""
-        if not self.job.preview:
+        """The preview's address; it changes with the picture. A job that stops takes its picture along."""
+        if not self.job.preview or self.job.state != Job.State.RUNNING:
             return ""
         return f"{reverse('jobs:job-preview', args=[self.job.pk])}?{self.job.preview.rpartition('/')[2]}"
 
