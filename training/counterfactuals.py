@@ -17,7 +17,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def edited_images(
                 raise ValueError(f"editor: expected the model that makes the row {row}, got none")
             key = [content_key(batch.model), change.name, batch.modality, [b.seed for b, _ in batch.pairs]]
             whole = thorough and first[options.method] == row
-            wanted = [*key, options.to_json(), whole, *_decided(batch.model, options, whole=whole)]
+            wanted = [*key, options.to_json(), whole, *batch.decided(options, whole=whole)]
             path = folder / (hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:20] + ".npz")
             if not path.is_file():
                 began = time.monotonic()
@@ -98,15 +98,6 @@ def edited_images(
         }
         for row in rows
     }
-
-
-def _decided(model: LoadedModel, options: EditOptions, *, whole: bool) -> list[Any]:
-    """What else the images depend on: the options that a model which changes images decides itself, and how
-    a method that follows a verdict or words is asked for nothing.
-    """
-    if whole and options.method in ("guided", "pix2pix_zero"):
-        return ["nothing asked for"]
-    return [model.recipe.get("edit")] if options.method == "instruct_pix2pix" else []
 
 
 class _Batch:
@@ -129,6 +120,20 @@ class _Batch:
             opposite = self._chosen(options, turned[0])
             found["back"] = self._edited(again, opposite, shared=False)
         return found
+
+    def decided(self, options: EditOptions, *, whole: bool) -> list[Any]:
+        """What else the images depend on, as JSON: what becomes of options that are left to the change, both
+        ways, and how a method that follows a verdict or words is asked for nothing.
+        """
+        before, after = self.pairs[0]
+        both = [(before, after), (after, before)] if whole else [(before, after)]
+        chosen = [self._chosen(options, pair) for pair in both]
+        found: list[Any] = [
+            {one.name: getattr(each, one.name) for one in fields(each) if one.name != "drift"}
+            for each in chosen
+        ]
+        nothing = whole and options.method in ("guided", "pix2pix_zero")
+        return [*found, "nothing asked for"] if nothing else found
 
     def _chosen(self, options: EditOptions, pair: tuple[Phantom, Phantom]) -> Any:
         one, other = pair
