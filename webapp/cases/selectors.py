@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -22,10 +22,15 @@ from webapp.cases.models import Case, Dataset, ImportRun, Instance, Mask
 from webapp.cases.rules import visible_cases, visible_datasets
 from webapp.core.errors import NotVisible
 
-if TYPE_CHECKING:
-    from _typeshed import SupportsRead
-
 READ_BYTES = 1 << 18
+
+
+class Readable(Protocol):
+    """Whatever bytes are read from: a stored file, or one in memory."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, none at the end."""
+        ...
 
 
 def dataset_list_for(*, user: Any) -> QuerySet[Dataset]:
@@ -150,7 +155,7 @@ def mask_slice(mask: Mask, index: int) -> npt.NDArray[np.uint16]:
     return found
 
 
-def inflated(file: SupportsRead[bytes], size: int) -> Iterator[bytes]:
+def inflated(file: Readable, size: int) -> Iterator[bytes]:
     """What a zlib file holds in pieces of `size` bytes, the last one perhaps shorter."""
     stream, piece = zlib.decompressobj(), bytearray()
     while True:
