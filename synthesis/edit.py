@@ -23,6 +23,8 @@ from synthesis.edit_request import (
     CounterfactualResult,
     EditOptions,
     Mask,
+    but_severity,
+    changes_more_than_severity,
     edited_region,
     level_of,
     methods_of,
@@ -153,8 +155,8 @@ def prepare(
     scaled = np.stack([model.normalise(image, modality) for image in images])[:, None]
     with torch.no_grad():
         x, _ = network.encode(torch.from_numpy(scaled).to(device))
+    each = list(zip(labels, labels_after, before, after, strict=True))
     if regions is None:
-        each = zip(labels, labels_after, before, after, strict=True)
         regions = [edited_region(*four) for four in each]
     soft = np.stack([softened(region) for region in regions])
     region = F.adaptive_avg_pool2d(torch.from_numpy(soft)[:, None].to(device), (x.shape[2], x.shape[3]))
@@ -163,7 +165,10 @@ def prepare(
     outcome = outcome_of(model, judges, labels_after, after) if changes else None
     told, told_after = network.condition(old, before), network.condition(new, after)
     words = getattr(network, "prompts", None)
-    instructions = None
+    between = instructions = None
+    if changes and any(changes_more_than_severity(*four) for four in each):
+        mostly = [but_severity(one, other) for one, other in zip(before, after, strict=True)]
+        between = velocity_under(model, network.condition(new, mostly))
     if network.takes_image:
         instructions = Instructions(
             before=instructed(model, told),
@@ -186,6 +191,7 @@ def prepare(
         said=tuple(captions_of(one, words) for one in before),
         said_after=tuple(captions_of(one, words) for one in after),
         instructions=instructions,
+        between=between,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,18 +34,20 @@ class TextureChange:
 
     strength: how far back, for texture is decided late. none, more, less: the contrast where no cirrhosis
     is to be left (the least error to the truth that is still read as none), where there is to be more (as
-    much texture as a reader expects), and less.
+    much texture as a reader expects), and less. beside: the contrast of severity where other things change
+    with it, and the way goes back to the noise itself.
     """
 
     strength: float
     none: float
     more: float
     less: float
+    beside: float
 
 
 # Chosen on phantoms of the validation split: docs/evidence/counterfactuals.md.
-CT_TEXTURE = TextureChange(strength=0.4, none=2.0, more=1.4, less=1.1)
-MR_TEXTURE = TextureChange(strength=0.7, none=1.5, more=1.5, less=1.1)
+CT_TEXTURE = TextureChange(strength=0.4, none=2.0, more=1.4, less=1.1, beside=1.5)
+MR_TEXTURE = TextureChange(strength=0.7, none=1.5, more=1.5, less=1.1, beside=1.5)
 TEXTURE_CHANGES = {"CT": CT_TEXTURE, "T1": MR_TEXTURE, "T2": MR_TEXTURE}
 
 
@@ -59,7 +61,7 @@ class EditOptions(PlainJson):
     steps: of the way back to the noise and of the way forth again (`flow_inversion`).
     contrast: weight of what the new condition says against the old one; 1 asks for an image as the
         model draws them, 2 for the best guess where something is taken away; None leaves it to the
-        direction of the change.
+        direction of the change. Beside other changes it is the weight of the new severity alone.
     where: the place that the change acts in: BELONGS, where the two conditions or masks differ; EVERYWHERE;
         the name of one of the model's labels; PAINTED, where `labels_after`, which then only marks the
         place, differs from the mask. None: as `confined` says.
@@ -251,16 +253,29 @@ def strength_and_contrast(
     decided early, and a contrast would move them too far.
     """
     was, will_be = level_of(before), level_of(after)
-    rest = ("steatosis", "age", "sex", "diagnosis")
-    same = all(getattr(before, name) == getattr(after, name) for name in rest)
-    if not same or was == will_be or not np.array_equal(labels, labels_after):
-        return 1.0, 1.0
     change = TEXTURE_CHANGES[after.modality]
+    several = changes_more_than_severity(labels, labels_after, before, after)
+    if was == will_be or (several and (was is None or will_be is None)):
+        return 1.0, 1.0
+    if several:
+        return 1.0, change.beside
     if was is None or will_be is None:
         return change.strength, 1.0
     if will_be > was:
         return change.strength, change.more
     return change.strength, change.none if will_be == 0 else change.less
+
+
+def changes_more_than_severity(
+    labels: Labels, labels_after: Labels, before: Condition, after: Condition
+) -> bool:
+    """Whether anything but the severity changes."""
+    return but_severity(before, after) != before or not np.array_equal(labels, labels_after)
+
+
+def but_severity(before: Condition, after: Condition) -> Condition:
+    """`after` with the severity of `before`."""
+    return replace(after, severity=before.severity, severity_level=before.severity_level)
 
 
 def takes_image(recipe: Mapping[str, Any]) -> bool:

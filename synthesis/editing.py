@@ -51,7 +51,8 @@ class Edit:
     what they shall show. start: the time where the network's flow begins. region: where before and
     after differ, [B, 1, ...] from 0 to 1, on the grid of the states. outcome: the reader that `guided`
     asks. network, told and told_after, the condition's tensors as it takes them, and said and said_after,
-    each image's condition in several wordings: for methods that look inside the network.
+    each image's condition in several wordings: for methods that look inside the network. between: the
+    velocity under all of the change but its severity; None where severity alone changes, or not at all.
     """
 
     x: Tensor
@@ -67,9 +68,10 @@ class Edit:
     said: tuple[tuple[str, ...], ...] = ()
     said_after: tuple[tuple[str, ...], ...] = ()
     instructions: Instructions | None = None
+    between: Velocity | None = None
 
     def back(self, changed: Tensor, outcome: Outcome | None = None) -> Edit:
-        """The edit that takes the change in `changed` back."""
+        """The edit that takes the change in `changed` back; a contrast then weighs all of it alike."""
         return replace(
             self,
             x=changed,
@@ -80,6 +82,7 @@ class Edit:
             said=self.said_after,
             said_after=self.said,
             outcome=outcome,
+            between=None,
             instructions=self.instructions
             and replace(self.instructions, before=self.instructions.after, after=self.instructions.before),
         )
@@ -107,4 +110,5 @@ def unchanged(edit: Edit) -> Edit:
         said_after=edit.said,
         instructions=told,
         outcome=None,
+        between=None,
     )

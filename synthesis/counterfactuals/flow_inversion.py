@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 from synthesis.drift import drifted_velocity
@@ -22,7 +23,7 @@ from synthesis.round_trip import (
     turning_time,
     weight_of,
 )
-from synthesis.stepping import OnSamplerStep, evaluate
+from synthesis.stepping import OnSamplerStep, Velocity, evaluate
 
 TOLERANCE = 2e-3  # of each step back, root mean square on the state's scale (0.2 HU for the shipped model)
 SHIFT = 0.25  # of the time grid: short steps near the image, where its own noise makes the flow stiff
@@ -38,7 +39,9 @@ class Options(RoundTripOptions):
     axes, variances p and q along one of them, an edit from the start carries a deviation from the mean
     to (q / p)^(g / 2) of itself: g = 1 ends in the new law; g = 2 is, where the old image is the new one
     plus something independent, the conditional mean of the new one, the least mean square error that
-    there is.
+    there is. Where severity changes beside other things it alone is weighed, lest mean values go too far:
+
+        v = v_before + r (v_between - v_before + g (v_after - v_between)).
     """
 
     strength: float = 0.5
@@ -95,7 +98,7 @@ def way_back(edit: Edit, options: Options, *, on_step: OnSamplerStep | None = No
 def way_forth(edit: Edit, path: Path, options: Options, *, on_step: OnSamplerStep | None = None) -> Tensor:
     """From the first state of a way back to the changed image, under what it shall show."""
     x = first_state(edit.before, edit, path, options)
-    changed = pulled(edit.before, edit.after, options.contrast * weight_of(edit, options))
+    changed = _changed(edit, options)
     velocity = drifted_velocity(changed, options.drift, is_trained_with_drift=False, steps=len(path) - 1)
     asked = edit_times(options.steps, path[0][0])
     for (a, _), (b, own) in pairwise(path):
@@ -104,6 +107,15 @@ def way_forth(edit: Edit, path: Path, options: Options, *, on_step: OnSamplerSte
         x = kept_outside(heun_step(velocity, x, a, b, v), own, b, edit, options)
         report(on_step, asked, b, x, estimate)
     return x
+
+
+def _changed(edit: Edit, options: Options) -> Velocity:
+    """The velocity of the way forth, with its contrast."""
+    weight = weight_of(edit, options)
+    if edit.between is None:
+        return pulled(edit.before, edit.after, options.contrast * weight)
+    firmer = pulled(edit.between, edit.after, options.contrast * torch.ones_like(weight))
+    return pulled(edit.before, firmer, weight)
 
 
 def edit_times(steps: int, begin: float) -> list[float]:

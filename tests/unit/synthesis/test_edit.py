@@ -295,8 +295,10 @@ def test_strength_and_contrast_follow_the_change_where_they_are_left_open():
         assert chosen(a, c) == (texture.strength, texture.less)
         assert chosen(replace(b, severity=None), a) == (texture.strength, 1.0)
         assert chosen(b, replace(b, steatosis=3)) == (1.0, 1.0)
+        assert chosen(a, replace(b, steatosis=3)) == (1.0, texture.beside)
+        assert chosen(replace(b, severity=None), replace(a, steatosis=3)) == (1.0, 1.0)
     assert CT_TEXTURE != MR_TEXTURE
-    assert chosen(severe, replace(none, age=70)) == (1.0, 1.0)
+    assert chosen(severe, replace(none, age=70)) == (1.0, CT_TEXTURE.beside)
     lesion = labels.copy()
     lesion[10, 10] = L.LESION
     assert chosen(none, none, lesion) == (1.0, 1.0)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from synthesis.edit import edit
-from synthesis.edit_request import CounterfactualRequest, EditOptions
+from synthesis.edit_request import CT_TEXTURE, CounterfactualRequest, EditOptions
 from synthesis.edit_series import Stack, edit_series, together
 from synthesis.errors import Cancelled
 from synthesis.metrics.judges import FeatureNet, Judges, Segmenter, SeverityReader
@@ -126,9 +126,10 @@ def test_all_slices_are_changed_as_strongly(model, stack):
     asked = wish(stack, options=EditOptions(steps=2))
     both = replace(stack, labels_after=after, edited=(2, 3))
     result = edit_series(model, asked, both)
-    assert (result.recipe["options"]["strength"], result.recipe["options"]["contrast"]) == (1.0, 1.0)
+    options, contrast = result.recipe["options"], CT_TEXTURE.beside
+    assert (options["strength"], options["contrast"]) == (1.0, contrast)
     one = replace(asked, image=stack.images[2], labels=stack.labels[2])
-    said = replace(one, options=replace(asked.options, strength=1.0, contrast=1.0))
+    said = replace(one, options=replace(asked.options, strength=1.0, contrast=contrast))
     assert np.array_equal(result.images[0, 2], edit(model, said).images[0])
     assert not np.array_equal(result.images[0, 2], edit(model, one).images[0])
 

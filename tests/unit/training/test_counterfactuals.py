@@ -148,7 +148,7 @@ def test_edits_are_kept_and_rows_share_their_way_back(tmp_path, judges, monkeypa
     again = c.edited_images(model, change, pairs, rows, judges, tmp_path)
     assert len(gone) == 2
     assert np.array_equal(again["other"]["edited"], first["other"]["edited"])
-    firmer = edit_request.TextureChange(strength=0.5, none=4.0, more=1.0, less=1.0)
+    firmer = edit_request.TextureChange(strength=0.5, none=4.0, more=1.0, less=1.0, beside=1.0)
     monkeypatch.setitem(edit_request.TEXTURE_CHANGES, "CT", firmer)  # what is left open is decided anew
     other = c.edited_images(model, change, pairs, rows, judges, tmp_path)
     assert not np.array_equal(other["one"]["edited"], first["one"]["edited"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -60,6 +62,17 @@ def test_a_contrast_of_g_scales_by_the_gth_power_of_the_ratio_of_spreads(contras
     edit = an_edit(x, (0.3, 0.5), (0.3, 0.25))
     found = flow_inversion(edit, options=Options(**FINE, contrast=contrast))
     torch.testing.assert_close(found, 0.3 + 0.5**contrast * (x - 0.3), rtol=0, atol=4e-3)
+
+
+@pytest.mark.parametrize("contrast", [1.0, 1.5, 2.0])
+def test_beside_other_changes_the_contrast_is_that_of_the_severity_alone(contrast):
+    """N(0.7, 0.5^2) to N(-0.2, 0.25^2) by way of N(-0.2, 0.5^2): -0.2 + (0.25 / 0.5)^g (x - 0.7)."""
+    x = draws(0.7, 0.5, 2, 1, 8, 8)
+    edit = an_edit(x, (0.7, 0.5), (-0.2, 0.25), between=gaussian(-0.2, 0.5))
+    found = flow_inversion(edit, options=Options(**FINE, contrast=contrast))
+    torch.testing.assert_close(found, -0.2 + 0.5**contrast * (x - 0.7), rtol=0, atol=4e-3)
+    without = flow_inversion(replace(edit, between=None), options=Options(**FINE, contrast=contrast))
+    assert torch.allclose(found, without, rtol=0, atol=4e-3) == (contrast == 1.0)
 
 
 def test_beside_the_change_one_way_back_also_brings_the_image_itself():
