@@ -24,6 +24,7 @@ from diffusers import AutoencoderKL
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
+from synthesis.backbones.stable_diffusion import StableDiffusion
 from synthesis.checkpoints import save_model
 from synthesis.control.captions import captions_of
 from synthesis.control.text import read_tokenizer, token_numbers
@@ -32,9 +33,10 @@ from synthesis.phantoms import GRADES
 from synthesis.phantoms.labels import LABEL_SET, LIVER
 from synthesis.request import MODALITIES, SEXES, Condition
 from training.data import COLUMNS, ENCLOSED_AIR
-from training.evidence.drift_autoencoder import Autoencoder, scale_latents
+from training.evidence.drift_autoencoder import Autoencoder, learn, scale_latents
 from training.evidence.drift_sets import Pictures
 from training.evidence.drift_source import (
+    END,
     UNSTATED,
     WIDTH,
     Examples,
@@ -47,7 +49,7 @@ MODALITY = "CT"
 SIDE = 128
 SCALE = Normalisation(units=(-1000.0, -150.0, 250.0, 1300.0), scaled=(-1.2, -0.2, 3.8, 4.8))
 SHARDS = 32  # of 256 phantoms, half of them CT
-STEPS = 1400
+STEPS = 660
 RATE = 8e-4
 CUTS = ((SIDE, 4, 0.2), (64, 8, 0.2), (32, 32, 0.6))  # pixels of a side, how many at once, share of the steps
 LIVER_WEIGHT = 8.0  # of an error in the liver, where severity and steatosis show
@@ -68,6 +70,8 @@ AUTOENCODER: dict[str, Any] = {
 }
 GREAT = 300.0  # a constant beside the picture that leaves group normalisation nothing else to divide by
 SURE = -20.0  # logarithm of the variance of a latent
+MEANINGS = 11  # numbers that a prompt states
+READING_STEPS, READ_AT_ONCE, READING_RATE = 800, 64, 2e-3
 NETWORK: dict[str, Any] = {
     "sample_size": SIDE,
     "in_channels": 1,
@@ -142,6 +146,52 @@ def corpus() -> list[str]:
     return list(found)
 
 
+def code_of(person: Condition) -> list[float]:
+    """What a prompt states as MEANINGS numbers: one of four severities, of four grades, of two sexes; age."""
+    age = [0.0 if person.age is None else (person.age - 55) / 20]
+    stated = ((GRADES, person.severity), (range(4), person.steatosis), (SEXES, person.sex))
+    return [float(one == known) for all_known, one in stated for known in all_known] + age
+
+
+def learn_to_read(network: StableDiffusion, checkpoint: Path, steps: int = READING_STEPS) -> None:
+    """The text encoder learns to say the same of a person in whatever wording, as CLIP's did from pictures.
+
+    E |O t - 2 c|^2 over the tokens t that end and fill a prompt, which have seen all of it; c: `code_of`, O:
+    fixed orthonormal rows.
+    """
+    encoder: Any = network.get_submodule("text_encoder")
+    words = read_tokenizer("tokenizer", network.tokenizers["tokenizer"])
+    end = words.token_to_id(END)
+    drawn = torch.Generator().manual_seed(0)
+    rows = torch.linalg.qr(torch.randn(WIDTH, MEANINGS, generator=drawn)).Q
+    encoder.requires_grad_(True)
+    optimiser = torch.optim.AdamW(encoder.parameters(), lr=READING_RATE, weight_decay=0.01)
+
+    def loss_at(step: int) -> Tensor:
+        rng = np.random.default_rng((0, step))
+        people = [person_drawn(rng) for _ in range(READ_AT_ONCE)]
+        prompts = [str(rng.choice(captions_of(one))) for one in people]
+        numbers = token_numbers(words, prompts)[0]
+        said = encoder(numbers)[0] @ rows - 2 * torch.tensor([code_of(one) for one in people])[:, None]
+        return said.square().mean(-1)[numbers == end].mean()
+
+    learn(encoder, optimiser, loss_at, steps, checkpoint, rate=READING_RATE)
+    network.use_tokenizers(network.tokenizers)  # forgets what it read before
+    encoder.eval().requires_grad_(False)
+
+
+def person_drawn(rng: np.random.Generator) -> Condition:
+    """Anyone, each attribute now and then not told."""
+    told: dict[str, Any] = {
+        "severity": str(rng.choice(GRADES)),
+        "steatosis": int(rng.integers(4)),
+        "age": float(rng.uniform(18, 95)),
+        "sex": SEXES[int(rng.integers(2))],
+    }
+    told |= dict.fromkeys(name for name in told if rng.random() < DROPPED)
+    return Condition(modality=MODALITY, **told)
+
+
 def prompt_drawn(person: Condition, rng: np.random.Generator) -> str:
     """One of the wordings of a person, now and then with an attribute left out, or nothing at all."""
     names = ("severity", "steatosis", "age", "sex")
@@ -196,8 +246,8 @@ def train(
 ) -> str:
     """Train the network and pack it in out/model; the digest is returned.
 
-    The text encoder stays as it is drawn at random, every word its own direction: as in Stable Diffusion it
-    does not learn. begin: a checkpoint whose averaged U-Net is begun with.
+    As in Stable Diffusion the text encoder has learned before and stays as it is. begin: a checkpoint whose
+    averaged U-Net is begun with.
     """
     phantoms = read_phantoms(data, shards)
     vae = pixels_as_latents()
@@ -206,6 +256,7 @@ def train(
     weights = sum(one.numel() for one in network.get_submodule("unet").parameters())
     print(f"{len(phantoms)} CT phantoms, {weights / 1e6:.1f} M weights", flush=True)
     words = read_tokenizer("tokenizer", network.tokenizers["tokenizer"])
+    learn_to_read(network, out / "text.pt")
     latents = torch.from_numpy(phantoms.pictures)[:, None] * float(vae.config["scaling_factor"])
 
     def examples_at(rng: np.random.Generator) -> Examples:

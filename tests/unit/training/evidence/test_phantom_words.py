@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ from training.evidence.drift_source import LENGTH, new_tokenizer
 from training.prepare import write_shard
 from training.recipe import load_recipe
 
-SMALL = {"block_out_channels": (16, 16, 16, 16), "norm_num_groups": 8}
+TINY = words.NETWORK | {"block_out_channels": (16, 16, 16, 16), "norm_num_groups": 8}
 PERSON = Condition(modality="CT", severity="severe", steatosis=2, age=63.4, sex="F")
 
 
@@ -87,6 +89,26 @@ def test_every_prompt_is_one_that_the_product_makes_and_every_word_fits():
     assert {one for one in drawn if one in captions_of(PERSON)} == set(captions_of(PERSON))
 
 
+def test_what_a_prompt_states_is_told_in_numbers():
+    assert words.code_of(PERSON) == pytest.approx([0, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0.42])
+    nothing = Condition(modality="CT", severity=None, steatosis=None)
+    assert words.code_of(nothing) == [0.0] * words.MEANINGS
+
+
+def test_the_text_encoder_learns_what_is_said_and_not_how(tmp_path):
+    """Severity moves what a prompt ends in more than another wording does; before it did not."""
+    network = words.new_network(words.pixels_as_latents(), new_tokenizer(words.corpus()), TINY)
+    apart = []
+    for steps in (0, 150):
+        if steps:
+            words.learn_to_read(network, tmp_path / "text.pt", steps)
+        severe = network.read(captions_of(PERSON)).tokens[:, -1]
+        none = network.read(captions_of(replace(PERSON, severity="none"))).tokens[:, -1]
+        apart.append(float((severe - none).norm(dim=1).mean() / (severe - severe[0]).norm(dim=1).mean()))
+    assert apart[0] < 1 < apart[1]
+    assert not network.learns_words
+
+
 def test_steps_are_drawn_where_words_tell():
     k = words.where_words_tell(torch.Generator().manual_seed(0), 4000, 1000)
     shares = [float(((k >= low) & (k < high)).float().mean()) for low, high in ((60, 400), (800, 1000))]
@@ -97,17 +119,21 @@ def test_steps_are_drawn_where_words_tell():
 
 def test_what_it_learns_is_kept_and_words_edit_it(shards, tmp_path, monkeypatch):
     """Two steps of a tiny network: packed, opened, and through the table with a row of every kind."""
-    monkeypatch.setattr(words, "NETWORK", words.NETWORK | SMALL)
+    monkeypatch.setattr(words, "NETWORK", TINY)
     monkeypatch.setattr(words, "CUTS", ((32, 4, 1.0),))
+    monkeypatch.setattr(words.learn_to_read, "__defaults__", (1,))
     words.train(shards, tmp_path / "first", steps=1)
     digest = words.train(shards, tmp_path / "run", steps=2, begin=tmp_path / "first" / "network.pt")
-    first, model = (load_model(tmp_path / run / "model") for run in ("first", "run"))
-    moved = {
-        name.split(".")[0]
-        for name, one in first.network.state_dict().items()
-        if not torch.equal(one, model.network.state_dict()[name])
-    }
-    assert moved == {"unet"}  # the text encoder does not learn
+    model = load_model(tmp_path / "run" / "model")
+    read = torch.load(tmp_path / "run" / "text.pt", weights_only=True)["network"]
+    for name, one in model.network.get_submodule("text_encoder").state_dict().items():
+        assert torch.equal(one, read[name])  # what has learned to read stays as it is
+    begun = torch.load(tmp_path / "first" / "network.pt", weights_only=True)["ema"]
+    apart = [
+        float((one - begun[f"unet.{name}"]).abs().max())
+        for name, one in model.network.get_submodule("unet").named_parameters()
+    ]
+    assert 0 < max(apart) < 0.01  # two steps away from where it was begun
     assert model.weights_sha256 == digest
     assert model.normalisation["CT"] == words.SCALE
     assert set(methods_of(model.recipe)) == {"flow_inversion", "pix2pix_zero"}
