@@ -156,9 +156,11 @@ def mask_slice(mask: Mask, index: int) -> npt.NDArray[np.uint16]:
 
 
 def inflated(file: Readable, size: int) -> Iterator[bytes]:
-    """What a zlib file holds in pieces of `size` bytes, the last one perhaps shorter."""
+    """What a zlib file holds in pieces of `size` bytes, the last one perhaps shorter; what follows its end is
+    left.
+    """
     stream, piece = zlib.decompressobj(), bytearray()
-    while True:
+    while not stream.eof:
         packed = stream.unconsumed_tail or file.read(READ_BYTES)
         more = stream.decompress(packed, size - len(piece))
         piece += more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -64,3 +65,5 @@ def test_pieces_make_up_what_was_packed(size: int) -> None:
         pieces = list(inflated(io.BytesIO(zlib.compress(data)), size))
         assert b"".join(pieces) == data
         assert all(len(piece) == size for piece in pieces[:-1])
+        trailed = islice(inflated(io.BytesIO(zlib.compress(data) + b"trail"), size), len(pieces) + 1)
+        assert list(trailed) == pieces  # and ends, whatever follows
