@@ -16,7 +16,7 @@ from django.conf import settings
 
 from synthesis.imaging.storage import Stored
 
-MOST_BYTES = 1024 * 2**20
+MOST_BYTES = 256 * 2**20
 """What one web process holds of them, mostly on its disk; a larger stack is unpacked every time."""
 SPOOLED = 16 * 2**20
 """Bytes from which on a stack lies in a file of its own rather than in memory."""
@@ -52,13 +52,19 @@ class Unpacked:
 
 
 def room(shape: tuple[int, ...], kind: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Place for a stack: a large one lies in a nameless file, which goes when nobody holds the stack."""
+    """Place for a stack: a large one lies in a nameless file, which goes when nobody holds the stack.
+
+    Where the disk has no room for it, it lies in memory.
+    """
     size = prod(shape) * np.dtype(kind).itemsize
     if size < SPOOLED:
         return np.empty(shape, kind)
-    with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as file:
-        os.posix_fallocate(file.fileno(), 0, size)
-        return np.memmap(file, dtype=kind, mode="r+", shape=shape)
+    try:
+        with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype=kind, mode="r+", shape=shape)
+    except OSError:
+        return np.empty(shape, kind)
 
 
 unpacked = Unpacked()

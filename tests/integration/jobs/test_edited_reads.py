@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,19 @@ def test_a_large_stack_lies_in_a_file(storage: Path, monkeypatch: pytest.MonkeyP
     values = np.arange(6400, dtype=np.int16).reshape(4, 40, 40)
     large[...] = values
     assert np.array_equal(large, values)
+
+
+def test_without_room_on_the_disk_a_large_stack_lies_in_memory(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr("webapp.jobs.unpacked.SPOOLED", 1000)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    stack = room((4, 40, 40), np.int16)
+    assert (stack.shape, stack.dtype) == ((4, 40, 40), np.int16)
+    assert not isinstance(stack, np.memmap)
 
 
 def test_stacks_of_either_kind_are_unpacked_alike(
