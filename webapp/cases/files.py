@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
+
+SCRATCH = "work-"  # what the names of scratch folders begin with
+ABANDONED = 2 * 24 * 3600.0  # seconds after its last new file that nobody works in a scratch folder any more
 
 
 def case_folder(case_id: UUID | str) -> str:
@@ -31,8 +35,16 @@ def export_folder(dataset_id: UUID | str) -> str:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A temporary folder on the storage's disk, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="work-", dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
+    """A temporary folder on the storage's disk, gone afterwards.
+
+    Those that killed processes left behind go with the next one that is asked for after ABANDONED seconds.
+    """
+    home = Path(settings.FILE_UPLOAD_TEMP_DIR)
+    for left in home.glob(f"{SCRATCH}*"):
+        with suppress(FileNotFoundError):  # another process was first
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=home) as folder:
         yield Path(folder)
 
 
