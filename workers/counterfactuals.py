@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,14 @@ from webapp.jobs.services import Made, results_store
 from workers.adapters import laid_adapters, recorded
 from workers.lease import Work, handler_outcome
 from workers.models import device_choose, judges_for, warm
-from workers.series import need_of, series_again, series_counterfactual, steps_most, way_words
+from workers.series import (
+    as_recorded,
+    need_of,
+    series_again,
+    series_counterfactual,
+    steps_most,
+    way_words,
+)
 from workers.sources import source_of, subject_of, thickness_of
 from workers.synthesise import (
     LOADING_SECONDS,
@@ -69,7 +75,7 @@ def edited_again(work: Work, result: Result) -> dict[str, Any]:
         return series_again(work, result)
     wish = edit_wish(result.request)
     numerics = result.recipe.get("numerics", {})
-    once = replace(wish, options=replace(wish.options, undo=False))
+    once = as_recorded(wish, result.recipe)
     work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")
     loaded = warm.get(result.request.model, device=device_like(numerics), need=need_of(result.request, wish))
     adapter = result.request.adapter

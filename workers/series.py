@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -50,7 +53,7 @@ def series_counterfactual(work: Work, job: Job, request: SynthesisRequest) -> No
     wish = edit_wish(request)
     previews = Previews(work)
     try:
-        with scratch_folder() as folder:
+        with plain_disk_errors(), scratch_folder() as folder:
             _make_and_keep(work, job, request, wish, previews, folder)
     finally:
         previews.clear()
@@ -91,30 +94,44 @@ def _make_and_keep(
 def room_in(folder: Path) -> Room:
     """Place for stacks in files of a folder, of which the system holds in memory what it can spare.
 
-    All of it is claimed at once: a disk that is full refuses then, in words, and not in the middle.
+    All of it is claimed at once: a disk that is full refuses then, and not when a page is first written.
     """
 
     def room(shape: tuple[int, ...], kind: npt.DTypeLike) -> npt.NDArray[Any]:
         with tempfile.TemporaryFile(dir=folder) as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, prod(shape) * np.dtype(kind).itemsize)
-            except OSError as error:
-                raise SynthesisError(
-                    "There was not enough room on the worker's disk for this series. Nothing was saved. "
-                    "Choose fewer slices or fewer images."
-                ) from error
+            os.posix_fallocate(file.fileno(), 0, prod(shape) * np.dtype(kind).itemsize)
             return np.memmap(file, dtype=kind, mode="r+", shape=shape)
 
     return room
+
+
+@contextmanager
+def plain_disk_errors() -> Iterator[None]:
+    """Say in words that the disk is full: trying once more would make all slices anew and end there too."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise SynthesisError(
+            "There was not enough room on the worker's disk for this series. Nothing was saved. "
+            "Choose fewer slices or fewer images."
+        ) from error
+
+
+def as_recorded(wish: CounterfactualRequest, recipe: Mapping[str, Any]) -> CounterfactualRequest:
+    """The wish as it was fulfilled: with what was decided for it then, and without undoing it."""
+    decided = {name: recipe.get("options", {}).get(name) for name in ("strength", "contrast")}
+    return replace(wish, options=replace(wish.options, undo=False, **decided))
 
 
 def series_again(work: Work, result: Result) -> dict[str, Any]:
     """Make a changed series again as it was recorded; whether all of its pixels are the same."""
     request, numerics = result.request, result.recipe.get("numerics", {})
     wish = edit_wish(request)
-    once = replace(wish, options=replace(wish.options, undo=False))
+    once = as_recorded(wish, result.recipe)
     previews = Previews(work)
-    with scratch_folder() as folder:
+    with plain_disk_errors(), scratch_folder() as folder:
         room = room_in(folder)
         found = _read(work, request, room)
         work.stage("loading", seconds=LOADING_SECONDS, message="Loading the model")

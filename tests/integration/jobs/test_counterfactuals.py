@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,6 +191,30 @@ def test_it_is_made_again_on_the_device_that_was_recorded(
     work = SimpleNamespace(stage=lambda *_, **__: None)
     with pytest.raises(Loading, match=device):
         counterfactuals.edited_again(work, result)  # type: ignore[arg-type]
+
+
+def test_it_is_made_again_as_it_was_decided_then(
+    clinician: Any, case: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workers import counterfactuals
+
+    class Asked(Exception):
+        """What is asked of the method."""
+
+    def edit(_model: Any, wish: Any, **_: Any) -> Any:
+        raise Asked(wish.options)
+
+    result = edited_result(clinician, request=edit_request(clinician, case=case, parameters=CHANGE))
+    result.recipe["options"] = {"strength": 0.31, "contrast": 1.7}
+    monkeypatch.setattr(counterfactuals, "edit", edit)
+    monkeypatch.setattr(counterfactuals, "judges_for", lambda _model: None)
+    monkeypatch.setattr(counterfactuals.laid_adapters, "using", lambda *_: nullcontext())
+    monkeypatch.setattr(counterfactuals.warm, "get", lambda _model, **_: None)
+    work = SimpleNamespace(stage=lambda *_, **__: None, lease=None)
+    with pytest.raises(Asked) as asked:
+        counterfactuals.edited_again(work, result)  # type: ignore[arg-type]
+    (options,) = asked.value.args
+    assert (options.strength, options.contrast, options.undo) == (0.31, 1.7, False)
 
 
 @needs_dciodvfy
