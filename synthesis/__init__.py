@@ -1,3 +1,3 @@
 """Semblance's mathematics: from a label map and a wish to synthetic images, without any web framework."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
