@@ -4,7 +4,8 @@
 - `SeverityReader` grades the texture of a liver and sees nothing outside it, nor its mean value;
 - `FeatureNet` turns an image into the features that KID compares.
 
-All see images on one scale, SCALE, whatever that of the network is which made them. They ship under
+All know images on one scale, SCALE, and whoever asks them brings images to it; `training.evaluate MODEL` and
+`training.nearest` do not, and are for models of that scale. They ship under
 weights/judges, named with their digests in judges.json; one whose digest differs is refused.
 """
 

@@ -223,7 +223,7 @@ class MethodForm(forms.Form):
         _("Undo the change"),
         _("Yes"),
         _("No"),
-        _("Also tries no change and takes the change back: shows what is lost, and takes twice as long."),
+        _("Also tries no change, and takes the change back: shows what is lost. Up to three times as long."),
         initial=True,
     )
 
