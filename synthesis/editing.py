@@ -70,23 +70,6 @@ class Edit:
     instructions: Instructions | None = None
     between: Velocity | None = None
 
-    def back(self, changed: Tensor, outcome: Outcome | None = None) -> Edit:
-        """The edit that takes the change in `changed` back; a contrast then weighs all of it alike."""
-        return replace(
-            self,
-            x=changed,
-            before=self.after,
-            after=self.before,
-            told=self.told_after,
-            told_after=self.told,
-            said=self.said_after,
-            said_after=self.said,
-            outcome=outcome,
-            between=None,
-            instructions=self.instructions
-            and replace(self.instructions, before=self.instructions.after, after=self.instructions.before),
-        )
-
 
 def counted(on_step: OnSamplerStep | None, *, done: int, total: int) -> OnSamplerStep | None:
     """The same listener, told of steps as a part of a longer work: `done` before it, `total` in all."""
