@@ -13,15 +13,16 @@ from django.utils.translation import gettext as _
 
 @dataclass(frozen=True)
 class Between:
-    """A validator that says both ends."""
+    """A validator that says both ends, in `words` (%(low)s, %(high)s, %(value)s) where it has its own."""
 
     low: float
     high: float
+    words: str = ""
 
     def __call__(self, value: float) -> None:
         """Raise ValidationError for a number outside."""
         if not self.low <= value <= self.high:
-            words = _("Choose a number from %(low)s to %(high)s; %(value)s is outside.")
+            words = self.words or _("Choose a number from %(low)s to %(high)s; %(value)s is outside.")
             numbers = {"low": figure(self.low), "high": figure(self.high), "value": figure(value)}
             raise ValidationError(words % numbers, code="outside")
 
@@ -35,10 +36,12 @@ def figure(value: float) -> str:
     return f"{value:.12g}"
 
 
-def within(field: forms.Field, low: float, high: float, step: float | str = "any") -> None:
-    """Hold a field of numbers between two ends, both included."""
+def within(
+    field: forms.Field, low: float, high: float, step: float | str = "any", *, words: str = ""
+) -> None:
+    """Hold a field of numbers between two ends, both included; `words` as in Between."""
     field.widget.attrs.update({"min": low, "max": high, "step": step})
-    field.validators.append(Between(low, high))
+    field.validators.append(Between(low, high, words))
 
 
 def nearest(form: forms.Form, name: str) -> float | None:

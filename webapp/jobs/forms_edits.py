@@ -14,7 +14,7 @@ from webapp.core.ranges import within
 from webapp.jobs.edit_words import level_word
 from webapp.jobs.forms import MODALITY_WORDS, SEX_WORDS, STEATOSIS_WORDS
 from webapp.jobs.forms_methods import MethodForm
-from webapp.jobs.forms_series import SeriesForm, redraw
+from webapp.jobs.forms_series import NO_SUCH_SLICE, SeriesForm, redraw
 from webapp.jobs.requests import LARGEST_SEED
 
 LEVELS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
@@ -132,7 +132,7 @@ class EditForm(SeriesForm, MethodForm):
             fields[name].widget.attrs.update(redraw(name))
         for name, (low, high, step) in _RANGES.items():
             within(fields[name], low, high, step)
-        within(fields["slice_number"], 1, case.slice_count, 1)
+        within(fields["slice_number"], 1, case.slice_count, 1, words=str(NO_SUCH_SLICE))
         fields["was_age"].unit = fields["to_age"].unit = _("years")
         fields["seed"].widget.attrs["placeholder"] = _("random")
 

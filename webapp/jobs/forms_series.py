@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from webapp.core.ranges import within
 
 ONE, SOME, ALL = "slice", "range", "series"
+NO_SUCH_SLICE = _("The case has slices %(low)s to %(high)s; %(value)s is none of them.")
 
 
 class SeriesForm(forms.Form):
@@ -54,7 +55,7 @@ class SeriesForm(forms.Form):
             del fields["scope"], fields["last_slice"]
             return
         fields["scope"].widget.attrs.update(redraw("scope"))
-        within(fields["last_slice"], 1, self.slice_count, 1)
+        within(fields["last_slice"], 1, self.slice_count, 1, words=str(NO_SUCH_SLICE))
 
     def _said(self, name: str) -> str:
         value = self.data.get(name) if self.is_bound else self.initial.get(name)

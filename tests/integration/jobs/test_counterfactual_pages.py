@@ -61,7 +61,7 @@ def test_handing_the_form_in_leads_to_the_workspace(browser: Client, case: Any, 
         ({"to_severity": ""}, "Nothing is to change"),
         ({"count": "2", "variety": "0"}, "every seed makes the same image"),
         ({"strength": "3"}, "Choose a number from 0 to 1; 3 is outside."),
-        ({"slice_number": "9"}, "Choose a number from 1 to 3; 9 is outside."),
+        ({"slice_number": "9"}, "The case has slices 1 to 3; 9 is none of them."),
         ({"method": "guided", "to_severity": "", "to_age": "70"}, "follows the severity reader"),
     ],
 )
