@@ -2,6 +2,10 @@
 
 Fixtures: `site` (its address), `page` (a fresh tab that fails the test when the page breaks the
 Content-Security-Policy or throws), `sign_in(page, person)`, `check_accessibility(page)`.
+
+A click does not wait for what it brings about, and `count()`, `is_visible()`, `page.url` and the like answer
+at once: after anything that takes time ask with `expect(...)`, `wait_for()` or `reading.until(...)`, which
+wait. `SLOW_BROWSER=400 pytest FILE` finds what does not (tests/browser/slow.py).
 """
 
 import os
@@ -20,6 +24,7 @@ from django.test.testcases import LiveServerThread
 from django.urls import reverse
 
 from tests import factories
+from tests.browser import slow
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
@@ -67,6 +72,8 @@ def site(transactional_db: None, storage: Path, settings: Any, frontend: Path) -
     settings.STATICFILES_DIRS = [frontend]
     settings.WHITENOISE_USE_FINDERS = True
     settings.WHITENOISE_AUTOREFRESH = False
+    if slow.SITE_MS > 0:
+        settings.MIDDLEWARE = ["tests.browser.slow.answering_late", *settings.MIDDLEWARE]
     finders.get_finder.cache_clear()
     server = LiveServerThread("localhost", lambda application: application)
     server.daemon = True
@@ -82,10 +89,12 @@ def site(transactional_db: None, storage: Path, settings: Any, frontend: Path) -
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Any]:
-    """Playwright, started once."""
-    from playwright.sync_api import sync_playwright
+    """Playwright, started once; whatever a test expects, it waits for as long as for an element."""
+    from playwright.sync_api import expect, sync_playwright
 
-    with sync_playwright() as started:
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as started, pytest.MonkeyPatch.context() as patch:
+        slow.slow_every_tab(patch)
         yield started
 
 
