@@ -7,7 +7,7 @@ throughout; NIfTI's RAS differs by the sign of x and y. Arrays are [slices, rows
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ GAP_FACTOR = 1.5
 """A distance between neighbouring slices beyond this multiple of the median counts as a gap."""
 UNIFORM_TOLERANCE = 0.02
 """Distances within this fraction of the median count as equal."""
+STRAIGHT_MM = 1e-4
+"""How far slices may lie off one straight line and still be said to lie on it."""
 
 
 def unit(vector: npt.ArrayLike) -> Float:
@@ -87,12 +89,14 @@ class Geometry:
     `affine` [4, 4] takes (slice, row, column, 1) to LPS mm. `positions_mm` are the slices' places
     along the normal (rising), from the headers, so that gaps stay known. `is_known` is False
     where the source tells no position (a photograph, many CR images): then only the spacing counts.
-    `slice_spacing_mm` is None where one slice tells no thickness.
+    `slice_spacing_mm` is None where one slice tells no thickness. `origins_mm` are the first voxels of
+    all slices (LPS mm) where the headers put them elsewhere than on one straight line.
     """
 
     affine: Float
     shape: tuple[int, int, int]
     positions_mm: tuple[float, ...] = ()
+    origins_mm: tuple[tuple[float, ...], ...] = ()
     slice_spacing_mm: float | None = None
     is_known: bool = True
     notes: tuple[str, ...] = field(default=())
@@ -136,16 +140,14 @@ class Geometry:
     @property
     def is_uniform(self) -> bool:
         """Whether the slices are equally spaced, so that the affine says it all."""
-        distances = np.diff(self.positions_mm)
-        if distances.size == 0:
-            return True
-        usual = float(np.median(distances))
-        return usual > 1e-6 and bool(np.all(np.abs(distances - usual) <= UNIFORM_TOLERANCE * usual))
+        return _is_even(np.diff(self.positions_mm))
 
     def position_of(self, index: int) -> Float:
-        """LPS mm of the first voxel of one slice, [3]; exact also where slices are unevenly spaced."""
+        """LPS mm of the first voxel of one slice, [3], as its header says, however slices are spaced."""
+        if self.origins_mm:
+            return np.asarray(self.origins_mm[index], dtype=np.float64)
         origin, step = self.affine[:3, 3], self.affine[:3, 0]
-        if self.is_uniform or len(self.positions_mm) != self.shape[0]:
+        if len(self.positions_mm) != self.shape[0]:
             return origin + index * step
         across = float(step @ self.normal)
         direction = step / across if abs(across) > 1e-9 else self.normal
@@ -161,6 +163,7 @@ class Geometry:
             "affine": self.affine.tolist(),
             "shape": list(self.shape),
             "positions_mm": list(self.positions_mm),
+            "origins_mm": [list(origin) for origin in self.origins_mm],
             "slice_spacing_mm": self.slice_spacing_mm,
             "is_known": self.is_known,
             "notes": list(self.notes),
@@ -175,6 +178,7 @@ class Geometry:
             affine=np.asarray(values["affine"], dtype=np.float64),
             shape=tuple(values["shape"]),
             positions_mm=tuple(values.get("positions_mm", ())),
+            origins_mm=tuple(tuple(origin) for origin in values.get("origins_mm", ())),
             slice_spacing_mm=values.get("slice_spacing_mm"),
             is_known=values.get("is_known", True),
             notes=tuple(values.get("notes", ())),
@@ -233,7 +237,7 @@ def geometry_of_slices(
     step = normal * (slice_spacing_mm or 1.0)
     spacing = slice_spacing_mm
     if distinct.size:
-        spacing = float(np.median(distinct))
+        spacing = float(np.mean(distinct) if _is_even(distances) else np.median(distinct))
         shift = points[order[-1]] - points[order[0]]
         step = shift / float(along[-1] - along[0]) * spacing  # a tilted gantry shifts within the plane too
     affine = np.eye(4)
@@ -249,7 +253,18 @@ def geometry_of_slices(
         positions_mm=tuple(float(p) for p in along),
         slice_spacing_mm=spacing,
     )
+    line = np.stack([geometry.position_of(index) for index in range(len(points))])
+    if np.abs(line - points[order]).max() > STRAIGHT_MM:
+        geometry = replace(geometry, origins_mm=tuple(tuple(map(float, point)) for point in points[order]))
     return geometry, order
+
+
+def _is_even(distances: Float) -> bool:
+    """Whether distances between slices count as equal; so do those of a single slice."""
+    if distances.size == 0:
+        return True
+    usual = float(np.median(distances))
+    return usual > 1e-6 and bool(np.all(np.abs(distances - usual) <= UNIFORM_TOLERANCE * usual))
 
 
 def flat_geometry(
