@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,9 +47,16 @@ class Plane:
         return np.asarray(self.position_mm) + r + c
 
     def indices(self, points: Float) -> tuple[Float, Float]:
-        """(row, column), fractional, of LPS points [..., 3] seen along the plane's normal."""
+        """(row, column), fractional, of LPS points [..., 3] seen along the plane's normal.
+
+        The inverse of `points`, also for axes that are a little off the right angle, as headers round them.
+        """
         away = points - np.asarray(self.position_mm)
-        return away @ self.along_rows / self.spacing_mm[0], away @ self.along_columns / self.spacing_mm[1]
+        down, across = away @ self.along_rows, away @ self.along_columns
+        lean = float(self.along_rows @ self.along_columns)
+        row, column = (down - lean * across), (across - lean * down)
+        upright = 1.0 - lean**2
+        return row / (upright * self.spacing_mm[0]), column / (upright * self.spacing_mm[1])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, such as `Plane(**values)` takes (tuples as lists)."""
@@ -124,10 +132,12 @@ def resample_labels(
 ) -> npt.NDArray[Label]:
     """The mask on another grid of the same plane: each pixel takes the label that covers most of it.
 
-    Nothing is invented between labels; of equal shares the lower value wins.
+    Nothing is invented between labels; of equal shares the lower value wins. Samples are of an even number,
+    none of them in the middle of a pixel, and lean a hair towards it: one that falls between two source
+    pixels would else always count for the same side, and shift the mask.
     """
-    fine = _samples(source, target, least=3)
-    row, column = source.indices(target.points(*_subpixels(target.shape, fine)))
+    fine = 2 * ceil(_samples(source, target, least=4) / 2)
+    row, column = source.indices(target.points(*_subpixels(target.shape, fine, lean=1e-6)))
     r = np.clip(np.rint(row).astype(np.intp), 0, source.shape[0] - 1)
     c = np.clip(np.rint(column).astype(np.intp), 0, source.shape[1] - 1)
     values = np.where(_covered(row, column, source.shape), labels[r, c], labels.dtype.type(outside))
@@ -146,9 +156,13 @@ def _samples(source: Plane, target: Plane, *, least: int) -> int:
     return int(np.clip(np.ceil(max(target.spacing_mm) / min(source.spacing_mm)), least, 12))
 
 
-def _subpixels(shape: tuple[int, int], fine: int) -> tuple[Float, Float]:
-    """Fractional (row, column) indices of `fine` x `fine` points in every pixel of a grid."""
-    axes = [(np.arange(count * fine) + 0.5) / fine - 0.5 for count in shape]
+def _subpixels(shape: tuple[int, int], fine: int, *, lean: float = 0.0) -> tuple[Float, Float]:
+    """Fractional (row, column) indices of `fine` x `fine` points in every pixel of a grid.
+
+    They lie nearer to the pixel's middle by the share `lean` of their distance from it.
+    """
+    within = ((np.arange(fine) + 0.5) / fine - 0.5) * (1.0 - lean)
+    axes = [(np.arange(count)[:, None] + within).ravel() for count in shape]
     row, column = np.meshgrid(*axes, indexing="ij")
     return row, column
 

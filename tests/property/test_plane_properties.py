@@ -1,5 +1,7 @@
 """Grids in the patient: points, indices and masks come back where they were."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,14 +13,20 @@ position = st.floats(-300.0, 300.0)
 
 
 @st.composite
-def planes(draw, tilt=30.0):
-    """An axial plane, tilted by up to `tilt` degrees, turned by any angle, mirrored or not."""
+def planes(draw, tilt=30.0, lean=0.0):
+    """An axial plane, tilted by up to `tilt` degrees, turned by any angle, mirrored or not.
+
+    With `lean`, its axes are off the right angle by as much as headers are taken with.
+    """
     turn = np.deg2rad(draw(st.floats(0, 360)))
-    lean = np.deg2rad(draw(st.floats(-tilt, tilt)))
+    nod = np.deg2rad(draw(st.floats(-tilt, tilt)))
     mirror = draw(st.sampled_from([1.0, -1.0]))
     columns = np.array([np.cos(turn), np.sin(turn), 0.0])
     rows = mirror * np.array([-np.sin(turn), np.cos(turn), 0.0])
-    lift = np.array([[1, 0, 0], [0, np.cos(lean), -np.sin(lean)], [0, np.sin(lean), np.cos(lean)]])
+    if lean:
+        rows = rows + draw(st.floats(-lean, lean)) * columns
+        rows /= np.linalg.norm(rows)
+    lift = np.array([[1, 0, 0], [0, np.cos(nod), -np.sin(nod)], [0, np.sin(nod), np.cos(nod)]])
     return Plane(
         position_mm=(draw(position), draw(position), draw(position)),
         orientation=(*(lift @ columns), *(lift @ rows)),
@@ -27,7 +35,7 @@ def planes(draw, tilt=30.0):
     )
 
 
-@given(planes(), st.floats(-50, 50), st.floats(-50, 50))
+@given(planes(lean=0.01), st.floats(-500, 500), st.floats(-500, 500))
 def test_indices_undo_points(plane, row, column):
     r, c = plane.indices(plane.points(row, column))
     np.testing.assert_allclose([r, c], [row, column], atol=1e-6)
@@ -72,6 +80,29 @@ def test_a_mask_survives_a_finer_grid_and_back(plane, factor, seed):
     there = resample_labels(labels, plane, fine, outside=0)
     assert np.array_equal(there, labels.repeat(factor, 0).repeat(factor, 1))
     assert np.array_equal(resample_labels(there, fine, plane, outside=0), labels)
+
+
+@settings(deadline=None, max_examples=60)
+@given(planes(), st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**31))
+def test_a_coarser_grid_favours_no_side(plane, down, across, seed):
+    """Of blocks of whole source pixels: the mirrored mask gives the mirrored result, and two thirds win."""
+    coarse = Plane(
+        position_mm=tuple(plane.points((down - 1) / 2, (across - 1) / 2)),
+        orientation=plane.orientation,
+        spacing_mm=(plane.spacing_mm[0] * down, plane.spacing_mm[1] * across),
+        shape=(max(1, plane.shape[0] // down), max(1, plane.shape[1] // across)),
+    )
+    rows, columns = coarse.shape
+    labels = np.random.default_rng(seed).integers(0, 3, (rows * down, columns * across)).astype(np.uint8)
+    plane = replace(plane, shape=labels.shape)
+    found = resample_labels(labels, plane, coarse, outside=0)
+    for turn in (np.flipud, np.fliplr):
+        turned = resample_labels(np.ascontiguousarray(turn(labels)), plane, coarse, outside=0)
+        assert np.array_equal(turned, turn(found))
+    blocks = labels.reshape(rows, down, columns, across)
+    for value in range(3):
+        most = (blocks == value).mean((1, 3)) > 2 / 3
+        assert (found[most] == value).all()
 
 
 @settings(deadline=None, max_examples=40)
