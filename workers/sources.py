@@ -9,13 +9,16 @@ from pydicom.tag import Tag
 
 from synthesis.imaging.dicom_write import Source, Subject, derived_uid
 from webapp.cases.models import Case
+from webapp.cases.selectors import case_geometry
 
 YEARS_OF = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 
 def thickness_of(case: Case) -> float:
+    """How thick its slices are, in mm: as their headers say, else as far as they lie apart, else 5."""
+    told = _text(_instance(case, 0)[0].metadata, "SliceThickness")
     between = case.spacing_mm[2] if len(case.spacing_mm) > 2 else None
-    return float(between) if between else 5.0
+    return float(told or between or 5.0)
 
 
 def _instance(case: Case, index: int) -> Any:
@@ -24,15 +27,20 @@ def _instance(case: Case, index: int) -> Any:
 
 
 def source_of(case: Case, index: int) -> Source:
-    """The slice that was changed, as DICOM names it; a source without a frame of reference gets one."""
+    """The slice that was changed, as DICOM names it.
+
+    A source without a frame of reference gets one; so does one that does not say where it lies, for nothing
+    that is laid around it lies in its own.
+    """
     instance, frame = _instance(case, index)
+    own = case.frame_of_reference_uid if case_geometry(case).is_known else ""
     return Source(
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=instance.sop_instance_uid,
         study_uid=case.study_uid,
-        frame_of_reference_uid=case.frame_of_reference_uid
-        or derived_uid(case.series_uid, "frame of reference"),
+        frame_of_reference_uid=own or derived_uid(case.series_uid, "frame of reference"),
         frame_number=frame + 1 if instance.frame_count > 1 else None,
+        patient_position=_text(instance.metadata, "PatientPosition"),
     )
 
 

@@ -77,13 +77,17 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The image a counterfactual was made from, whose (pseudonymous) place and study it keeps."""
+    """The image a counterfactual was made from, whose (pseudonymous) place and study it keeps.
+
+    patient_position: how the patient lay, such as "FFS"; empty where the source does not say.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
     study_uid: str
     frame_of_reference_uid: str
     frame_number: int | None = None
+    patient_position: str = ""
 
 
 def invented_subject(job: str, *, sex: str | None = None, age: float | None = None) -> Subject:
@@ -238,7 +242,7 @@ def _series(
     words = description or f"{modality} by {making.model_name} {making.model_version}"
     dataset.SeriesDescription = f"SYNTHETIC {words}"[:64]
     dataset.BodyPartExamined = "ABDOMEN"
-    dataset.PatientPosition = "HFS"
+    dataset.PatientPosition = source.patient_position if source else "HFS"
     dataset.FrameOfReferenceUID = (
         source.frame_of_reference_uid if source else derived_uid(making.job, image, "frame of reference")
     )
