@@ -14,6 +14,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 import synthesis
+from synthesis.imaging.geometry import is_even
 from synthesis.imaging.plane import Plane
 from synthesis.imaging.storage import Stored
 
@@ -171,11 +172,12 @@ def synthetic_slices(
 
 
 def spacing_between(planes: Sequence[Plane]) -> float | None:
-    """Distance between the first two planes along their normal, or None for a single slice."""
-    if len(planes) < 2:
-        return None
+    """Distance between neighbouring planes along their normal, or None where there is no such one."""
     normal = np.cross(planes[0].along_columns, planes[0].along_rows)
-    return float(abs((np.asarray(planes[1].position_mm) - np.asarray(planes[0].position_mm)) @ normal))
+    distances = np.abs(np.diff(np.asarray([plane.position_mm for plane in planes]) @ normal))
+    if not distances.size or not is_even(distances):
+        return None
+    return float(np.round(distances.mean(), 6))
 
 
 def mark_synthetic(dataset: Dataset, making: Making) -> None:

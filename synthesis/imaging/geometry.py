@@ -140,7 +140,15 @@ class Geometry:
     @property
     def is_uniform(self) -> bool:
         """Whether the slices are equally spaced, so that the affine says it all."""
-        return _is_even(np.diff(self.positions_mm))
+        return is_even(np.diff(self.positions_mm))
+
+    @property
+    def astray_mm(self) -> float:
+        """How far, at most, a slice lies from where the affine puts it."""
+        count = self.shape[0]
+        line = (self.affine @ np.stack([np.arange(count), *np.zeros((2, count)), np.ones(count)]))[:3].T
+        told = np.stack([self.position_of(index) for index in range(count)])
+        return float(np.linalg.norm(line - told, axis=1).max())
 
     def position_of(self, index: int) -> Float:
         """LPS mm of the first voxel of one slice, [3], as its header says, however slices are spaced."""
@@ -237,7 +245,7 @@ def geometry_of_slices(
     step = normal * (slice_spacing_mm or 1.0)
     spacing = slice_spacing_mm
     if distinct.size:
-        spacing = float(np.mean(distinct) if _is_even(distances) else np.median(distinct))
+        spacing = float(np.mean(distinct) if is_even(distances) else np.median(distinct))
         shift = points[order[-1]] - points[order[0]]
         step = shift / float(along[-1] - along[0]) * spacing  # a tilted gantry shifts within the plane too
     affine = np.eye(4)
@@ -259,7 +267,7 @@ def geometry_of_slices(
     return geometry, order
 
 
-def _is_even(distances: Float) -> bool:
+def is_even(distances: Float) -> bool:
     """Whether distances between slices count as equal; so do those of a single slice."""
     if distances.size == 0:
         return True

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from django.utils.translation import gettext as _
 
+from synthesis.imaging.nifti import SAME_GRID_MM
 from webapp.cases.models import Case, Mask
 from webapp.cases.selectors import case_geometry, case_slice, mask_array
 from webapp.core.errors import ApplicationError
@@ -20,6 +21,7 @@ UNREADABLE = (
     *(OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error),
     *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError),
 )
+UNEVEN = b"slices not evenly spaced, affine is not exact"
 TOLERANCE = 0.25
 """How far, in voxels, a corner of the grid may lie off the case's (headers round positions)."""
 
@@ -131,6 +133,13 @@ def case_to_nifti(case: Case) -> bytes:
     return _bytes(image, case)
 
 
+def is_uneven(case: Case) -> bool:
+    """Whether NIfTI, which knows one distance between slices, cannot say where the case's slices lie."""
+    geometry = case_geometry(case)
+    between = geometry.spacing_mm[2] or 0.0
+    return geometry.is_known and geometry.astray_mm > max(SAME_GRID_MM, SAME_GRID_MM * between)
+
+
 def map_to_nifti(case: Case, array: npt.NDArray[np.floating]) -> bytes:
     """Values [slices, rows, columns] of the case's voxels as NIfTI-1, float32, placed as the case is."""
     values = np.ascontiguousarray(array.transpose(2, 1, 0), np.float32)
@@ -144,5 +153,6 @@ def _affine(case: Case) -> npt.NDArray[np.float64]:
 
 def _bytes(image: nib.Nifti1Image, case: Case) -> bytes:
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = b"SYNTHETIC - not for clinical use" if case.is_synthetic else b""
+    said = [b"SYNTHETIC - not for clinical use"] if case.is_synthetic else []
+    image.header["descrip"] = b"; ".join([*said, *([UNEVEN] if is_uneven(case) else [])])[:79]
     return bytes(image.to_bytes())

@@ -16,7 +16,7 @@ from synthesis.imaging.dicom_write import to_bytes
 from synthesis.imaging.parametric_map_write import uncertainty_series
 from synthesis.imaging.segmentation_write import Authorship, segmentation_of
 from webapp.cases.models import Mask
-from webapp.cases.nifti import case_to_nifti, map_to_nifti, mask_to_nifti
+from webapp.cases.nifti import case_to_nifti, is_uneven, map_to_nifti, mask_to_nifti
 from webapp.cases.selectors import mask_array
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
@@ -98,7 +98,15 @@ def segmentation_file(result: Result, mask: Mask, images: list[bytes]) -> bytes:
 
 
 def nifti_files(result: Result) -> dict[str, bytes]:
-    """Image and mask as NIfTI."""
+    """Image and mask as NIfTI; raises ApplicationError where NIfTI cannot say where the slices lie."""
+    if is_uneven(result.case):
+        raise ApplicationError(
+            _(
+                "The slices of this series are not evenly spaced, and NIfTI can say one distance only: they "
+                "would lie in wrong places. Download it as DICOM."
+            ),
+            field="form",
+        )
     files = {"image.nii": case_to_nifti(result.case)}
     if result.mask is not None:
         files["mask.nii"] = mask_to_nifti(result.mask)

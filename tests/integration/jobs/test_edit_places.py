@@ -25,8 +25,10 @@ from tests import factories
 from tests.factories_edits import edit_request, edited_result
 from tests.factories_series import series_result
 from tests.stored import dicom_of, images_of, unpacked
+from webapp.cases.nifti import case_to_nifti
 from webapp.cases.selectors import mask_array
 from webapp.cases.services import case_create_from_dicom, mask_save
+from webapp.core.errors import ApplicationError
 from webapp.jobs.downloads import result_download
 from webapp.jobs.edit_maps import pixels_of
 from webapp.jobs.edit_panes import picture_metadata
@@ -98,8 +100,11 @@ def inside(points: np.ndarray, share: float = 1.0) -> np.ndarray:
     return (points[..., 0] / (share * WIDE)) ** 2 + (points[..., 1] / (share * DEEP)) ** 2 <= 1
 
 
-def ramp_case(owner: Any, lie: Lie) -> Any:
-    """A CT series of ramps, those of even slices to the left; with a mask of the liver in an inner ellipse."""
+def ramp_case(owner: Any, lie: Lie, *, gap: float = 0.0) -> Any:
+    """A CT series of ramps, along x and y in turn, with a mask of the liver in an inner ellipse.
+
+    The last slice lies `gap` mm farther off than the others do.
+    """
     plain = dcmread(get_testdata_file("CT_small.dcm"))
     study, series, frame = (generate_uid(entropy_srcs=[str(lie), part]) for part in "abc")
     columns, rows, normal = lie.axes
@@ -114,7 +119,7 @@ def ramp_case(owner: Any, lie: Lie) -> Any:
         image.Rows, image.Columns = SHAPE
         image.PixelSpacing = list(SPACING)
         image.ImageOrientationPatient = [float(value) for value in (*columns, *rows)]
-        first = normal * STEP * number - middle
+        first = normal * (STEP * number + gap * (number == SLICES - 1)) - middle
         image.ImagePositionPatient = [round(float(value), 1) for value in first]
         points = points_of(image)
         image.RescaleSlope, image.RescaleIntercept = 1, 0
@@ -123,12 +128,10 @@ def ramp_case(owner: Any, lie: Lie) -> Any:
         image.PixelData = np.rint(values).astype("<i2").tobytes()
         buffer = BytesIO()
         image.save_as(buffer, enforce_file_format=True)
-        files.append((first @ normal, buffer.getvalue()))
+        files.append(buffer.getvalue())
         masks.append(np.where(inside(points, 0.5), L.LIVER, np.where(inside(points), L.FAT, L.AIR)))
     place = factories.dataset(shares={owner: "annotate"})
-    case = case_create_from_dicom(
-        files=[content for _, content in files], dataset=place, name="Ramps", attributes={}, is_synthetic=False
-    )
+    case = case_create_from_dicom(files=files, dataset=place, name="Ramps", attributes={}, is_synthetic=False)
     labels = [{"value": one.value, "name": one.name, "color": one.color} for one in L.LABEL_SET if one.value]
     mask_save(
         user=place.owner, case=case, name="Body", array=np.array(masks, np.uint16), labels=labels,
@@ -224,3 +227,16 @@ def test_the_mask_and_the_volume_to_take_away_lie_there_too(clinician: Any, lie:
     right = (steps @ volume.affine.T)[..., :3] * [-1, -1, 1]
     assert np.abs(right - points).max() < EXACT_MM
     assert np.array_equal(np.asarray(volume.dataobj)[..., 0].T, image.pixel_array)
+
+
+def test_a_series_with_a_gap_is_not_taken_away_as_a_volume_without(clinician: Any) -> None:
+    case = ramp_case(clinician, Lie(), gap=20.0)
+    result = series_result(clinician, request=edit_request(clinician, case=case, slices=(0, SLICES - 1)))
+    sources = [headers_of(case)[index] for index in result.recipe["slices"]["source"]]
+    images = sorted(images_of(result, clinician), key=lambda image: int(image.InstanceNumber))
+    check(result, sources, images, pixels_of(result, "original"))
+    assert not any("SpacingBetweenSlices" in image for image in images)
+    with pytest.raises(ApplicationError, match="not evenly spaced"):
+        result_download(user=clinician, result=result, form="nifti")
+    exported = nib.Nifti1Image.from_bytes(case_to_nifti(case))
+    assert exported.header["descrip"].item() == b"slices not evenly spaced, affine is not exact"
