@@ -1,11 +1,13 @@
 """A real Chromium against the real site, its static files served by WhiteNoise under the strict policy.
 
 Fixtures: `site` (its address), `page` (a fresh tab that fails the test when the page breaks the
-Content-Security-Policy or throws), `sign_in(page, person)`, `check_accessibility(page)`.
+Content-Security-Policy or throws), `another_machine()` (one more), `sign_in(page, person)`,
+`check_accessibility(page)`.
 
 A click does not wait for what it brings about, and `count()`, `is_visible()`, `page.url` and the like answer
 at once: after anything that takes time ask with `expect(...)`, `wait_for()` or `reading.until(...)`, which
-wait. `SLOW_BROWSER=400 pytest FILE` finds what does not (tests/browser/slow.py).
+wait. A page that a click led to has its scripts after `page.wait_for_load_state()`: before that, what opens
+a dialog or copies does nothing. `SLOW_BROWSER=400 pytest FILE` finds who forgot (tests/browser/slow.py).
 """
 
 import os
@@ -13,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +138,13 @@ def _open(browser: Any, **options: Any) -> Iterator[Any]:
 def page(chromium: Any) -> Iterator[Any]:
     """A fresh tab of 1280x800; the test fails if the policy is broken or a script throws."""
     yield from _open(chromium)
+
+
+@pytest.fixture
+def another_machine(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens further tabs like `page`, each in a browser of its own, as at another computer."""
+    with ExitStack() as tabs:
+        yield lambda **options: tabs.enter_context(contextmanager(_open)(chromium, **options))
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
-"""What tests of the reading page share: waiting for an image, the answers so far, the canvas."""
+"""What the tests share: waiting for what no element says; images and answers of the reading page."""
 
 import io
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from webapp.readings.models import Answer
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 SLIP_MS = 310
 
 
@@ -23,11 +25,26 @@ def loaded_ahead(page, count):
     page.locator(f'body[data-ahead="{count}"]').wait_for()
 
 
-def until(condition):
+def until(condition: Callable[[], Any]) -> None:
+    """Wait until it is so."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def soon(check: Callable[[], Any]) -> None:
+    """Wait until a check of several assertions passes; what it says last is what the test says."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            check()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def scores():

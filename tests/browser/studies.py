@@ -29,6 +29,7 @@ def launch_again(page: Page, site: Launched, demo: str, reader: str) -> str:
     page.get_by_role("button", name="Prepare and audit").click()
     page.get_by_role("button", name="Read the whole report").click()
     page.get_by_role("heading", name="Harmonisation: before and after").wait_for()
+    page.wait_for_load_state()  # the whole report: what asks for an acceptance comes after the heading
     accept = page.get_by_role("button", name="Accept under my name")
     if accept.count():
         page.get_by_label("Why the study is sound").fill(NOTE)

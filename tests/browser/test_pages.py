@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from tests import factories
+from tests.browser.reading import until
 from webapp.jobs.services import job_submit
 
 # Chromium reports 200 % zoom on a 1280x800 screen as a window of half the size.
@@ -101,12 +103,12 @@ def test_nothing_sticks_out_sideways(page, site, sign_in, world, size: dict[str,
 def test_the_theme_is_chosen_and_kept(page, site, sign_in, world) -> None:
     sign_in(page, world["person"])
     page.goto(f"{site}/profile/")
-    assert page.locator("html").get_attribute("data-theme") == "dark"
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     page.get_by_text("Your menu").locator("xpath=..").click()
     page.get_by_role("button", name="Light theme").click()
-    assert page.locator("html").get_attribute("data-theme") == "light"
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
     page.goto(f"{site}/people/")
-    assert page.locator("html").get_attribute("data-theme") == "light"
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
 
 
 def test_the_rail_is_narrowed_and_kept(page, site, sign_in, world) -> None:
@@ -115,26 +117,26 @@ def test_the_rail_is_narrowed_and_kept(page, site, sign_in, world) -> None:
     rail = page.locator(".rail")
     wide = rail.bounding_box()["width"]
     page.get_by_role("button", name="Narrow").click()
-    assert rail.bounding_box()["width"] < wide / 2
+    until(lambda: rail.bounding_box()["width"] < wide / 2)
     page.goto(f"{site}/people/")
     assert rail.bounding_box()["width"] < wide / 2
-    assert page.get_by_role("link", name="Datasets").is_visible()
+    expect(page.get_by_role("link", name="Datasets")).to_be_visible()
 
 
 def test_menus_open_and_close_by_keyboard(page, site, sign_in, world) -> None:
     sign_in(page, world["person"])
     page.goto(f"{site}/profile/")
     page.keyboard.press("Tab")
-    assert page.evaluate("() => document.activeElement.className") == "skip-link"
+    expect(page.locator(".skip-link")).to_be_focused()
     page.keyboard.press("Enter")
-    assert page.evaluate("() => document.activeElement.id") == "content"
+    expect(page.locator("#content")).to_be_focused()
     menu = page.locator("details.menu", has_text="Ada Reyes")
     menu.locator("summary").focus()
     page.keyboard.press("Enter")
-    assert menu.get_by_role("link", name="Profile").is_visible()
+    expect(menu.get_by_role("link", name="Profile")).to_be_visible()
     page.keyboard.press("Escape")
-    assert not menu.get_by_role("link", name="Profile").is_visible()
-    assert page.evaluate("() => document.activeElement.tagName") == "SUMMARY"
+    expect(menu.get_by_role("link", name="Profile")).to_be_hidden()
+    expect(menu.locator("summary")).to_be_focused()
 
 
 def test_a_token_is_made_in_the_dialog_and_copied(page, site, sign_in, world) -> None:
@@ -145,9 +147,11 @@ def test_a_token_is_made_in_the_dialog_and_copied(page, site, sign_in, world) ->
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("What it is for").fill("nightly")
     dialog.get_by_role("button", name="Make the token").click()
-    token = page.locator("#new-token").inner_text()
+    page.locator("#new-token").wait_for()
+    page.wait_for_load_state()
     page.get_by_role("button", name="Copy").click()
     page.get_by_text("The token is copied.").wait_for()
+    token = page.locator("#new-token").inner_text()
     assert page.evaluate("() => navigator.clipboard.readText()") == token
     assert token.startswith("sbl_")
 
@@ -158,14 +162,16 @@ def test_an_account_is_closed_only_after_asking(page, site, sign_in, world) -> N
     page.goto(f"{site}/people/{other.pk}/")
     page.get_by_role("button", name="Close the account").click()
     dialog = page.get_by_role("dialog")
+    dialog.wait_for()
     page.keyboard.press("Escape")
-    assert not dialog.is_visible()
+    expect(dialog).to_be_hidden()
     page.get_by_role("button", name="Close the account").click()
     dialog.get_by_role("button", name="Close the account").click()
     message = page.get_by_text("The account of Jonas Weber is closed.")
     message.wait_for()
+    page.wait_for_load_state()
     page.get_by_role("button", name="Put this message away").click()
-    assert not message.is_visible()
+    expect(message).to_be_hidden()
     other.refresh_from_db()
     assert not other.is_active
 
@@ -176,14 +182,14 @@ def test_a_person_signs_in_fails_and_is_locked_out(page, site, world, check_acce
     def attempt(password: str) -> None:
         page.get_by_label("Sign-in name").fill("ada")
         page.get_by_label("Password").fill(password)
-        page.get_by_role("button", name="Sign in").click()
+        with page.expect_navigation():
+            page.get_by_role("button", name="Sign in").click()
 
     attempt("wrong")
     page.get_by_text("do not go together").wait_for()
     check_accessibility(page)
     for _ in range(4):
         attempt("wrong")
-        page.wait_for_load_state()
     page.get_by_role("heading", name="Too many failed sign-ins").wait_for()
-    assert page.get_by_text("You can try again at").is_visible()
+    expect(page.get_by_text("You can try again at")).to_be_visible()
     check_accessibility(page)

@@ -1,7 +1,10 @@
 """Reading in a real browser: by keyboard alone, several questions, slices, windows, practice, going back."""
 
+import re
+
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from tests import factories_taking
 from tests.browser.reading import loaded_ahead, looks_like, scores, shown, until
@@ -64,10 +67,10 @@ def test_several_questions_are_saved_as_they_are_given(page, reader, open_readin
     until(lambda: Answer.objects.count() == 1)
     page.keyboard.press("5")
     until(lambda: Answer.objects.count() == 2)
-    assert page.locator("[data-question=quality] .target[aria-pressed=true]").inner_text().startswith("5")
+    expect(page.locator("[data-question=quality] .target[aria-pressed=true]")).to_have_text(re.compile("^5"))
     page.reload()
     shown(page, 1)
-    assert page.locator(".target[aria-pressed=true]").count() == 2
+    expect(page.locator(".target[aria-pressed=true]")).to_have_count(2)
     page.get_by_label("Remarks").fill("Ring artefact in the middle")
     page.keyboard.press("Control+End")
     page.get_by_role("button", name="Next").click()
@@ -84,14 +87,14 @@ def test_several_questions_are_saved_as_they_are_given(page, reader, open_readin
 def test_a_practice_image_says_what_it_was(page, reader, open_reading, check_accessibility):
     open_reading(page, factories_taking.study([reader], roles={0: "training"}))
     shown(page, 1)
-    assert page.get_by_text("Practice", exact=True).is_visible()
+    expect(page.get_by_text("Practice", exact=True)).to_be_visible()
     page.keyboard.press("5")
     page.get_by_text("This image is real.").wait_for()
     check_accessibility(page)
     page.keyboard.press("4")  # the answer stands
     page.keyboard.press("Enter")
     shown(page, 2)
-    assert not page.get_by_text("Practice", exact=True).is_visible()
+    expect(page.get_by_text("Practice", exact=True)).to_be_hidden()
     until(lambda: scores() == [5])
 
 
@@ -105,8 +108,7 @@ def test_a_reader_may_look_back_where_the_protocol_allows_it(page, reader, open_
     shown(page, 2)
     page.keyboard.press("Backspace")
     shown(page, 1)
-    (chosen,) = page.locator(".target[aria-pressed=true]").all_inner_texts()
-    assert chosen.endswith("Probably real")
+    expect(page.locator(".target[aria-pressed=true]")).to_have_text([re.compile("Probably real$")])
     page.keyboard.press("5")
     shown(page, 2)
     page.keyboard.press("Enter")
@@ -125,7 +127,7 @@ def test_items_of_several_slices(page, reader, open_reading):
     open_reading(page, factories_taking.study([reader], frames=3))
     shown(page, 1)
     viewport = page.locator("[data-viewport]")
-    assert viewport.get_attribute("data-slice") == "2"
+    expect(viewport).to_have_attribute("data-slice", "2")
     pictures = factories_taking.picture(0, 3)
     for key, slice_ in (("ArrowDown", 3), ("ArrowUp", 2), ("ArrowUp", 1)):
         page.keyboard.press(key)
@@ -159,7 +161,7 @@ def test_single_keys_can_be_switched_off(page, reader, open_reading, check_acces
     page.keyboard.press("Escape")
     for key in ("4", "i", "w"):
         page.keyboard.press(key)
-    assert page.locator("body").get_attribute("data-item") == "1"
+    expect(page.locator('body[data-item="1"][data-state="ready"]')).to_be_attached()
     page.get_by_role("button", name="Probably real").focus()
     page.keyboard.press("Enter")
     shown(page, 2)
@@ -167,7 +169,7 @@ def test_single_keys_can_be_switched_off(page, reader, open_reading, check_acces
     page.reload()
     shown(page, 2)
     page.keyboard.press("5")
-    assert page.locator(".target[aria-pressed=true]").count() == 0
+    expect(page.locator(".target[aria-pressed=true]")).to_have_count(0)
     page.get_by_role("button", name="Keys").click()
     page.get_by_label("Single letters and digits are keys").check()
     page.keyboard.press("Escape")
@@ -180,22 +182,24 @@ def test_the_window_is_free_or_fixed(page, reader, open_reading, window):
     open_reading(page, factories_taking.study([reader], window=window))
     shown(page, 1)
     viewport = page.locator("[data-viewport]")
-    assert viewport.get_attribute("data-window") == "40/400"
+    expect(viewport).to_have_attribute("data-window", "40/400")
     drag(page)
     page.keyboard.press("w")
     drag(page)
     page.keyboard.down("Control")
     drag(page)
     page.keyboard.up("Control")
-    changed = viewport.get_attribute("data-window") != "40/400"
-    assert changed == (window == "free")
-    assert page.locator("[data-action='tool.window']").count() == (window == "free")
+    if window == "free":
+        expect(viewport).not_to_have_attribute("data-window", "40/400")
+    else:
+        expect(viewport).to_have_attribute("data-window", "40/400")
+    expect(page.locator("[data-action='tool.window']")).to_have_count(int(window == "free"))
     page.keyboard.press("f")
     page.locator('[data-viewport][data-window="40/400"]').wait_for()
     page.keyboard.press("4")
     shown(page, 2)
     until(ViewingLog.objects.exists)
-    assert (len(ViewingLog.objects.get().log["windows"]) > 1) == changed
+    assert (len(ViewingLog.objects.get().log["windows"]) > 1) == (window == "free")
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -213,6 +217,7 @@ def test_the_reading_page_is_accessible_whole_and_zoomed(
     check_accessibility(page)
     page.keyboard.press("Escape")
     page.set_viewport_size({"width": 640, "height": 400})
+    until(lambda: page.evaluate(size)[0] == 640)
     check_accessibility(page)
     assert page.evaluate(size)[0] == 640
     page.get_by_role("button", name="Definitely real").scroll_into_view_if_needed()
@@ -227,13 +232,19 @@ def test_the_next_image_is_there_at_once(page, reader, open_reading, capsys):
         loaded_ahead(page, min(2, 12 - number))
         page.keyboard.press("4")
     shown(page, 12)
-    marks = page.evaluate(
-        """() => ['item-answered', 'item-shown'].map((name) =>
-            performance.getEntriesByName(name).map((one) => [one.detail, one.startTime]))"""
+    *marks, fetched = page.evaluate(
+        """() => [...['item-answered', 'item-shown'].map((name) =>
+            performance.getEntriesByName(name).map((one) => [one.detail, one.startTime])),
+            performance.getEntriesByType('resource').filter((one) => one.name.includes('/frames/'))
+            .map((one) => [one.startTime, one.responseEnd])]"""
     )
     answered, came = (dict(map(tuple, one)) for one in marks)
+    assert len(fetched) == 12
+    for position, at in answered.items():
+        # What comes next was here already, and the one after it: nothing is fetched meanwhile.
+        assert sum(end <= at for _, end in fetched) == min(position + 3, 12)
+        assert not [start for start, _ in fetched if at < start < came[position + 1]]
     waits = sorted(came[position + 1] - answered[position] for position in answered)
     middle, longest = waits[len(waits) // 2], waits[-1]
     with capsys.disabled():
         print(f"\nitem to item: median {middle:.0f} ms, longest {longest:.0f} ms, n = {len(waits)}")
-    assert middle < 1000

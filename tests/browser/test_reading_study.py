@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
@@ -19,11 +19,12 @@ import pydicom
 import pytest
 from django.core.management import call_command
 from django.urls import reverse
+from playwright.sync_api import expect
 from pydicom.uid import generate_uid
 from scipy import stats
 
 from tests import factories
-from tests.browser.reading import until
+from tests.browser.reading import shown, until
 from tests.shared_data import DATA, needs_shared_data
 from webapp.cases.services import case_create_from_dicom
 from webapp.core.models import AuditEvent
@@ -35,9 +36,6 @@ from workers.tasks import perform
 
 EACH_ARM = 6
 MARGIN = 0.15
-SHOWN_FOR_MS = "() => performance.now() - performance.getEntriesByName('item-shown').at(-1).startTime"
-SLIP_MS = 320  # a key right after an image came is taken for a slip of the hand
-PATIENCE_S = 60
 NOTE = "A journey with few items, to see the study working from its first page to its last."
 
 
@@ -94,20 +92,15 @@ def people(site: str, settings: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def tab_of(chromium: Any, sign_in: Callable[[Any, Any], None]) -> Iterator[Callable[[Any], Any]]:
+def tab_of(another_machine: Callable[[], Any], sign_in: Callable[[Any, Any], None]) -> Callable[[Any], Any]:
     """Opens a browser of its own for a person: another machine."""
-    contexts = []
 
     def open_tab(person: Any) -> Any:
-        contexts.append(chromium.new_context(viewport={"width": 1280, "height": 800}))
-        contexts[-1].set_default_timeout(PATIENCE_S * 1000)
-        page = contexts[-1].new_page()
+        page = another_machine()
         sign_in(page, person)
         return page
 
-    yield open_tab
-    for context in contexts:
-        context.close()
+    return open_tab
 
 
 # --- the lead
@@ -123,7 +116,7 @@ def build(page: Any, site: str, readers: list[Any]) -> Reading:
     root = f"{site}/readings/{reading.pk}"
     for arm in ("real", "synthetic"):
         page.goto(f"{root}/items/add/{arm}/")
-        assert page.locator(".tile--choice").count() == EACH_ARM
+        expect(page.locator(".tile--choice")).to_have_count(EACH_ARM)
         page.get_by_role("button", name=re.compile("Add from all")).click()
         page.wait_for_url(f"{root}/items/")
     page.goto(f"{root}/design/")
@@ -151,6 +144,7 @@ def audit_and_launch(page: Any, site: str, reading: Reading) -> None:
     work("records", "prepare_reading")
     page.get_by_role("button", name="Read the whole report").click()
     page.get_by_role("heading", name="Harmonisation: before and after").wait_for()
+    page.wait_for_load_state()  # the whole report: what asks for an acceptance comes after the heading
     accept = page.get_by_role("button", name="Accept under my name")
     if accept.count():
         page.get_by_label("Why the study is sound").fill(NOTE)
@@ -178,8 +172,7 @@ def read(page: Any, place: Place, key_of: Callable[[Assignment], str], first: in
     """Answer the images from number `first` to `last` (from 1) by key."""
     order = list(place.assignments.select_related("item__truth").order_by("position"))
     for number in range(first, last + 1):
-        page.locator(f'body[data-item="{number}"][data-state="ready"]').wait_for()
-        until(lambda: page.evaluate(SHOWN_FOR_MS) > SLIP_MS)
+        shown(page, number)
         page.keyboard.press(key_of(order[number - 1]))
 
 
@@ -315,7 +308,6 @@ def check_numbers(reading: Reading, analysis: dict[str, Any]) -> float:
 @needs_shared_data
 def test_a_study_from_its_first_page_to_its_report(page, site, sign_in, people, tab_of):
     sign_in(page, people["lead"])
-    page.set_default_timeout(PATIENCE_S * 1000)
     reading = build(page, site, people["readers"])
     root = f"{site}/readings/{reading.pk}"
     audit_and_launch(page, site, reading)
@@ -342,15 +334,18 @@ def test_a_study_from_its_first_page_to_its_report(page, site, sign_in, people, 
     # --- closes, unblinds, reads the report
     page.get_by_role("button", name="Close the reading").click()
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Unblind").wait_for()
+    page.wait_for_load_state()
     page.get_by_role("button", name="Unblind").click()
     page.get_by_role("dialog").get_by_role("button", name="Unblind").click()
     page.get_by_text("The answers are being analysed").wait_for()
     work("records", "report_reading")
     page.get_by_role("heading", name="In short").wait_for()
+    page.wait_for_load_state()
     report = ReadingReport.objects.get()
     assert [check["sentence"] for check in report.figures["checks"] if not check["ok"]] == []
     accuracy = check_numbers(reading, report.figures["analysis"])
-    assert f"{100 * accuracy:.1f}%" in page.locator(".report-headline").inner_text()
+    expect(page.locator(".report-headline")).to_contain_text(f"{100 * accuracy:.1f}%")
     page.get_by_text(Reading.objects.get().protocol_sha256).first.wait_for()
     if AuditEvent.objects.filter(action="reading.leak_accepted").exists():
         page.get_by_text(NOTE).wait_for()

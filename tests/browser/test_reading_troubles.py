@@ -3,6 +3,7 @@
 import json
 
 from django.contrib.sessions.models import Session
+from playwright.sync_api import expect
 
 from tests import factories_taking
 from tests.browser.reading import loaded_ahead, looks_like, scores, shown, until
@@ -107,12 +108,13 @@ def test_of_two_tabs_the_newer_reads(page, reader, open_reading, check_accessibi
     until(lambda: scores() == [5, 1])
 
 
-def test_an_older_page_on_another_computer_is_told_and_its_answer_kept(page, chromium, reader, open_reading):
+def test_an_older_page_on_another_computer_is_told_and_its_answer_kept(
+    page, another_machine, reader, open_reading
+):
     reading = factories_taking.study([reader])
     open_reading(page, reading)
     shown(page, 1)
-    elsewhere = chromium.new_context(viewport={"width": 1280, "height": 800})
-    newer = elsewhere.new_page()
+    newer = another_machine()
     open_reading(newer, reading)
     shown(newer, 1)
     newer.keyboard.press("4")
@@ -122,10 +124,9 @@ def test_an_older_page_on_another_computer_is_told_and_its_answer_kept(page, chr
     until(lambda: scores() == [4])
     (kept,) = PlaceEvent.objects.filter(kind="answer_set_aside")
     assert kept.detail["answers"]["real_or_synthetic"]["score"] == 1
-    elsewhere.close()
 
 
-def test_a_pause_ends_on_another_computer(page, chromium, reader, open_reading, check_accessibility):
+def test_a_pause_ends_on_another_computer(page, another_machine, reader, open_reading, check_accessibility):
     reading = factories_taking.study([reader])
     open_reading(page, reading)
     shown(page, 1)
@@ -134,16 +135,15 @@ def test_a_pause_ends_on_another_computer(page, chromium, reader, open_reading, 
     page.keyboard.press("Escape")
     page.get_by_role("heading", name="Paused").wait_for()
     check_accessibility(page)
-    assert page.evaluate("() => document.activeElement.textContent") == "Go on reading"
+    expect(page.get_by_role("button", name="Go on reading")).to_be_focused()
     until(lambda: reading.places.get().state == "paused")
-    elsewhere = chromium.new_context(viewport={"width": 1280, "height": 800})
-    other = elsewhere.new_page()
+    other = another_machine()
     open_reading(other, reading)
     shown(other, 2)
     assert reading.places.get().state == "reading"
     other.keyboard.press("5")
     shown(other, 3)
-    elsewhere.close()
+    other.close()
     page.keyboard.press("Enter")
     shown(page, 3)
     page.keyboard.press("1")

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 from pypdf import PdfReader
 
 from tests import factories
@@ -71,10 +72,10 @@ def test_numbers_formulas_and_sources_open_by_keyboard(opened):
     section = page.locator("[data-figure=accuracy]")
     section.locator("summary", has_text="The numbers").focus()
     page.keyboard.press("Enter")
-    assert section.get_by_role("cell", name="Reader 1").first.is_visible()
+    expect(section.get_by_role("cell", name="Reader 1").first).to_be_visible()
     section.locator("summary", has_text="Formula and source").focus()
     page.keyboard.press("Enter")
-    assert section.get_by_text(re.compile("Wilson")).first.is_visible()
+    expect(section.get_by_text(re.compile("Wilson")).first).to_be_visible()
     link = page.get_by_role("link", name=re.compile("Open the case")).first
     link.click()
     page.wait_for_url(re.compile("/cases/"))

@@ -13,14 +13,15 @@ from typing import Any
 import pydicom
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from tests import factories
+from tests.browser.reading import until
 from tests.factories_adapters import tiny_adapter
 from tests.running import ROOT, Launched
 from tests.running import semblance as started
 from webapp.jobs.models import SynthesisRequest
 
-WAIT_MS = 120_000
 NARROW = {"width": 390, "height": 800}
 
 
@@ -44,23 +45,24 @@ def test_slider_grades_and_number_say_the_same(
     slider, number = page.locator("#severity-slider"), page.locator("[name=severity_level]")
     slider.wait_for()
 
-    def said() -> tuple[str, str, str]:
-        chosen = page.locator("[name=severity]:checked").get_attribute("value")
-        return str(chosen), number.input_value(), slider.input_value()
+    def says(*wanted: str) -> None:
+        expect(page.locator("[name=severity]:checked")).to_have_value(wanted[0])
+        expect(number).to_have_value(wanted[1])
+        expect(slider).to_have_value(wanted[2])
 
-    assert said() == ("none", "0", "0")
+    says("none", "0", "0")
     slider.focus()
     for _ in range(15):
         page.keyboard.press("ArrowRight")
-    assert said() == ("between", "1.5", "1.5")
-    assert slider.get_attribute("aria-valuetext") == "1.5, low to mild"
+    says("between", "1.5", "1.5")
+    expect(slider).to_have_attribute("aria-valuetext", "1.5, low to mild")
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    assert said() == ("mild", "2", "2")
+    says("mild", "2", "2")
     page.locator("[name=severity][value=severe]").check()
-    assert said() == ("severe", "3", "3")
+    says("severe", "3", "3")
     number.fill("0.3")
-    assert said() == ("between", "0.3", "0.3")
+    says("between", "0.3", "0.3")
     page.locator("#check .check__line").wait_for()
     check_accessibility(page)
 
@@ -72,18 +74,17 @@ def test_another_sampler_brings_its_options_and_keeps_the_rest(page, site, sign_
     page.locator("#severity-slider").wait_for()
     page.locator("[name=severity_level]").fill("2.4")
     page.locator("details.disclosure summary", has_text="More settings").click()
-    assert page.locator("[name=kappa]").is_visible()
+    expect(page.locator("[name=kappa]")).to_be_visible()
     page.locator("#id_sampler").select_option("victr_literal")
     page.locator("[name=weight]").wait_for()
-    assert page.locator("[name=kappa]").count() == 0
-    assert page.locator("#severity-slider").input_value() == "2.4"
-    assert page.locator("[name=severity]:checked").get_attribute("value") == "between"
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    expect(page.locator("[name=kappa]")).to_have_count(0)
+    expect(page.locator("#severity-slider")).to_have_value("2.4")
+    expect(page.locator("[name=severity]:checked")).to_have_value("between")
+    until(lambda: page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
 
 
-def test_everything_works_without_a_script(chromium, site, sign_in, clinician, model) -> None:
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
+def test_everything_works_without_a_script(another_machine, site, sign_in, clinician, model) -> None:
+    page = another_machine(java_script_enabled=False)
     sign_in(page, clinician)
     page.goto(site + reverse("jobs:synthesise"))
     page.locator("[name=severity][value=between]").check()
@@ -95,7 +96,6 @@ def test_everything_works_without_a_script(chromium, site, sign_in, clinician, m
     page.locator("#id_adapter").select_option(label="Bright 1")
     page.get_by_role("button", name="Make the images").click()
     page.get_by_text("Handed in.").wait_for()
-    context.close()
     request = SynthesisRequest.objects.get()
     assert request.parameters["condition"]["severity_level"] == 1.5
     assert request.parameters["sampler"]["eta"] == 0.5
@@ -117,7 +117,7 @@ def enter(page: Any, semblance: Launched, role: str) -> None:
     page.get_by_label("Sign-in name").fill(role)
     page.get_by_label("Password").fill(semblance.passwords[role])
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", level=1).wait_for()
+    page.wait_for_url(f"{semblance.address}/")
 
 
 def upload(page: Any, semblance: Launched, folder: Path) -> None:
@@ -130,25 +130,25 @@ def upload(page: Any, semblance: Launched, folder: Path) -> None:
     page.locator('#job-live[data-state="succeeded"]').wait_for()
 
 
-def test_two_adapters_a_level_and_a_sampler_of_ones_own(page, chromium, semblance, tmp_path) -> None:
+def test_two_adapters_a_level_and_a_sampler_of_ones_own(page, another_machine, semblance, tmp_path) -> None:
     """Install two adapters, ask with one at severity 1.5 by DDIM with noise; the result says all that."""
-    page.set_default_timeout(WAIT_MS)
     base = ROOT / "weights" / "abdomen-2d"
     for seed, name in enumerate(("first-adapter", "second-adapter")):
         tiny_adapter(tmp_path / name, base, seed=seed, rank=1, strength=0.05)
-    manager = chromium.new_context().new_page()
-    manager.set_default_timeout(WAIT_MS)
+    manager = another_machine()
     enter(manager, semblance, "data_manager")
     upload(manager, semblance, tmp_path / "first-adapter")
     said = semblance.manage("install_model", str(tmp_path / "second-adapter"), "--user", "data_manager")
     assert "offered in the form" in said
-    manager.context.close()
+    manager.close()
 
     enter(page, semblance, "clinician")
     page.goto(f"{semblance.address}/models/abdomen-2d/")
-    assert page.locator("tbody a", has_text="Adapter ").count() == 2
+    expect(page.locator("tbody a", has_text="Adapter ")).to_have_count(2)
     page.get_by_role("link", name="Adapter second-adapter").click()
     page.get_by_role("button", name="Synthesise with it").click()
+    page.locator("#severity-slider").wait_for()
+    page.wait_for_load_state()
     page.locator("#severity-slider").focus()
     for _ in range(15):
         page.keyboard.press("ArrowRight")
@@ -161,7 +161,7 @@ def test_two_adapters_a_level_and_a_sampler_of_ones_own(page, chromium, semblanc
     page.locator("#check .check__line").wait_for()
     page.get_by_role("button", name="Make the images").click()
     page.locator('#job-live[data-state="succeeded"]').wait_for()
-    assert "Adapter second-adapter 1.0" in page.locator("#job-live").inner_text()
+    expect(page.locator("#job-live")).to_contain_text("Adapter second-adapter 1.0")
     page.locator(".gallery .tile a").first.click()
     page.locator("[data-mount=result-viewer][data-state=ready]").wait_for()
 

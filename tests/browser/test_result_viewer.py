@@ -2,8 +2,10 @@
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from tests import factories
+from tests.browser.reading import until
 
 VIEWER = "[data-mount=result-viewer]"
 LONG_NAME = "CRLM-CT-1004 abdomen with contrast, portal venous phase, after resection"
@@ -39,17 +41,14 @@ def corner(viewer, pane, name):
 
 
 def test_source_image_and_mask_stand_side_by_side(viewer, page):
-    titles = viewer.locator(".pane__title").all_inner_texts()
-    assert len(viewer.locator(".viewport").all()) == 3
-    assert titles[-1] == "Labels"
-    assert "Slice 2/3" in corner(viewer, 0, "top-right").inner_text()
+    expect(viewer.locator(".viewport")).to_have_count(3)
+    expect(viewer.locator(".pane__title").last).to_have_text("Labels")
+    expect(corner(viewer, 0, "top-right")).to_contain_text("Slice 2/3")
     # Every pane with synthetic pixels says so, the source does not.
-    assert [pane.locator(".overlay__synthetic").count() for pane in viewer.locator(".viewport").all()] == [
-        0,
-        1,
-        1,
-    ]
-    assert viewer.locator("[data-mask=legend] li").all_inner_texts() == ["liver"]
+    for pane, marks in enumerate((0, 1, 1)):
+        marked = viewer.locator(".viewport").nth(pane).locator(".overlay__synthetic")
+        expect(marked).to_have_count(marks)
+    expect(viewer.locator("[data-mask=legend] li")).to_have_text(["liver"])
     page.locator(f"{VIEWER}[data-mask=shown]").wait_for()
     viewer.locator(".viewport").nth(1).focus()
     page.keyboard.press("m")
@@ -63,8 +62,7 @@ def test_zoom_and_window_go_together_while_they_are_linked(viewer, page):
     before = corner(viewer, 0, "bottom-left").inner_text()
     page.keyboard.press("+")
     corner(viewer, 0, "bottom-left").get_by_text(before, exact=True).wait_for(state="detached")
-    zooms = {corner(viewer, pane, "bottom-left").inner_text() for pane in range(3)}
-    assert len(zooms) == 1
+    until(lambda: len({corner(viewer, pane, "bottom-left").inner_text() for pane in range(3)}) == 1)
     page.keyboard.press("k")
     linked = corner(viewer, 0, "bottom-left").inner_text()
     page.keyboard.press("+")
@@ -76,7 +74,7 @@ def test_three_panes_and_a_message_fit_the_window(viewer, page):
     """1280x800 without scrolling: the message takes its room from the panes, not from the footer."""
     page.locator("button[value=accepted]").click()
     page.locator("main .notice").wait_for()
-    page.locator(f"{VIEWER}[data-mask=shown]").wait_for()
+    page.locator(f"{VIEWER}[data-mask=shown][data-state=ready]").wait_for()
     assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
     bottoms = page.evaluate(
         "() => [...document.querySelectorAll('.viewer .viewport, .viewer .mask-legend, .viewer')]"
@@ -92,7 +90,7 @@ def test_a_long_name_ends_before_the_orientation_letter(viewer, page):
     pane = viewer.locator(".viewport").first
     name = corner(viewer, 0, "top-left")
     line, letter = name.locator(".overlay__line").first, pane.locator(".overlay__letter--top")
-    assert letter.inner_text()
+    expect(letter).not_to_be_empty()
     assert line.evaluate("(one) => one.scrollWidth > one.clientWidth")
     assert name.get_attribute("title").startswith(LONG_NAME)
     box, mark = line.bounding_box(), letter.bounding_box()
@@ -111,20 +109,18 @@ def test_two_results_of_the_gallery_are_compared_in_linked_viewports(
     page.locator(f"a[href*='compare/{second.pk}']").click()
     viewer = page.locator(VIEWER)
     page.locator(f"{VIEWER}[data-state=ready]").wait_for()
-    assert [row.inner_text() for row in page.locator(".compared tbody tr").all()][-1].split() == [
-        *("Seed", "7", "8")
-    ]
+    assert page.locator(".compared tbody tr").last.inner_text().split() == ["Seed", "7", "8"]
     viewer.locator(".viewport").first.focus()
     before = corner(viewer, 1, "bottom-left").inner_text()
     page.keyboard.press("+")
     corner(viewer, 1, "bottom-left").get_by_text(before, exact=True).wait_for(state="detached")
     # Both masks are fetched and named when somebody asks for them.
-    assert viewer.locator("[data-mask=legend]").count() == 0
+    expect(viewer.locator("[data-mask=legend]")).to_have_count(0)
     page.keyboard.press("m")
     page.locator(f"{VIEWER}[data-mask=shown]").wait_for()
-    assert viewer.locator("[data-mask=legend] li").all_inner_texts() == ["liver"]
+    expect(viewer.locator("[data-mask=legend] li")).to_have_text(["liver"])
     viewer.locator(".mask-legend__eye").click()
-    assert viewer.locator(".mask-legend__eye").get_attribute("aria-pressed") == "false"
+    expect(viewer.locator(".mask-legend__eye")).to_have_attribute("aria-pressed", "false")
     check_accessibility(page)
 
 

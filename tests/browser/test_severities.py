@@ -2,8 +2,10 @@
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from tests import factories
+from tests.browser.reading import until
 from webapp.jobs.grids import grid_cells
 from webapp.jobs.models import Job, SeverityGrid
 
@@ -36,7 +38,7 @@ def test_one_click_hands_four_in_and_the_page_fills_by_itself(
     page.get_by_role("button", name="Every severity at once").click()
     page.locator("#grid-live[data-done='0']").wait_for()
     grid = SeverityGrid.objects.get()
-    assert page.locator(".severities h2").all_inner_texts() == ["None", "Low", "Mild", "Severe"]
+    expect(page.locator(".severities h2")).to_have_text(["None", "Low", "Mild", "Severe"])
     check_accessibility(page)
 
     first = grid_cells(grid)[0]
@@ -47,8 +49,8 @@ def test_one_click_hands_four_in_and_the_page_fills_by_itself(
 
     finish(grid)
     page.locator(f"{VIEWER}[data-state=ready]").wait_for()
-    assert page.locator(".pane__title").all_inner_texts() == ["None", "Low", "Mild", "Severe"]
-    assert page.locator("[data-rises=yes]").count() == 1
+    expect(page.locator(".pane__title")).to_have_text(["None", "Low", "Mild", "Severe"])
+    expect(page.locator("[data-rises=yes]")).to_have_count(1)
     check_accessibility(page)
 
     viewports = page.locator(".viewport")
@@ -57,7 +59,7 @@ def test_one_click_hands_four_in_and_the_page_fills_by_itself(
     viewports.first.focus()
     page.keyboard.press("+")
     viewports.nth(3).locator(zoom).get_by_text(before, exact=True).wait_for(state="detached")
-    assert len({viewports.nth(index).locator(zoom).inner_text() for index in range(4)}) == 1
+    until(lambda: len({viewports.nth(index).locator(zoom).inner_text() for index in range(4)}) == 1)
 
 
 @pytest.fixture
@@ -66,36 +68,36 @@ def mapped(page, site, sign_in, clinician):
     factories.uncertainty(result, top=40.0)
     sign_in(page, clinician)
     page.goto(site + reverse("jobs:result-detail", kwargs={"id": result.pk}))
-    page.locator(f"{VIEWER}[data-heat=shown]").wait_for()
+    page.locator(f"{VIEWER}[data-heat=shown][data-state=ready]").wait_for()
     return page.locator(VIEWER)
 
 
 def test_the_map_lies_on_the_image_with_a_legend_and_an_opacity(mapped, page, check_accessibility):
     pane = mapped.locator(".pane").filter(has=page.locator("canvas.heat"))
-    assert pane.locator(".pane__title").inner_text() == "Uncertainty"
-    assert pane.locator(".heat-legend__ticks span").all_inner_texts() == ["0", "20", "≥ 40 HU"]
+    expect(pane.locator(".pane__title")).to_have_text("Uncertainty")
+    expect(pane.locator(".heat-legend__ticks span")).to_have_text(["0", "20", "≥ 40 HU"])
     heat = pane.locator("canvas.heat")
     # From nothing at the left edge to the most solid colour at the right.
     alphas = heat.evaluate(
         "(one) => [0, 64, 127].map((x) => one.getContext('2d').getImageData(x, 5, 1, 1).data[3])"
     )
     assert alphas[0] == 0 < alphas[1] < alphas[2] == 255
-    assert heat.evaluate("(one) => getComputedStyle(one).opacity") == "0.85"
+    expect(heat).to_have_css("opacity", "0.85")
     slider = pane.locator("input[type=range]")
     slider.focus()
     page.keyboard.press("Home")
-    assert heat.evaluate("(one) => getComputedStyle(one).opacity") == "0"
+    expect(heat).to_have_css("opacity", "0")
     page.keyboard.press("End")
-    assert heat.evaluate("(one) => getComputedStyle(one).opacity") == "1"
+    expect(heat).to_have_css("opacity", "1")
     check_accessibility(page)
 
     pane.locator(".viewport").focus()
     page.keyboard.press("u")
     page.locator(f"{VIEWER}[data-heat=hidden]").wait_for()
-    assert heat.is_hidden()
+    expect(heat).to_be_hidden()
     page.locator("[data-action='heat.toggle']").click()
     page.locator(f"{VIEWER}[data-heat=shown]").wait_for()
-    assert heat.is_visible()
+    expect(heat).to_be_visible()
 
 
 def test_the_map_follows_zoom_and_tells_its_value(mapped, page):
@@ -104,11 +106,7 @@ def test_the_map_follows_zoom_and_tells_its_value(mapped, page):
     before = heat.bounding_box()
     mapped.locator(".viewport").first.focus()
     page.keyboard.press("+")
-    heat.evaluate(
-        "(one, width) => new Promise((done) => { const look = () =>"
-        " one.getBoundingClientRect().width > 1.1 * width ? done() : requestAnimationFrame(look); look(); })",
-        before["width"],
-    )
+    until(lambda: heat.bounding_box()["width"] > 1.1 * before["width"])
     box = port.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     pane.locator(".overlay__readout").get_by_text("± 20 HU").wait_for()

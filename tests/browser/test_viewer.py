@@ -9,10 +9,11 @@ import pytest
 from django.core.files.storage import default_storage
 from django.urls import reverse
 from PIL import Image
-from playwright.sync_api import TimeoutError
+from playwright.sync_api import TimeoutError, expect
 from pydicom.data import get_testdata_file
 
 from tests import factories
+from tests.browser.reading import soon
 from tests.shared_data import DATA, needs_shared_data
 from webapp.cases.selectors import case_slice, mask_array
 from webapp.cases.services import case_create_from_dicom
@@ -78,6 +79,10 @@ def shown_pixels(page, case, shot):
 
 
 def check_pixels(page, case, index, center, width):
+    soon(lambda: compare_pixels(page, case, index, center, width))  # drawn with the browser's next frame
+
+
+def compare_pixels(page, case, index, center, width):
     shown = shown_pixels(page, case, canvas_grey(page))
     wanted = expected_grey(case, index, center, width)
     inner = np.s_[2:-2, 2:-2]
@@ -113,21 +118,26 @@ def test_the_image_is_shown_as_stored_and_scrolls(page, site, sign_in, painter, 
     page.mouse.move(*middle(page))
     page.mouse.wheel(0, -100)
     wait_for(viewer, "slice", 3)
-    assert page.locator("[data-slider]").get_attribute("aria-valuetext").startswith("Slice 3 of 4")
-    page.locator("[data-slider]").fill("2")
+    slider = page.locator("[data-slider]")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("^Slice 3 of 4"))
+    slider.fill("2")
     wait_for(viewer, "slice", 2)
-    link = page.locator("[data-synthesise]").get_attribute("href")
-    assert link == f"{reverse('jobs:synthesise')}?case={case.pk}&slice=1"
+    link = f"{reverse('jobs:synthesise')}?case={case.pk}&slice=1"
+    expect(page.locator("[data-synthesise]")).to_have_attribute("href", link)
 
 
 def test_the_value_under_the_pointer_is_the_images_own(page, site, sign_in, painter, case):
     sign_in(page, painter)
     open_case(page, site, case, "?slice=0")
     values = case_slice(case, 0).array
+    readout = page.locator(".overlay__readout")
     x, y = middle(page)
+    before = ""
     for place in ((0, 0), (31, -47), (-80, 60)):
         page.mouse.move(x + place[0], y + place[1])
-        text = page.locator(".overlay__readout").inner_text().replace("−", "-")
+        expect(readout).not_to_have_text(before)
+        before = readout.inner_text()
+        text = before.replace("−", "-")
         value, column, row = re.fullmatch(r"(-?[\d.]+) HU · column (\d+), row (\d+)", text).groups()
         assert float(value) == pytest.approx(values[int(row), int(column)], abs=0.01)
 
@@ -141,7 +151,7 @@ def test_presets_are_keys_and_buttons(page, site, sign_in, painter, case, key, w
     page.keyboard.press("5")
     page.keyboard.press(key)
     wait_for(viewer, "window", window)
-    assert page.locator("[data-presets] [aria-pressed=true]").count() == 1
+    expect(page.locator("[data-presets] [aria-pressed=true]")).to_have_count(1)
 
 
 def test_a_length_is_in_millimetres_and_a_region_has_its_mean(page, site, sign_in, painter, case):
@@ -154,13 +164,7 @@ def test_a_length_is_in_millimetres_and_a_region_has_its_mean(page, site, sign_i
     drag(page, (x - 40 * pixel, y - 20 * pixel), (x - 10 * pixel, y - 20 * pixel))
     text = page.locator("[data-viewport] svg text").first
     text.wait_for(state="attached")
-    wanted = pytest.approx(30 * case.spacing_mm[1], rel=0.03)
-    for _ in range(300):  # the label follows the drag frame by frame
-        length = float(re.search(r"([\d.]+) mm", text.text_content()).group(1))
-        if length == wanted:
-            break
-        page.wait_for_timeout(100)
-    assert length == wanted
+    soon(lambda: says(text, r"([\d.]+) mm", pytest.approx(30 * case.spacing_mm[1], rel=0.03)))
     page.keyboard.press("o")
     drag(page, (x + 20 * pixel, y + 20 * pixel), (x + 26 * pixel, y + 26 * pixel))
     region = page.locator("[data-viewport] svg text", has_text="Mean")
@@ -169,15 +173,16 @@ def test_a_length_is_in_millimetres_and_a_region_has_its_mean(page, site, sign_i
     rows, columns = np.ogrid[: case.rows, : case.columns]
     inside = (rows - case.rows / 2 - 19.5) ** 2 + (columns - case.columns / 2 - 19.5) ** 2 <= 36
     wanted = pytest.approx(float(values[inside].mean()), abs=float(0.12 * values[inside].std() + 5))
-    for _ in range(300):
-        words = region.text_content().replace("−", "-")
-        mean = float(re.search(r"Mean (-?[\d.]+) HU", words).group(1))
-        if mean == wanted:
-            break
-        page.wait_for_timeout(100)
-    assert mean == wanted
+    soon(lambda: says(region, r"Mean (-?[\d.]+) HU", wanted))
     page.keyboard.press("Shift+Delete")
     page.locator("[data-viewport] svg text").first.wait_for(state="detached")
+
+
+def says(label, pattern, wanted):
+    """The number in a measurement's label, which follows the drag frame by frame."""
+    found = re.search(pattern, label.text_content().replace("−", "-"))
+    assert found is not None
+    assert float(found.group(1)) == wanted
 
 
 def workspace(page, state):
@@ -196,7 +201,7 @@ def test_a_painted_mask_is_saved_and_comes_back_equal(page, site, sign_in, paint
     x, y = middle(page)
     page.keyboard.press("b")
     workspace(page, "saved")
-    assert page.locator("input[name=paint-label]:checked").get_attribute("value") == "6"
+    expect(page.locator("input[name=paint-label]:checked")).to_have_value("6")
     drag(page, (x - 80, y - 30), (x + 60, y + 20))
     workspace(page, "unsaved")
     page.get_by_label("spleen", exact=True).check()
@@ -291,11 +296,11 @@ def test_a_failed_load_is_written_in_the_viewport_and_can_be_tried_again(page, s
     page.route("**/frames/*", lambda route: route.fulfill(status=503, body="no"))
     open_case(page, site, case, "?slice=0", state="error")
     notice = page.locator(".overlay__notice")
-    assert "Slice 1 could not be loaded" in notice.inner_text()
+    expect(notice).to_contain_text("Slice 1 could not be loaded")
     page.unroute("**/frames/*")
     notice.get_by_role("button", name="Try again").click()
     page.locator(f"{VIEWER}[data-state=ready]").wait_for()
-    assert not notice.is_visible()
+    expect(notice).to_be_hidden()
     page.keyboard.press("3")
     wait_for(page.locator(VIEWER), "window", "-600/1500")
     check_pixels(page, case, 0, -600, 1500)
@@ -305,7 +310,7 @@ def test_a_series_that_does_not_answer_says_so(page, site, sign_in, painter, cas
     sign_in(page, painter)
     page.route("**/metadata", lambda route: route.fulfill(status=500, body="no"))
     open_case(page, site, case, state="error")
-    assert "could not be opened" in page.locator(".overlay__notice").inner_text()
+    expect(page.locator(".overlay__notice")).to_contain_text("could not be opened")
 
 
 def test_without_webgl_images_are_shown_and_masks_are_declined(
@@ -316,8 +321,8 @@ def test_without_webgl_images_are_shown_and_masks_are_declined(
     sign_in(page, painter)
     viewer = open_case(page, site, case, "?slice=0")
     wait_for(viewer, "renderer", "cpu")
-    assert page.locator("[data-no-webgl]").is_visible()
-    assert not page.locator("[data-action='tool.brush']").is_visible()
+    expect(page.locator("[data-no-webgl]")).to_be_visible()
+    expect(page.locator("[data-action='tool.brush']")).to_be_hidden()
     page.keyboard.press("3")
     wait_for(viewer, "window", "-600/1500")
     check_pixels(page, case, 0, -600, 1500)
@@ -326,11 +331,11 @@ def test_without_webgl_images_are_shown_and_masks_are_declined(
 def test_a_synthetic_case_says_so_on_the_image(page, site, sign_in, painter, case):
     sign_in(page, painter)
     open_case(page, site, case)
-    assert page.locator(".overlay__synthetic").count() == 0
+    expect(page.locator(".overlay__synthetic")).to_have_count(0)
     case.is_synthetic = True
     case.save()
     open_case(page, site, case)
-    assert page.locator(".overlay__synthetic").inner_text() == "SYNTHETIC"
+    expect(page.locator(".overlay__synthetic")).to_have_text("SYNTHETIC")
 
 
 def test_the_keys_are_listed_and_the_page_needs_no_mouse(page, site, sign_in, painter, case):
@@ -338,7 +343,7 @@ def test_the_keys_are_listed_and_the_page_needs_no_mouse(page, site, sign_in, pa
     viewer = open_case(page, site, case)
     page.keyboard.press("?")
     help_dialog = page.get_by_role("dialog")
-    assert "Window and level" in help_dialog.inner_text()
+    expect(help_dialog).to_contain_text("Window and level")
     page.keyboard.press("Escape")
     help_dialog.wait_for(state="hidden")
     for key, tool in (("z", "zoom"), ("p", "pan"), ("l", "length"), ("e", "eraser"), ("w", "window")):
@@ -346,7 +351,7 @@ def test_the_keys_are_listed_and_the_page_needs_no_mouse(page, site, sign_in, pa
         page.keyboard.press(key)
         wait_for(viewer, "tool", tool)
         pressed = page.locator("[data-action^='tool.'][aria-pressed=true]")
-        assert pressed.get_attribute("data-action") == f"tool.{tool}"
+        expect(pressed).to_have_attribute("data-action", f"tool.{tool}")
 
 
 def test_keys_typed_into_a_field_stay_there(page, site, sign_in, painter, case):
@@ -356,8 +361,8 @@ def test_keys_typed_into_a_field_stay_there(page, site, sign_in, painter, case):
     workspace(page, "saved")
     page.locator("[data-mask=name]").fill("")
     page.locator("[data-mask=name]").press_sequentially("wzl")
-    assert page.locator("[data-mask=name]").input_value() == "wzl"
-    assert viewer.get_attribute("data-tool") == "brush"
+    expect(page.locator("[data-mask=name]")).to_have_value("wzl")
+    expect(viewer).to_have_attribute("data-tool", "brush")
 
 
 def test_everything_fits_into_1280_by_800(page, site, sign_in, painter, case):
@@ -391,7 +396,7 @@ def test_colour_images_without_a_modality_are_shown(page, site, sign_in, painter
     sign_in(page, painter)
     open_case(page, site, case)
     page.mouse.move(*middle(page))
-    assert page.locator(".overlay__readout").inner_text().startswith("colour · column")
+    expect(page.locator(".overlay__readout")).to_have_text(re.compile("^colour · column"))
 
 
 @needs_shared_data
