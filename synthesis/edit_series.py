@@ -202,7 +202,8 @@ def together(
     mean of the slices'. Sums of whole numbers are exact, however many slices there are.
     """
     if not len(changed):
-        return {"l1": None, "psnr": None, "ssim": None, "inside": None, "outside": None, "outside_most": None}
+        names = ("l1", "psnr", "ssim", "inside", "inside_mean", "outside", "outside_most")
+        return dict.fromkeys(names)
     inside, outside, alike = _Sums(), _Sums(), []
     for now, was, where in zip(changed, original, region, strict=True):
         apart = np.asarray(now, np.float64) - np.asarray(was, np.float64)
@@ -215,6 +216,7 @@ def together(
         "psnr": float(10 * np.log10(data_range**2 / (squares / pixels))) if squares else None,
         "ssim": float(np.mean(alike)),
         "inside": inside.root_mean_square,
+        "inside_mean": inside.total / inside.pixels if inside.pixels else None,
         "outside": outside.root_mean_square,
         "outside_most": outside.most if outside.pixels else None,
     }
@@ -225,6 +227,7 @@ class _Sums:
     """What is added up of differences, slice by slice."""
 
     pixels: int = 0
+    total: float = 0.0
     absolute: float = 0.0
     squares: float = 0.0
     most: float = 0.0
@@ -234,6 +237,7 @@ class _Sums:
         if not apart.size:
             return
         self.pixels += apart.size
+        self.total += float(apart.sum())
         self.absolute += float(np.abs(apart).sum())
         self.squares += float(np.square(apart).sum())
         self.most = max(self.most, float(np.abs(apart).max()))

@@ -17,8 +17,9 @@ def minimality(
 ) -> dict[str, float | None]:
     """L1, PSNR and SSIM of two images [H, W], and the root mean square change in and outside a region.
 
-    l1, inside, outside, outside_most: HU or signal. psnr: dB over `data_range`, None for equal images
-    (as JSON knows no infinity). inside and outside: None where nothing lies there.
+    l1, inside, inside_mean (the mean change there, with its sign), outside, outside_most: HU or signal; the
+    last four are None where nothing lies there. psnr: dB over `data_range`, None for equal images (as JSON
+    knows no infinity).
     """
     if region.shape != changed.shape:
         raise ValueError(f"region: expected {changed.shape}, got {region.shape}.")
@@ -30,6 +31,7 @@ def minimality(
         "psnr": decibels if np.isfinite(decibels) else None,
         "ssim": ssim(changed, original, data_range=data_range),
         "inside": root_mean_square(difference[region]),
+        "inside_mean": float(difference[region].mean()) if region.any() else None,
         "outside": root_mean_square(difference[~region]),
         "outside_most": float(away.max()) if away.size else None,
     }

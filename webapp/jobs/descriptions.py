@@ -128,10 +128,10 @@ def _overlap(name: str, share: float) -> QualityRow:
     return QualityRow(name=str(name).capitalize(), value=f"{share:.2f}", sentence=sentence, is_good=is_good)
 
 
-def asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
-    """What a request asks for, before anything came of it."""
+def asked_rows(item: SynthesisRequest, result: Result | None = None) -> list[tuple[str, str]]:
+    """What a request asks for; where a counterfactual came of it, with what was chosen for it."""
     if "edit" in item.parameters:
-        return edit_asked_rows(item)
+        return edit_asked_rows(item, result.recipe.get("options") if result is not None else None)
     condition, sampler = item.parameters.get("condition", {}), item.parameters.get("sampler", {})
     age = condition.get("age")
     rows = [

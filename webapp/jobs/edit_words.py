@@ -1,9 +1,8 @@
-"""Counterfactuals in words: what was changed and how, and what each number says."""
+"""Counterfactuals in words: what was changed, and how."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -24,28 +23,13 @@ DRIFT_WORDS = {
 }
 Words = Callable[[Mapping[str, Any]], Any]
 
-NEAR_LEVELS = 0.5  # a severity is read as asked for when it is no farther away than that
-LEAKING = 0.5  # share of the change inside the region from which on that outside is flagged
-FAITHFUL_DB = 30.0  # what there-and-back should reach
-STILL_DB = 35.0  # what a change of nothing should reach
-
-
-@dataclass(frozen=True, kw_only=True)
-class NumberRow:
-    """One number of a counterfactual, and how to read it."""
-
-    name: str
-    value: str
-    sentence: str
-    is_good: bool = True
-
 
 def changes(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What differs between the two conditions: (name, before, after), in words."""
     before, after = parameters.get("before", {}), parameters.get("condition", {})
-    sexes = {"F": _("female"), "M": _("male")}
+    sexes = {"F": _("Female"), "M": _("Male")}
     told: list[tuple[str, Words, Words]] = [
-        (_("Cirrhosis"), _level, severity_words),
+        (_("Cirrhosis"), level_of, severity_words),
         (_("Steatosis"), lambda one: one.get("steatosis", 0), _steatosis_words),
         (_("Age"), lambda one: one.get("age"), _age_words),
         (_("Sex"), lambda one: one.get("sex"), lambda one: sexes.get(one.get("sex") or "", "–")),
@@ -57,7 +41,8 @@ def changes(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _steatosis_words(condition: Mapping[str, Any]) -> str:
-    return _("grade %(number)d") % {"number": condition.get("steatosis", 0)}
+    grade = condition.get("steatosis", 0)
+    return _("Steatosis grade %(number)d") % {"number": grade} if grade else _("No steatosis")
 
 
 def _age_words(condition: Mapping[str, Any]) -> str:
@@ -68,10 +53,10 @@ def _age_words(condition: Mapping[str, Any]) -> str:
 def change_title(item: SynthesisRequest) -> str:
     """The change in a few words: "No cirrhosis → severe cirrhosis, CT"; of a series it says so."""
     code = _("Diagnosis")  # kept as it is written
-    told = [
-        f"{before} → {after if name == code else after.lower()}"
-        for name, before, after in changes(item.parameters)
-    ]
+    told: list[str] = []
+    for name, before, after in changes(item.parameters):
+        was, is_now = (before, after) if name == code else (before.lower() if told else before, after.lower())
+        told.append(f"{was} → {is_now}")
     if _changes_mask(item):
         told.append(_("another mask"))
     words = f"{', '.join(told) or _('nothing')}, {item.parameters.get('condition', {}).get('modality', '')}"
@@ -82,7 +67,7 @@ def change_terms(item: SynthesisRequest) -> str:
     """The same in English, for headers: "CT, no cirrhosis to severe cirrhosis"."""
     before, after = item.parameters["before"], item.parameters["condition"]
     words = [str(after.get("modality", ""))]
-    if _level(before) != _level(after):
+    if level_of(before) != level_of(after):
         words.append(f"{severity_terms(before)} to {severity_terms(after)}")
     for name in ("steatosis", "age", "sex", "diagnosis"):
         if before.get(name) != after.get(name):
@@ -160,8 +145,8 @@ _STEERING: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
-    """What a request for a counterfactual asks for."""
+def edit_asked_rows(item: SynthesisRequest, used: Mapping[str, Any] | None = None) -> list[tuple[str, str]]:
+    """What a request for a counterfactual asks for; `used` are the options that it was then made with."""
     options = item.parameters["edit"]
     flow = options.get("method") != "guided"
     entry = COUNTERFACTUALS.get(options.get("method", ""))
@@ -173,7 +158,7 @@ def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
         *((name, f"{before} → {after}") for name, before, after in changes(item.parameters)),
         (_("Mask"), _("another one afterwards") if _changes_mask(item) else ""),
         (_("Method"), str(entry.label) if entry else options.get("method", "")),
-        (_("Strength"), _strength_words(options) if flow else ""),
+        (_("Strength"), _strength_words(options, used or {}) if flow else ""),
         (_("Steps"), str(options.get("steps")) if flow else ""),
         *_own_rows(options),
         (_("Where"), where_words(options)),
@@ -181,7 +166,7 @@ def edit_asked_rows(item: SynthesisRequest) -> list[tuple[str, str]]:
         (_("Variety"), f"{options.get('variety'):g}" if options.get("variety") else ""),
         (_("Drift"), drift_words(options, item.model.recipe_with(item.adapter))),
         (_("Weight of the outcome"), f"{options.get('weight', 0):g}" if not flow else ""),
-        (_("First seed"), str(item.seed)),
+        (_("First seed") if item.count > 1 else _("Seed"), str(item.seed)),
         (_("Note"), item.note),
     ]
     return [(label, str(value)) for label, value in rows if str(value).strip()]
@@ -216,148 +201,17 @@ def _source_words(notes: Mapping[str, Any]) -> str:
     }
 
 
-def _strength_words(options: Mapping[str, Any]) -> str:
+def _strength_words(options: Mapping[str, Any], used: Mapping[str, Any]) -> str:
+    """The strength that was asked for or, where it was left open, that was chosen."""
     strength = options.get("strength")
     if strength is not None:
         return f"{strength:g}"
-    return _("as the change demands") if options.get("method") == "flow_inversion" else "1"
-
-
-def number_rows(numbers: Mapping[str, Any], asked: Mapping[str, Any]) -> list[NumberRow]:
-    """How strong and how faithful a change is; `asked` is the condition that the image shall show."""
-    unit = "HU" if asked.get("modality") == "CT" else _("signal")
-    inside, outside = numbers.get("inside"), numbers.get("outside")
-    rows = [*_severity_rows(numbers.get("severity") or {}, asked)]
-    if inside is not None:
-        sentence = _(
-            "Root mean square change where it was asked for. Near zero would mean that nothing happened."
-        )
-        rows.append(NumberRow(name=_("Change inside"), value=f"{inside:.1f} {unit}", sentence=sentence))
-    if outside is not None:
-        calm = inside is None or outside <= LEAKING * max(inside, 1.0)
-        sentence = _("The same elsewhere. Nothing was asked for there, so the nearer to zero the better.")
-        rows.append(
-            NumberRow(
-                name=_("Change outside"), value=f"{outside:.1f} {unit}", sentence=sentence, is_good=calm
-            )
-        )
-    if numbers.get("outside_most") is not None:
-        sentence = _("The pixel that changed most where none should.")
-        value = f"{numbers['outside_most']:.0f} {unit}"
-        rows.append(NumberRow(name=_("Largest change outside"), value=value, sentence=sentence))
-    rows += _likeness_rows(numbers, unit)
-    return rows
-
-
-def _likeness_rows(numbers: Mapping[str, Any], unit: str) -> list[NumberRow]:
-    rows = []
-    if numbers.get("l1") is not None:
-        sentence = _(
-            "Mean absolute change over the whole image: of two changes that do the same, prefer the smaller."
-        )
-        rows.append(
-            NumberRow(name=_("Mean change (L1)"), value=f"{numbers['l1']:.1f} {unit}", sentence=sentence)
-        )
-    if "psnr" in numbers:
-        sentence = _(
-            "Likeness to the original in decibels; 40 dB can hardly be seen, 20 dB is another image."
-        )
-        rows.append(NumberRow(name=_("PSNR"), value=decibels(numbers["psnr"]), sentence=sentence))
-    if numbers.get("ssim") is not None:
-        sentence = _("Likeness of structure; 1 is the same image.")
-        rows.append(NumberRow(name=_("SSIM"), value=f"{numbers['ssim']:.3f}", sentence=sentence))
-    if numbers.get("lpips") is not None:
-        sentence = _(
-            "How different it looks to a network trained on photographs; 0 is the same image. It says "
-            "nothing about the anatomy."
-        )
-        rows.append(NumberRow(name=_("LPIPS"), value=f"{numbers['lpips']:.3f}", sentence=sentence))
-    return rows
-
-
-def spread_rows(inside: float | None, unit: str) -> list[NumberRow]:
-    """How far several images lie apart where they were to change; empty where that is not known."""
-    if inside is None:
-        return []
-    sentence = _(
-        "How far the images of this change lie apart where it was asked for (one standard deviation): what "
-        "the image leaves open. The map of it shows where."
-    )
-    value = f"{inside:.1f} {unit}"
-    return [NumberRow(name=_("Spread between images"), value=value, sentence=sentence)]
-
-
-def unchanged_rows(numbers: Mapping[str, Any]) -> list[NumberRow]:
-    """What the method loses by itself; empty where that was not measured."""
-    still = numbers.get("unchanged")
-    if not still:
-        return []
-    psnr = still.get("psnr")
-    sentence = _(
-        "Likeness to the original when the same method is asked for no change: what the method alone "
-        "loses. Above 35 dB little is."
-    )
-    good = psnr is None or psnr >= STILL_DB
-    name = _("Nothing changed (PSNR)")
-    return [NumberRow(name=name, value=decibels(psnr), sentence=sentence, is_good=good)]
-
-
-def undone_rows(numbers: Mapping[str, Any], asked: Mapping[str, Any]) -> list[NumberRow]:
-    """What was lost on the way there and back; empty where the change was not undone."""
-    undone = numbers.get("undone")
-    if not undone:
-        return []
-    unit = "HU" if asked.get("modality") == "CT" else _("signal")
-    psnr = undone.get("psnr")
-    sentence = _("Likeness of the image with the change undone to the original; above 30 dB little was lost.")
-    rows = [
-        NumberRow(
-            name=_("There and back (PSNR)"),
-            value=decibels(psnr),
-            sentence=sentence,
-            is_good=psnr is None or psnr >= FAITHFUL_DB,
-        )
-    ]
-    for name, key in ((_("Lost inside"), "inside"), (_("Lost outside"), "outside")):
-        if undone.get(key) is not None:
-            sentence = _("Root mean square difference that stays after undoing.")
-            rows.append(NumberRow(name=name, value=f"{undone[key]:.1f} {unit}", sentence=sentence))
-    return rows
-
-
-def _severity_rows(read: Mapping[str, Any], asked: Mapping[str, Any]) -> list[NumberRow]:
-    """What the severity reader sees before and after."""
-    before, after = read_level(read.get("before")), read_level(read.get("after"))
-    if before is None or after is None:
-        return []
-    wanted = _level(asked)
-    if read.get("followed"):
-        sentence = _("The method followed this very reader, so its verdict proves nothing here.")
-    else:
-        sentence = _(
-            "A network trained on phantoms reads the liver's texture; the editor never saw it. "
-            "0 is none, 3 severe."
-        )
-    return [
-        NumberRow(
-            name=_("Severity as read"),
-            value=f"{before:.1f} → {after:.1f}",
-            sentence=sentence,
-            is_good=abs(after - wanted) <= NEAR_LEVELS,
-        )
-    ]
-
-
-def read_level(shares: Mapping[str, float] | None) -> float | None:
-    """The mean of the grades 0 to 3, each counted as the reader shares itself out over them."""
-    if not shares:
-        return None
-    return sum(float(shares.get(name, 0.0)) * place for place, name in enumerate(SEVERITIES))
-
-
-def decibels(value: float | None) -> str:
-    """A PSNR; None is that of equal images."""
-    return _("identical") if value is None else f"{value:.1f} dB"
+    if options.get("method") != "flow_inversion":
+        return "1"
+    found = used.get("strength")
+    if found is None:
+        return _("chosen to fit the change")
+    return _("%(strength)g, chosen to fit the change") % {"strength": found}
 
 
 def level_word(level: float) -> str:
@@ -368,7 +222,8 @@ def level_word(level: float) -> str:
     return f"{level:g} ({low}–{high})"
 
 
-def _level(condition: Mapping[str, Any]) -> float:
+def level_of(condition: Mapping[str, Any]) -> float:
+    """The severity that a condition tells, from 0 to 3; 0 where it tells none."""
     level = condition.get("severity_level")
     word = str(condition.get("severity", "none"))
     return float(level) if level is not None else float(SEVERITIES.index(word)) if word in SEVERITIES else 0.0

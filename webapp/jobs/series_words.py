@@ -9,8 +9,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from webapp.jobs.edit_numbers import NumberRow, read_level
 from webapp.jobs.edit_panes import places_of
-from webapp.jobs.edit_words import NumberRow, read_level
 from webapp.jobs.models import Result
 
 RESTLESS = 1.5  # neighbours that differ by so much more than before are flagged

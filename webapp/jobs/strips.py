@@ -14,8 +14,9 @@ from synthesis.request import SEVERITIES
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can
 from webapp.core.services import audit_record
+from webapp.jobs.edit_numbers import read_level
 from webapp.jobs.edit_preparation import change_of
-from webapp.jobs.edit_words import level_word, read_level
+from webapp.jobs.edit_words import level_word
 from webapp.jobs.edits import edit_submit
 from webapp.jobs.models import EDITED_PIXELS, EditStrip, Job, Result, SynthesisRequest
 from webapp.jobs.requests import request_job

@@ -22,6 +22,7 @@ from webapp.core.permissions import can
 from webapp.jobs.cards import JobCard
 from webapp.jobs.descriptions import asked_rows, reproduction_of
 from webapp.jobs.edit_maps import IMAGES, difference_packed, pixels_of, spread, spread_of
+from webapp.jobs.edit_numbers import number_rows, spread_rows, unchanged_rows, undone_rows
 from webapp.jobs.edit_panes import (
     edit_panes,
     picture_metadata,
@@ -31,14 +32,7 @@ from webapp.jobs.edit_panes import (
     slice_notes,
     unit_of,
 )
-from webapp.jobs.edit_words import (
-    change_title,
-    changes,
-    number_rows,
-    spread_rows,
-    unchanged_rows,
-    undone_rows,
-)
+from webapp.jobs.edit_words import change_title, changes
 from webapp.jobs.edits import is_edit, mask_after_of, wished
 from webapp.jobs.forms import DecisionForm
 from webapp.jobs.models import EDITED_PIXELS, EditStrip, Result, SynthesisRequest
@@ -95,7 +89,7 @@ def counterfactual_detail(request: HttpRequest, id: UUID) -> HttpResponse:
             *lost[:1],
         ],
         "lost": lost,
-        "settings": asked_rows(item),
+        "settings": asked_rows(item, result),
         "siblings": list(item.results.order_by("index").values_list("index", flat=True)),
         "form": DecisionForm(initial={"note": result.decision_note}),
         "may_decide": can(request.user, "decide", result),
@@ -297,5 +291,5 @@ def _strip_panes(cells: list[Any], shows_source: bool) -> list[dict[str, Any]]:
 
 def _shared(cells: list[Any]) -> list[tuple[str, str]]:
     """What all of them were asked for alike."""
-    rows = [asked_rows(cell.request) for cell in cells]
+    rows = [asked_rows(cell.request, cell.result) for cell in cells]
     return [row for row in rows[0] if all(row in other for other in rows)] if rows else []

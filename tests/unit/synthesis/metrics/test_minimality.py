@@ -16,6 +16,8 @@ def test_a_known_change_has_known_numbers():
     found = minimality(changed, original, region, data_range=500)
     assert found["l1"] == pytest.approx((64 * 30 + 8) / 256)
     assert found["inside"] == pytest.approx(30)
+    assert found["inside_mean"] == pytest.approx(30)
+    assert minimality(original, changed, region, data_range=500)["inside_mean"] == pytest.approx(-30)
     assert found["outside"] == pytest.approx(8 / np.sqrt(192))
     assert found["outside_most"] == pytest.approx(8)
     assert found["psnr"] == pytest.approx(10 * np.log10(500**2 / ((64 * 900 + 64) / 256)))

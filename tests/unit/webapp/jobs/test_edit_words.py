@@ -8,27 +8,19 @@ import numpy as np
 import pytest
 
 from webapp.jobs.edit_maps import LEAST_TOP, round_top
+from webapp.jobs.edit_numbers import read_level
 from webapp.jobs.edit_words import (
+    change_title,
     changes,
+    edit_asked_rows,
     level_word,
     method_terms,
-    number_rows,
-    read_level,
-    unchanged_rows,
-    undone_rows,
     where_words,
 )
+from webapp.jobs.models import SynthesisRequest
+from webapp.registry.models import GenerativeModel
 
 CT = {"modality": "CT", "severity": "severe", "steatosis": 0, "age": 58.0, "sex": "M"}
-NUMBERS: dict[str, Any] = {
-    "l1": 1.8, "psnr": 42.0, "ssim": 0.9856, "inside": 12.6, "outside": 1.4, "outside_most": 17.0,
-    "undone": {"psnr": 44.9, "inside": 5.0, "outside": 2.5},
-    "severity": {"before": {"none": 1.0}, "after": {"mild": 0.5, "severe": 0.5}, "followed": False},
-}  # fmt: skip
-
-
-def rows(**changed: Any) -> dict[str, Any]:
-    return {row.name: row for row in number_rows({**NUMBERS, **changed}, CT)}
 
 
 def test_only_what_differs_is_told() -> None:
@@ -38,40 +30,6 @@ def test_only_what_differs_is_told() -> None:
     assert told[0][1:] == ("No cirrhosis", "Severe cirrhosis")
     assert told[2][1:] == ("40 years", "58 years")
     assert changes({"before": CT, "condition": CT}) == []
-
-
-def test_every_number_has_its_unit_and_a_sentence() -> None:
-    found = rows()
-    assert found["Change inside"].value == "12.6 HU"
-    assert found["Severity as read"].value == "0.0 → 2.5"
-    assert found["PSNR"].value == "42.0 dB"
-    assert all(row.sentence.endswith(".") for row in found.values())
-    assert all(row.is_good for row in found.values())
-
-
-def test_a_change_that_leaks_or_misses_is_flagged() -> None:
-    assert not rows(outside=10.0)["Change outside"].is_good
-    missed = {"before": {"none": 1.0}, "after": {"low": 1.0}, "followed": False}
-    assert not rows(severity=missed)["Severity as read"].is_good
-
-
-def test_a_reader_that_was_followed_proves_nothing() -> None:
-    followed = {**NUMBERS["severity"], "followed": True}
-    assert "proves nothing" in rows(severity=followed)["Severity as read"].sentence
-
-
-@pytest.mark.parametrize("severity", [{}, {"before": {}, "after": {}, "followed": False}])
-def test_an_unread_severity_is_left_out(severity: dict[str, Any]) -> None:
-    assert "Severity as read" not in rows(severity=severity)
-
-
-def test_the_method_alone_and_lpips_are_told_with_a_sentence_where_they_were_measured() -> None:
-    assert unchanged_rows(NUMBERS) == []
-    (good,), (bad,) = (unchanged_rows({"unchanged": {"psnr": value}}) for value in (41.2, 30.0))
-    assert (good.value, good.is_good, bad.is_good) == ("41.2 dB", True, False)
-    assert "what the method alone loses" in good.sentence
-    assert "LPIPS" not in rows()
-    assert rows(lpips=0.1234)["LPIPS"].value == "0.123"
 
 
 @pytest.mark.parametrize(
@@ -87,14 +45,6 @@ def test_where_a_change_may_act_is_said(options: dict[str, Any], screen: str, he
     assert where_words(options) == screen
     for method in ("guided", "flow_inversion"):
         assert method_terms({"method": method, **options}).endswith(header)
-
-
-def test_equal_images_are_identical_and_lost_nothing() -> None:
-    assert rows(psnr=None)["PSNR"].value == "identical"
-    lost = undone_rows({"undone": {"psnr": None, "inside": 0.0, "outside": 0.0}}, CT)
-    assert (lost[0].value, lost[0].is_good) == ("identical", True)
-    assert not undone_rows({"undone": {"psnr": 20.0}}, CT)[0].is_good
-    assert undone_rows({}, CT) == []
 
 
 def test_levels_and_methods_in_words() -> None:
@@ -125,3 +75,30 @@ def test_the_colours_end_at_a_round_number_near_the_largest_difference() -> None
     assert round_top(np.full((4, 4), 37)) == 50
     assert round_top(np.full((4, 4), -101)) == 200
     assert round_top(np.zeros((4, 4))) == LEAST_TOP
+
+
+def test_every_change_can_be_told_from_its_title_alone() -> None:
+    before = {**CT, "severity": "none"}
+    after = {**CT, "steatosis": 3, "sex": "F"}
+
+    def titled(**parameters: Any) -> str:
+        return change_title(SynthesisRequest(parameters={**parameters, "edit": {}}))
+
+    assert titled(before=before, condition=after) == (
+        "No cirrhosis → severe cirrhosis, no steatosis → steatosis grade 3, male → female, CT"
+    )
+    assert titled(before=CT, condition={**CT, "sex": "F"}) == "Male → female, CT"
+    assert titled(before=after, condition={**after, "steatosis": 0}) == "Steatosis grade 3 → no steatosis, CT"
+
+
+def test_a_strength_that_was_left_open_is_told_once_it_was_chosen() -> None:
+    edit: dict[str, Any] = {"method": "flow_inversion"}
+    parameters = {"before": CT, "condition": {**CT, "severity": "none"}, "edit": edit}
+    item = SynthesisRequest(parameters=parameters, model=GenerativeModel())
+    assert dict(edit_asked_rows(item))["Strength"] == "chosen to fit the change"
+    assert dict(edit_asked_rows(item, {"strength": 0.4}))["Strength"] == "0.4, chosen to fit the change"
+    edit["strength"] = 0.25
+    assert dict(edit_asked_rows(item, {"strength": 0.25}))["Strength"] == "0.25"
+    assert dict(edit_asked_rows(item))["Seed"] == str(item.seed)
+    item.count = 3
+    assert "First seed" in dict(edit_asked_rows(item))
