@@ -2,6 +2,7 @@
 import htmx from 'htmx.org';
 import './styles/main.css';
 import { frameInit } from './frame';
+import { redrawInit } from './redraw';
 import { themeInit } from './theme';
 
 /** Starts one part of a page inside `element`; `config` is its `json_script`. */
@@ -57,6 +58,7 @@ Object.assign(htmx.config, { includeIndicatorStyles: false, allowEval: false, se
 
 themeInit();
 frameInit();
+redrawInit();
 mountAll(document);
 document.addEventListener('htmx:load', (event) => {
   const root = (event as CustomEvent<{ elt: HTMLElement }>).detail.elt;

@@ -1,0 +1,80 @@
+/** A form that the server draws anew keeps what was chosen meanwhile; what is fetched anew says so. */
+
+type Said = Readonly<Record<string, readonly string[]>>;
+type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
+
+/** What a form would send, by name. */
+export function said(data: FormData): Said {
+  const found: Record<string, string[]> = {};
+  for (const name of new Set(data.keys())) {
+    found[name] = data.getAll(name).map((value) => (typeof value === 'string' ? value : value.name));
+  }
+  return found;
+}
+
+/** What is said otherwise now than it was then, by name; a name that is no longer sent has no values. */
+export function changedSince(then: Said, now: Said): Said {
+  const names = new Set([...Object.keys(then), ...Object.keys(now)]);
+  const changed: Record<string, readonly string[]> = {};
+  for (const name of names) {
+    const [was, is] = [then[name] ?? [], now[name] ?? []];
+    if (was.length !== is.length || was.some((value, place) => value !== is[place])) changed[name] = is;
+  }
+  return changed;
+}
+
+/** Puts values into a form; of every name that took one, a control that tells of it. */
+function put(form: HTMLFormElement, values: Said): Control[] {
+  return Object.entries(values).flatMap(([name, wanted]) => {
+    const controls = [...form.elements].filter(
+      (one): one is Control => 'value' in one && (one as Control).name === name && !(one instanceof HTMLButtonElement),
+    );
+    for (const control of controls) {
+      const ticked = control instanceof HTMLInputElement && ['radio', 'checkbox'].includes(control.type);
+      if (ticked) control.checked = wanted.includes(control.value);
+      else control.value = wanted[0] ?? '';
+    }
+    const first = controls.find((one) => !(one instanceof HTMLInputElement) || one.type !== 'radio' || one.checked);
+    return first ? [first] : [];
+  });
+}
+
+type Detail = CustomEvent<{ target: Element }>;
+
+/** Whatever changes between the question for a new form and its answer is carried over into the answer. */
+function formKeep(): void {
+  const sent = new WeakMap<Element, Said>();
+  let late: Said = {};
+  document.addEventListener('htmx:beforeRequest', (event) => {
+    const { target } = (event as Detail).detail;
+    if (target instanceof HTMLFormElement) sent.set(target, said(new FormData(target)));
+  });
+  document.addEventListener('htmx:beforeSwap', (event) => {
+    const { target } = (event as Detail).detail;
+    const then = target instanceof HTMLFormElement ? sent.get(target) : undefined;
+    late = then ? changedSince(then, said(new FormData(target as HTMLFormElement))) : {};
+  });
+  document.addEventListener('htmx:afterSettle', (event) => {
+    const form = event.target;
+    if (!(form instanceof HTMLFormElement)) return;
+    const controls = put(form, late);
+    late = {};
+    for (const control of controls) control.dispatchEvent(new Event('change', { bubbles: true }));
+  });
+}
+
+/** A region that has `aria-busy` is busy while it is fetched anew, for those who listen and in its look. */
+function busyTell(): void {
+  const mark = (event: Event, busy: boolean): void => {
+    const { target } = (event as Detail).detail;
+    if (target.hasAttribute('aria-busy')) target.setAttribute('aria-busy', String(busy));
+  };
+  document.addEventListener('htmx:beforeRequest', (event) => mark(event, true));
+  document.addEventListener('htmx:afterRequest', (event) => mark(event, false));
+}
+
+/** Starts both. */
+export function redrawInit(): void {
+  formKeep();
+  busyTell();
+}
