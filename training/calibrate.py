@@ -76,7 +76,7 @@ def match_noise(
     for _ in range(MAX_TRIALS):
         kappa = 0.0 if calls == 1 else round(exp(middle), 4)
         made = generate(model, cases, Setting(sampler="rft", calls=calls, kappa=kappa, shift=shift))
-        trial = {"shift": shift, "kappa": kappa} | judged(made, real, cases, judges)
+        trial = {"shift": shift, "kappa": kappa} | judged(made, real, cases, model, judges)
         if not best or trial["miss"] < best["miss"]:
             best = trial
         logs = np.log(trial["bands"])
@@ -121,7 +121,7 @@ def match_temperature(
     for _ in range(MAX_TRIALS):
         temperature = round(exp(middle), 4)
         made = generate(model, cases, Setting(sampler="shortcut", calls=calls, temperature=temperature))
-        trial = {"temperature": temperature} | judged(made, real, cases, judges)
+        trial = {"temperature": temperature} | judged(made, real, cases, model, judges)
         logs = np.log(np.maximum(trial["bands"], 1e-6))
         excess = float(logs[0] - logs[1:].mean())
         if abs(excess) < least:
@@ -133,11 +133,13 @@ def match_temperature(
     return best
 
 
-def judged(made: Images, real: Images, cases: Sequence[Case], judges: Judges) -> dict[str, Any]:
+def judged(
+    made: Images, real: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges
+) -> dict[str, Any]:
     """Figures of images of one modality, and "miss": the worst in units of its goal (1 just reaches it)."""
     bands = np.maximum(band_table(made, real, cases)[cases[0].condition.modality], 1e-6)
     lesions = lesion_figures(made, real, [c.labels for c in cases])
-    severity = severity_accuracy(made, cases, judges)
+    severity = severity_accuracy(made, cases, model, judges)
     misses = [np.abs(np.log(bands)).max() / log(1.4), (1 - severity) / 0.1]
     if lesions["count"]:
         misses.append(abs(log(lesions["absolute_ratio"])) / log(1.25))

@@ -99,7 +99,7 @@ def evaluate(
             report["kid"][_gap(few)] = kid_between(features[few], features[many], truth)
     if against is not None and main in features:
         other = cached_images(against, questions, MANY, root / content_key(against) / part)
-        gap = kid_between(features[main], describe(other, questions, judges), truth)
+        gap = kid_between(features[main], describe(other, questions, against, judges), truth)
         report["kid"][f"{_gap(main)}-of-{against.recipe['name']}"] = gap
     fixed = held_out("test", min(FIXED_MASKS, cases), _shape(model), first=first)
     report["severity_at_fixed_mask"] = severity_at_fixed_mask(fixed, model, judges, main, folder, first=first)

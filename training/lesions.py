@@ -44,7 +44,7 @@ def row(
         cells.append(f"{figures['absolute_ratio']:.2f}" if figures["count"] else "-")
     hits = [
         hit
-        for read, case in zip(segment(images, cases, judges), cases, strict=True)
+        for read, case in zip(segment(images, cases, model, judges), cases, strict=True)
         for hit in lesion_hits(read, case.labels, lesion=LESION)
     ]
     for found, asked in found_by_size(hits, EDGES):

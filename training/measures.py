@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from synthesis.checkpoints import LoadedModel
 from synthesis.metrics.dice import dice_per_label
-from synthesis.metrics.judges import Judges
+from synthesis.metrics.judges import Judges, on_scale
 from synthesis.metrics.kid import Interval, case_interval, case_kernel
 from synthesis.metrics.regions import lesion_contrasts, organ_errors
 from synthesis.metrics.spectrum import band_ratio
@@ -57,14 +57,14 @@ def truth_of(cases: Sequence[Case], model: LoadedModel, judges: Judges) -> Truth
     blurred = np.stack(
         [model.normalise(ndimage.gaussian_filter(c.image, 1.0), c.condition.modality) for c in cases]
     )
-    features = describe(images, cases, judges)
+    features = describe(images, cases, model, judges)
     return Truth(
         cases=cases,
         images=images,
         features=features,
-        dice=dice_per_label(segment(images, cases, judges), [c.labels for c in cases], STRUCTURES),
-        severity_accuracy=severity_accuracy(images, cases, judges),
-        k_ref=case_interval(case_kernel(describe(blurred, cases, judges), features)),
+        dice=dice_per_label(segment(images, cases, model, judges), [c.labels for c in cases], STRUCTURES),
+        severity_accuracy=severity_accuracy(images, cases, model, judges),
+        k_ref=case_interval(case_kernel(describe(blurred, cases, model, judges), features)),
     )
 
 
@@ -80,12 +80,12 @@ def measure(
     whole = setting.masks == "whole"
     organs = ORGANS if whole else (names.LIVER,)
     structures = STRUCTURES if whole else (names.LIVER, names.LESION)
-    dice = dice_per_label(segment(images, cases, judges), [c.labels for c in cases], structures)
-    features = describe(images, cases, judges)
+    dice = dice_per_label(segment(images, cases, model, judges), [c.labels for c in cases], structures)
+    features = describe(images, cases, model, judges)
     figures: dict[str, Any] = {
         "dice": {names.label_name(k): v for k, v in dice.items()},
         "dice_share": _mean(dice) / _mean({k: truth.dice[k] for k in structures}),
-        "severity_accuracy": severity_accuracy(images, cases, judges),
+        "severity_accuracy": severity_accuracy(images, cases, model, judges),
         "spectrum": {},
         "organ_errors": {},
         "lesion_contrast_ratio": {},
@@ -147,7 +147,7 @@ def severity_at_fixed_mask(
         real = np.stack([model.normalise(c.image, c.condition.modality) for c in asked])
         made = cached_images(model, asked, setting, folder / f"texture-{grade}")
         for name, images in (("real", real), ("made", made)):
-            read = grades(images, asked, judges)
+            read = grades(images, asked, model, judges)
             for i in wide:
                 confusion[name][grade, read[i]] += 1
     accuracy = {name: float(np.trace(c) / c.sum()) for name, c in confusion.items()}
@@ -161,16 +161,21 @@ def severity_at_fixed_mask(
     }
 
 
-def segment(images: Images, cases: Sequence[Case], judges: Judges) -> list[npt.NDArray[np.uint8]]:
-    """The segmenter's label maps."""
-    found = []
+def segment(
+    images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges
+) -> list[npt.NDArray[np.uint8]]:
+    """The segmenter's label maps of images [n, H, W] on the model's scale."""
+    images, found = _seen(images, cases, model), []
     for part in _parts(len(images)):
         found += list(judges.segment(torch.from_numpy(images[part])[:, None], _modality(cases, part)))
     return found
 
 
-def grades(images: Images, cases: Sequence[Case], judges: Judges) -> npt.NDArray[np.int64]:
-    """The severity judge's texture grades [n]."""
+def grades(
+    images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges
+) -> npt.NDArray[np.int64]:
+    """The severity judge's texture grades [n] of images [n, H, W] on the model's scale."""
+    images = _seen(images, cases, model)
     labels = np.stack([c.labels for c in cases])
     return np.concatenate(
         [
@@ -180,9 +185,9 @@ def grades(images: Images, cases: Sequence[Case], judges: Judges) -> npt.NDArray
     )
 
 
-def severity_accuracy(images: Images, cases: Sequence[Case], judges: Judges) -> float:
+def severity_accuracy(images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges) -> float:
     """Share of livers large enough whose grade the judge reads as asked."""
-    read = grades(images, cases, judges)
+    read = grades(images, cases, model, judges)
     right = [
         read[i] == GRADES.index(c.condition.severity)
         for i, c in enumerate(cases)
@@ -191,8 +196,11 @@ def severity_accuracy(images: Images, cases: Sequence[Case], judges: Judges) -> 
     return float(np.mean(right))
 
 
-def describe(images: Images, cases: Sequence[Case], judges: Judges) -> npt.NDArray[np.float32]:
-    """KID features [n, d]."""
+def describe(
+    images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges
+) -> npt.NDArray[np.float32]:
+    """KID features [n, d] of images [n, H, W] on the model's scale."""
+    images = _seen(images, cases, model)
     return np.concatenate(
         [
             judges.describe(torch.from_numpy(images[p])[:, None], _modality(cases, p))
@@ -270,6 +278,11 @@ def _liver_std(
 
 def _inner_liver(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return ndimage.binary_erosion(labels == names.LIVER, np.ones((3, 3)))
+
+
+def _seen(images: Images, cases: Sequence[Case], model: LoadedModel) -> Images:
+    """The images on the scale that the judges know."""
+    return on_scale(images, model.normalisation, [c.condition.modality for c in cases])
 
 
 def _modality(cases: Sequence[Case], part: slice) -> torch.Tensor:

@@ -40,8 +40,8 @@ def training_index(model: LoadedModel, judges: Judges, shards: PhantomShards, mo
     for first in range(0, len(members), CHUNK):
         images, _, rows = shards.take(members[first : first + CHUNK])
         scaled = np.stack([model.normalise(image, modality) for image in images])
-        parts.append(judge_features(judges, scaled, rows[:, 1].astype(np.int64)).values)
-    features = Features(np.concatenate(parts), judge_source(judges))
+        parts.append(judge_features(judges, scaled, rows[:, 1].astype(np.int64), model.normalisation).values)
+    features = Features(np.concatenate(parts), judge_source(judges, model.normalisation))
     return NearestIndex.of(features, [f"phantom {seed}" for seed in seeds])
 
 
@@ -54,7 +54,7 @@ def held_out_features(model: LoadedModel, judges: Judges, modality: str, count: 
         for index in range(count)
     ]
     scaled = np.stack([model.normalise(one, modality) for one in images])
-    return judge_features(judges, scaled, np.full(count, MODALITIES.index(modality)))
+    return judge_features(judges, scaled, np.full(count, MODALITIES.index(modality)), model.normalisation)
 
 
 def check(model: LoadedModel, judges: Judges, folder: Path) -> None:
@@ -70,7 +70,8 @@ def check(model: LoadedModel, judges: Judges, folder: Path) -> None:
         }
         for name, images in sets.items():
             which = np.full(len(images), MODALITIES.index(modality))
-            near = [found[0] for found in index.nearest(judge_features(judges, images, which))]
+            features = judge_features(judges, images, which, model.normalisation)
+            near = [found[0] for found in index.nearest(features)]
             shares = [one.closer_than for one in near]
             strangers = [one.closer_than_held_out for one in near if one.closer_than_held_out is not None]
             print(

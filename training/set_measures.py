@@ -75,7 +75,7 @@ def set_distances(
     The sets need not be pairs: real images of other phantoms in place of made ones give the floor, what
     the same figures are for images that are as good as real.
     """
-    x, y = (_features(images, of, judges) for images, of in ((made, made_cases), (real, real_cases)))
+    x, y = (_features(images, of, model, judges) for images, of in ((made, made_cases), (real, real_cases)))
     distance = mfid(x, y, seed=seed)
     return {
         "mfid": {**asdict(distance.fid), "dimensions": x.values.shape[1], **asdict(distance.source)},
@@ -130,7 +130,8 @@ def nearness(
             continue
         index = NearestIndex.load(path)
         near = [
-            one[0] for one in index.nearest(_features(images[members], [cases[i] for i in members], judges))
+            one[0]
+            for one in index.nearest(_features(images[members], [cases[i] for i in members], model, judges))
         ]
         shares = [one.closer_than for one in near]
         found[modality] = {
@@ -171,8 +172,9 @@ def _radiomics(
     return found
 
 
-def _features(images: Images, cases: Sequence[Case], judges: Judges) -> Features:
-    return judge_features(judges, images, np.array([MODALITIES.index(c.condition.modality) for c in cases]))
+def _features(images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges) -> Features:
+    kinds = np.array([MODALITIES.index(c.condition.modality) for c in cases])
+    return judge_features(judges, images, kinds, model.normalisation)
 
 
 def _mean(values: Sequence[float]) -> float:

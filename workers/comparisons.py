@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scipy import ndimage
 
 from synthesis.checkpoints import LoadedModel
 from synthesis.errors import SynthesisError
+from synthesis.imaging.intensity import Normalisation
 from synthesis.metrics.feature_nets import judge_features, judge_source
 from synthesis.metrics.judges import SCALE, Judges
 from synthesis.metrics.nearest import NearestIndex
@@ -48,7 +50,9 @@ def compared(
     if judges is None or of.modality not in MODALITIES:
         return {"nearest": {"why": "no judge"}}
     read = severity_read(judges, image, labels, of)
-    near = nearest_case(model, judges, loaded.normalise(image, of.modality), of.modality)
+    near = nearest_case(
+        model, judges, loaded.normalise(image, of.modality), of.modality, loaded.normalisation
+    )
     if adapted:
         near["adapted"] = True
     return ({} if read is None else {"severity": read}) | {"nearest": near}
@@ -73,17 +77,26 @@ def severity_read(judges: Judges, image: Image, labels: Labels, of: Condition) -
     }
 
 
-def nearest_case(model: GenerativeModel, judges: Judges, scaled: Image, modality: str) -> dict[str, Any]:
-    """The training case that the image is most like, or {"why"}: the reason why that is not known."""
+def nearest_case(
+    model: GenerativeModel,
+    judges: Judges,
+    scaled: Image,
+    modality: str,
+    own: Mapping[str, Normalisation] = SCALE,
+) -> dict[str, Any]:
+    """The training case that the image is most like, or {"why"}: the reason why that is not known.
+
+    scaled: on the model's scale `own`.
+    """
     name = f"nearest/{modality}.npz"
     try:
         path = model_companion(model, name)
         if path is None:
             return {"why": "no index"}
         index = _index(path, model.companions[name]["sha256"])
-        if index.source != judge_source(judges):
+        if index.source != judge_source(judges, own):
             return {"why": "other judge"}
-        features = judge_features(judges, scaled[None], np.array([MODALITIES.index(modality)]))
+        features = judge_features(judges, scaled[None], np.array([MODALITIES.index(modality)]), own)
         near, threshold = index.nearest(features)[0][0], index.threshold(FLAGGED_SHARE)
     except (SynthesisError, ValueError, IndexError, OSError) as error:
         logger.warning("nearest training case of %s: %s", model, error)

@@ -6,7 +6,7 @@ the user's own are read by synthesis.metrics.foreign_nets.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from synthesis.imaging.intensity import Normalisation
 from synthesis.metrics.features import Features, FeatureSource
-from synthesis.metrics.judges import Judges
+from synthesis.metrics.judges import SCALE, Judges, on_scale
+from synthesis.request import MODALITIES
 
 BATCH = 16
 
@@ -40,8 +42,17 @@ class FeatureNet:
         return Features(np.concatenate(parts), self.source)
 
 
-def judge_features(judges: Judges, images: Images, modality: npt.NDArray[np.integer]) -> Features:
-    """Features of slices [n, H, W] on the network's scale by the shipped judge; modality: indices [n]."""
+def judge_features(
+    judges: Judges,
+    images: Images,
+    modality: npt.NDArray[np.integer],
+    own: Mapping[str, Normalisation] = SCALE,
+) -> Features:
+    """Features by the shipped judge of slices [n, H, W] on the scale `own`; modality: indices [n].
+
+    The judge sees them on its own scale, whatever that of the model that made them.
+    """
+    images = on_scale(images, own, [MODALITIES[int(one)] for one in modality])
     parts = [
         judges.describe(
             torch.from_numpy(np.asarray(images[i : i + BATCH], np.float32))[:, None],
@@ -49,13 +60,15 @@ def judge_features(judges: Judges, images: Images, modality: npt.NDArray[np.inte
         )
         for i in range(0, len(images), BATCH)
     ]
-    return Features(np.concatenate(parts), judge_source(judges))
+    return Features(np.concatenate(parts), judge_source(judges, own))
 
 
-def judge_source(judges: Judges) -> FeatureSource:
-    """The shipped judge's name and digest."""
+def judge_source(judges: Judges, own: Mapping[str, Normalisation] = SCALE) -> FeatureSource:
+    """The shipped judge's name and digest, and how images of the scale `own` come to it."""
+    is_same = all(own[modality] == SCALE[modality] for modality in own if modality in SCALE)
+    scale = "network scale of the recipe" if is_same else "brought to the judge's scale"
     return FeatureSource(
         net="Semblance FeatureNet, trained on phantoms",
         weights_sha256=str(judges.about["features"]["sha256"]),
-        preprocessing="network scale of the recipe; mean and spread of every channel at four scales",
+        preprocessing=f"{scale}; mean and spread of every channel at four scales",
     )

@@ -4,8 +4,7 @@
 - `SeverityReader` grades the texture of a liver and sees nothing outside it, nor its mean value;
 - `FeatureNet` turns an image into the features that KID compares.
 
-All know images on one scale, SCALE, and whoever asks them brings images to it; `training.evaluate MODEL` and
-`training.nearest` do not, and are for models of that scale. They ship under
+All know images on one scale, SCALE, and whoever asks them brings images to it (`on_scale`). They ship under
 weights/judges, named with their digests in judges.json; one whose digest differs is refused.
 """
 
@@ -13,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,19 @@ SCALE = {  # HU or signal -> what the judges see: that of the phantoms they were
     "T1": Normalisation(units=(0.0, 900.0), scaled=(-2.0, 3.0)),
     "T2": Normalisation(units=(0.0, 810.0, 1530.0), scaled=(-2.0, 2.5, 4.5)),
 }
+
+
+def on_scale(
+    images: npt.NDArray[np.float32], own: Mapping[str, Normalisation], modalities: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    """Images [n, H, W] of a model's scale, each of its modality, on SCALE; on it already, as they are."""
+    other = [i for i, modality in enumerate(modalities) if own[modality] != SCALE[modality]]
+    if not other:
+        return images
+    found = np.array(images, np.float32)
+    for i in other:
+        found[i] = SCALE[modalities[i]].forward(own[modalities[i]].inverse(images[i]))
+    return found
 
 
 def conv_block(width_in: int, width_out: int, stride: int = 1) -> nn.Sequential:

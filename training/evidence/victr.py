@@ -38,7 +38,7 @@ from training.evidence.victr_runs import SETS, finish, gather, opened, with_kapp
 from training.evidence.victr_tables import document
 from training.held_out import Case, Setting
 from training.measures import Truth, measure, truth_of
-from training.recipe import STATE, load_recipe
+from training.recipe import STATE
 
 FOLDER = STATE / "victr"
 PHANTOMS = STATE / "abdomen-2d" / "phantoms"
@@ -213,12 +213,10 @@ class Bench:
 def ct_row(
     model: LoadedModel, asked: Sequence[Case], cases: Sequence[Case], judges: Judges
 ) -> dict[str, Any]:
-    """KID and Dice of CT at four Euler steps, which need no calibration, on the scale the judges know."""
+    """KID and Dice of CT at four Euler steps, which need no calibration."""
     setting = Setting(sampler="euler", calls=4)
-    known = replace(model, normalisation=load_recipe("abdomen-2d").normalisation)
     made = generate(model, asked, setting)
-    images = np.stack([known.normalise(model.denormalise(one, "CT"), "CT") for one in made])
-    figures, _ = measure(images, truth_of(cases, known, judges), known, judges, setting)
+    figures, _ = measure(made, truth_of(cases, model, judges), model, judges, setting)
     return {name: figures[name] for name in ("kid", "dice_share")} | {"n": len(asked)}
 
 

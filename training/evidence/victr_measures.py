@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from scipy import ndimage, stats
 
 from synthesis.checkpoints import LoadedModel
-from synthesis.metrics.judges import Judges, liver_crop
+from synthesis.metrics.judges import Judges, liver_crop, on_scale
 from synthesis.metrics.kid import case_interval, case_kernel
 from synthesis.phantoms import GRADES
 from synthesis.phantoms.labels import LIVER
@@ -99,7 +99,7 @@ def row(
         "organ_error_percent": figures["organ_error_mr_percent"],
         "spectrum": spectra,
         "severity_accuracy": figures["severity_accuracy"],
-        "severity_error": severity_error(images, truth.cases, judges),
+        "severity_error": severity_error(images, truth.cases, model, judges),
         "seconds_per_image": seconds,
     }, features
 
@@ -127,7 +127,7 @@ def real_row(truth: Truth, others: Sequence[Case], model: LoadedModel, judges: J
         **{name: sets["manifold"][name] for name in ("precision", "recall", "coverage")},
         "dice_share": 1.0,
         "severity_accuracy": truth.severity_accuracy,
-        "severity_error": severity_error(truth.images, truth.cases, judges),
+        "severity_error": severity_error(truth.images, truth.cases, model, judges),
         "k_ref": truth.k_ref.value,
         "source": {
             name: sets["mfid"][name] for name in ("net", "weights_sha256", "preprocessing", "dimensions")
@@ -135,9 +135,9 @@ def real_row(truth: Truth, others: Sequence[Case], model: LoadedModel, judges: J
     }
 
 
-def severity_error(images: Images, cases: Sequence[Case], judges: Judges) -> float:
+def severity_error(images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges) -> float:
     """Mean |grade read - grade asked|, over livers large enough to be graded."""
-    read = grades(images, cases, judges)
+    read = grades(images, cases, model, judges)
     asked = np.array([GRADES.index(c.condition.severity) for c in cases])
     wide = [i for i, c in enumerate(cases) if _is_wide(c)]
     return float(np.abs(read - asked)[wide].mean())
@@ -154,7 +154,7 @@ def severity_sweep(
     """
     read = np.stack(
         [
-            expected_grades(generate(model, [_asked(c, level) for c in cases], setting), cases, judges)
+            expected_grades(generate(model, [_asked(c, level) for c in cases], setting), cases, model, judges)
             for level in LEVELS
         ],
         axis=1,
@@ -180,7 +180,7 @@ def real_sweep(count: int, shape: tuple[int, int], model: LoadedModel, judges: J
     for grade in range(len(GRADES)):
         cases = [held_out("test", 1, shape, texture=grade, first=i)[0] for i in wide_indices(count, shape)]
         images = np.stack([model.normalise(c.image, c.condition.modality) for c in cases])
-        read.append(expected_grades(images, cases, judges))
+        read.append(expected_grades(images, cases, model, judges))
     return sweep_figures(np.stack(read, axis=1), range(len(GRADES))) | {"n": count}
 
 
@@ -201,12 +201,14 @@ def wide_indices(count: int, shape: tuple[int, int]) -> list[int]:
 
 
 @torch.no_grad()
-def expected_grades(images: Images, cases: Sequence[Case], judges: Judges) -> npt.NDArray[np.float64]:
-    """The severity judge's expected grade, 0..3, of each image [n]."""
-    crops = torch.stack(
-        [liver_crop(torch.from_numpy(i), c.labels) for i, c in zip(images, cases, strict=True)]
-    )
-    modality = torch.tensor([MODALITIES.index(c.condition.modality) for c in cases])
+def expected_grades(
+    images: Images, cases: Sequence[Case], model: LoadedModel, judges: Judges
+) -> npt.NDArray[np.float64]:
+    """The severity judge's expected grade, 0..3, of each image [n] on the model's scale."""
+    kinds = [c.condition.modality for c in cases]
+    seen = on_scale(images, model.normalisation, kinds)
+    crops = torch.stack([liver_crop(torch.from_numpy(i), c.labels) for i, c in zip(seen, cases, strict=True)])
+    modality = torch.tensor([MODALITIES.index(kind) for kind in kinds])
     shares = judges.severity(crops, F.one_hot(modality, len(MODALITIES)).float()).softmax(1)
     return np.asarray((shares * torch.arange(len(GRADES))).sum(1).double().numpy())
 

@@ -145,9 +145,9 @@ def test_the_worst_figure_in_units_of_its_goal_decides(judges, monkeypatch):
     model = LoadedModel(WhiteNoise(), recipe, "", normalisations(recipe))
     real = np.stack([model.normalise(c.image, "CT") for c in cases])
     monkeypatch.setattr("training.calibrate.severity_accuracy", lambda *_: 1.0)
-    assert judged(real, real, cases, judges)["miss"] == 0
+    assert judged(real, real, cases, model, judges)["miss"] == 0
     louder = real + np.random.default_rng(0).normal(0, 0.1, real.shape).astype(np.float32)
-    figures = judged(louder, real, cases, judges)
+    figures = judged(louder, real, cases, model, judges)
     assert figures["miss"] == pytest.approx(np.log(max(figures["bands"])) / np.log(1.4), abs=1e-3)
     monkeypatch.setattr("training.calibrate.severity_accuracy", lambda *_: 0.7)
-    assert judged(real, real, cases, judges)["miss"] == pytest.approx(3.0)
+    assert judged(real, real, cases, model, judges)["miss"] == pytest.approx(3.0)

@@ -1,21 +1,26 @@
 """The evaluation, with real images posing as generated ones: perfect scores, and scores that fall."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from synthesis.checkpoints import load_model
-from synthesis.metrics.judges import KINDS, load_judges, save_judge
+from synthesis.imaging.intensity import Normalisation
+from synthesis.metrics.judges import KINDS, SCALE, load_judges, on_scale, save_judge
 from synthesis.phantoms.labels import LIVER
+from synthesis.request import MODALITIES
 from tests.factories_models import TINY, tiny_model
 from training import evaluate as evaluation
 from training.calibrate import band_table
 from training.held_out import Setting, cached_images, chunks, content_key, held_out, make
-from training.measures import kid_between, measure, truth_of
+from training.measures import describe, grades, kid_between, measure, truth_of
 
 RFT = Setting(sampler="rft", calls=4)
+WEIGHTS = Path(__file__).parents[3] / "weights"
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,46 @@ def test_real_images_reach_every_figure(truth, model, judges):
     for ratio in figures["lesion_contrast_ratio"].values():
         assert ratio == pytest.approx(1, rel=1e-3)
     assert kid_between(features, features, truth)["value"] == 0
+
+
+OTHER = {  # scales that no shipped model has
+    "CT": Normalisation(units=(-1000.0, -150.0, 250.0, 1300.0), scaled=(-1.2, -0.2, 3.8, 4.8)),
+    "T1": Normalisation(units=(0.0, 900.0), scaled=(-1.0, 1.0)),
+    "T2": Normalisation(units=(0.0, 1530.0), scaled=(-1.0, 1.0)),
+}
+
+
+def test_the_judges_read_the_same_of_the_same_image_whatever_the_scale(model):
+    """Of one HU or signal, made with models of two scales, by the shipped judges."""
+    judges, cases = load_judges(WEIGHTS / "judges"), held_out("test", 16, (128, 128))
+    blurred = [ndimage.gaussian_filter(c.image, 0.7) for c in cases]
+    read = []
+    for one in (model, replace(model, normalisation=OTHER)):
+        known = truth_of(cases, one, judges)
+        made = np.stack([one.normalise(i, c.condition.modality) for i, c in zip(blurred, cases, strict=True)])
+        read.append((known, grades(made, cases, one, judges), *measure(made, known, one, judges, RFT)))
+    (known, given, figures, features), (other, again, others, same) = read
+    assert other.severity_accuracy == known.severity_accuracy > 0.8
+    assert other.dice == pytest.approx(known.dice, abs=2e-3, nan_ok=True)
+    assert other.k_ref.value == pytest.approx(known.k_ref.value, rel=1e-3)
+    np.testing.assert_allclose(other.features, known.features, rtol=1e-3, atol=1e-3)
+    assert np.array_equal(again, given)
+    np.testing.assert_allclose(same, features, rtol=1e-3, atol=1e-3)
+    assert others["dice_share"] == pytest.approx(figures["dice_share"], abs=2e-3)
+    assert others["kid"]["value"] == pytest.approx(figures["kid"]["value"], rel=1e-2)
+
+
+def test_on_the_judges_own_scale_not_a_bit_changes(truth, model, judges):
+    """What a shipped model makes comes to the judges as it is, so that its figures stay what they were."""
+    kinds = [c.condition.modality for c in truth.cases]
+    assert on_scale(truth.images, model.normalisation, kinds) is truth.images
+    for folder in sorted(WEIGHTS / name for name in ("abdomen-2d", "abdomen-2d-fast")):
+        assert load_model(folder).normalisation == SCALE
+    codes = torch.tensor([MODALITIES.index(kind) for kind in kinds])
+    seen = torch.from_numpy(truth.images)[:, None]
+    assert np.array_equal(describe(truth.images, truth.cases, model, judges), judges.describe(seen, codes))
+    labels = np.stack([c.labels for c in truth.cases])
+    assert np.array_equal(grades(truth.images, truth.cases, model, judges), judges.grade(seen, labels, codes))
 
 
 def test_a_shift_of_ten_hu_is_an_organ_error_of_ten_hu(truth, model, judges):

@@ -1,12 +1,14 @@
 """The index of training cases finds the phantom that an image is a copy of."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from synthesis.checkpoints import load_model
-from synthesis.metrics.feature_nets import judge_features
+from synthesis.imaging.intensity import Normalisation
+from synthesis.metrics.feature_nets import judge_features, judge_source
 from synthesis.metrics.judges import load_judges
 from synthesis.metrics.nearest import NearestIndex
 from synthesis.phantoms import abdomen, phantom_seed
@@ -18,6 +20,7 @@ from training.nearest import training_index
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "weights" / "abdomen-2d"
 JUDGES = ROOT / "weights" / "judges"
+OTHER = Normalisation(units=(-1000.0, -150.0, 250.0, 1300.0), scaled=(-1.2, -0.2, 3.8, 4.8))
 
 
 def test_a_training_phantom_made_again_is_found(phantom_folder):
@@ -35,6 +38,21 @@ def test_a_training_phantom_made_again_is_found(phantom_folder):
     assert copy[0].closer_than == 1.0
     with pytest.raises(ValueError, match="no phantoms under"):
         training_index(model, judges, PhantomShards(phantom_folder / "shard-00000"), "CT")
+
+
+def test_a_model_of_another_scale_has_the_same_neighbours(phantom_folder):
+    judges, model = load_judges(JUDGES), tiny_model()
+    other = replace(model, normalisation={"CT": OTHER})
+    shards = PhantomShards(phantom_folder)
+    index, same = (training_index(one, judges, shards, "CT") for one in (model, other))
+    np.testing.assert_allclose(same.mean, index.mean, rtol=1e-3, atol=1e-3)
+    assert index.source == judge_source(judges)
+    assert same.source == judge_source(judges, other.normalisation) != index.source
+    image = abdomen(phantom_seed("training", 4), shape=(64, 64), modality="CT").image
+    scaled = other.normalise(image, "CT")[None]
+    ((copy, *_),) = same.nearest(judge_features(judges, scaled, np.array([0]), other.normalisation))
+    assert copy.case == f"phantom {phantom_seed('training', 4)}"
+    assert copy.distance < 0.1
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Distances between sets, likeness in pairs, and nearest training cases: known answers at both ends."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from scipy import ndimage
 
 from synthesis.checkpoints import load_model
+from synthesis.imaging.intensity import Normalisation
 from synthesis.metrics.feature_nets import judge_features
 from synthesis.metrics.judges import load_judges
 from synthesis.metrics.nearest import NearestIndex
@@ -58,6 +60,20 @@ def test_a_set_against_itself_is_at_no_distance(ideal, judges):
         assert (one["ssim"], one["ms_ssim"]) == (pytest.approx(1), pytest.approx(1))
         assert one["psnr"] == np.inf
     assert "nearest" not in figures  # no index was given
+
+
+def test_a_model_of_another_scale_is_at_the_same_distances(ideal, cases, model, judges):
+    """The same images in HU or signal, blurred, on two scales."""
+    scales = {name: Normalisation(units=(-300.0, 1700.0), scaled=(-1.0, 1.0)) for name in model.normalisation}
+    found = []
+    for one in (model, replace(model, normalisation=scales)):
+        blurred, real = (
+            np.stack([one.normalise(how(c.image), c.condition.modality) for c in cases])
+            for how in (lambda image: ndimage.gaussian_filter(image, 1.0), np.asarray)
+        )
+        found.append(flat(set_distances(blurred, cases, real, cases, one, judges)))
+    assert found[1] == pytest.approx(found[0], rel=1e-2)
+    assert found[0]["kid"] > ideal["kid"]
 
 
 def test_noise_of_known_strength_has_its_psnr(real, cases, model):

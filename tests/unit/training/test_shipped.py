@@ -71,7 +71,7 @@ def test_severity_at_one_mask_is_read_back_in_order(model, judges):
     read = []
     for texture in (0, 3):
         case = held_out("validation", 1, (128, 128), texture=texture)[0]
-        read.append(int(grades(make(model, [case], SETTING, [0]), [case], judges)[0]))
+        read.append(int(grades(make(model, [case], SETTING, [0]), [case], model, judges)[0]))
     assert read[0] <= 1
     assert read[1] >= 2
 
