@@ -166,8 +166,8 @@ def prepare(
     told, told_after = network.condition(old, before), network.condition(new, after)
     words = getattr(network, "prompts", None)
     between = instructions = None
-    if changes and any(changes_more_than_severity(*four) for four in each):
-        mostly = [but_severity(one, other) for one, other in zip(before, after, strict=True)]
+    mostly = between_of(labels, labels_after, before, after)
+    if mostly is not None:
         between = velocity_under(model, network.condition(new, mostly))
     if network.takes_image:
         instructions = Instructions(
@@ -193,6 +193,24 @@ def prepare(
         instructions=instructions,
         between=between,
     )
+
+
+def between_of(
+    labels: Sequence[Labels],
+    labels_after: Sequence[Labels],
+    before: Sequence[Condition],
+    after: Sequence[Condition],
+) -> list[Condition] | None:
+    """What is said of each image where all has changed but the severity; None where no more than that does.
+
+    Under the masks to come, it lies between what the images show and what they shall show.
+    """
+    each = zip(labels, labels_after, before, after, strict=True)
+    if [*map(level_of, before)] == [*map(level_of, after)]:
+        return None
+    if not any(changes_more_than_severity(*four) for four in each):
+        return None
+    return [but_severity(one, other) for one, other in zip(before, after, strict=True)]
 
 
 def outcome_of(

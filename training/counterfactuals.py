@@ -7,7 +7,8 @@ noise. The image before is edited and compared with the image after, inside the 
 and outside it. The first row also gives the null edit (nothing changed) and there and back; each row what
 two readers of severity say: the shipped judge, which `guided` follows, and a small one on texture
 statistics that no method has seen. Edits are cached under var/counterfactuals, so a run that was stopped
-goes on.
+goes on. Each file is named by what its images depend on: one of an older program that named too little is not
+found any more, the edit is made anew, and the file may be deleted.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from synthesis import round_trip
 from synthesis.catalog import COUNTERFACTUALS
 from synthesis.checkpoints import LoadedModel, load_model
 from synthesis.counterfactuals import flow_inversion
-from synthesis.edit import method_options, outcome_of, prepare
+from synthesis.edit import between_of, method_options, outcome_of, prepare
 from synthesis.edit_request import EditOptions
 from synthesis.editing import Edit, unchanged
 from synthesis.metrics import perceptual
@@ -39,7 +40,7 @@ from synthesis.metrics.psnr import psnr
 from synthesis.metrics.ssim import ssim
 from synthesis.phantoms import WINDOWS, Phantom
 from synthesis.phantoms.labels import LESION
-from synthesis.request import MODALITIES
+from synthesis.request import MODALITIES, Condition
 from training.counterfactual_changes import CHANGES, Change, condition_of, inner_liver, pairs_of
 from training.counterfactual_rows import add_rows, rows_asked
 from training.counterfactual_table import HEADINGS, line
@@ -122,18 +123,24 @@ class _Batch:
         return found
 
     def decided(self, options: EditOptions, *, whole: bool) -> list[Any]:
-        """What else the images depend on, as JSON: what becomes of options that are left to the change, both
-        ways, and how a method that follows a verdict or words is asked for nothing.
+        """What else the images depend on, as JSON: what becomes of options left to the change, both ways,
+        what is said between where severity is weighed by itself, and how a method that follows a verdict
+        or words is asked for nothing.
         """
-        before, after = self.pairs[0]
-        both = [(before, after), (after, before)] if whole else [(before, after)]
-        chosen = [self._chosen(options, pair) for pair in both]
+        both = [self.pairs, [(a, b) for b, a in self.pairs]] if whole else [self.pairs]
+        chosen = [self._chosen(options, pairs[0]) for pairs in both]
         found: list[Any] = [
             {one.name: getattr(each, one.name) for one in fields(each) if one.name != "drift"}
             for each in chosen
         ]
+        weighed = [
+            [one.to_json() for one in said]
+            for each, pairs in zip(chosen, both, strict=True)
+            if isinstance(each, flow_inversion.Options) and each.contrast != 1
+            if (said := _between(pairs)) is not None
+        ]
         nothing = whole and options.method in ("guided", "pix2pix_zero")
-        return [*found, "nothing asked for"] if nothing else found
+        return [*found, *(["nothing asked for"] if nothing else []), *weighed]
 
     def _chosen(self, options: EditOptions, pair: tuple[Phantom, Phantom]) -> Any:
         one, other = pair
@@ -178,6 +185,15 @@ class _Batch:
         with torch.no_grad():
             shown = self.model.network.decode(x)[:, 0].float().numpy()
         return self.model.denormalise(shown, self.modality)
+
+
+def _between(pairs: Sequence[tuple[Phantom, Phantom]]) -> list[Condition] | None:
+    return between_of(
+        [b.labels for b, _ in pairs],
+        [a.labels for _, a in pairs],
+        [condition_of(b) for b, _ in pairs],
+        [condition_of(a) for _, a in pairs],
+    )
 
 
 def figures(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from synthesis import edit as edit_program
 from synthesis import edit_request
 from synthesis.catalog import COUNTERFACTUALS
 from synthesis.metrics import perceptual
@@ -128,6 +129,28 @@ def test_an_error_of_known_size_is_found_where_it_is(pairs, judges):
     assert row["outside"] == pytest.approx(2, rel=1e-4)
     assert row["null_outside"] == pytest.approx(5, rel=1e-4)
     assert row["null_psnr"] == pytest.approx(40, abs=1e-3)
+
+
+@pytest.mark.parametrize(("name", "kept"), [("severe,3-none,0", 2), ("severe-none", 1)])
+def test_what_is_said_between_is_a_part_of_the_name(tmp_path, judges, monkeypatch, name, kept):
+    """A severity beside other changes is led past it; alone, or of contrast 1, it is not asked about."""
+    monkeypatch.setattr(changes, "LARGE_LIVER", 4)
+    model, change = tiny_model(), changes.CHANGES[name]
+    pairs = changes.pairs_of(change, "validation", 2, "CT", (SIDE, SIDE))
+    firm = c.EditOptions(strength=0.2, steps=2, contrast=1.5)
+
+    def made(folder, options):
+        found = c.edited_images(model, change, pairs, {"one": options}, judges, folder, thorough=False)
+        return found["one"]["edited"]
+
+    first, plain = made(tmp_path / "firm", firm), made(tmp_path / "plain", replace(firm, contrast=1.0))
+    assert np.array_equal(made(tmp_path / "firm", firm), first)
+    monkeypatch.setattr(edit_program, "but_severity", lambda before, after: replace(before, age=30.0))
+    again = made(tmp_path / "firm", firm)
+    assert np.array_equal(made(tmp_path / "plain", replace(firm, contrast=1.0)), plain)
+    assert len(list((tmp_path / "firm").iterdir())) == kept
+    assert len(list((tmp_path / "plain").iterdir())) == 1
+    assert np.array_equal(again, first) is (kept == 1)
 
 
 def test_edits_are_kept_and_rows_share_their_way_back(tmp_path, judges, monkeypatch):
