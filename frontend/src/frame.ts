@@ -83,10 +83,34 @@ function focusKeep(): void {
   });
 }
 
+/** A form that is on its way is not sent again by a second click; after this time the first is taken for lost. */
+const SENT_AGAIN_MS = 30_000;
+
+/** Sends what the server stores once, however often the button is pressed before its answer comes. */
+function sendOnce(): void {
+  const free = (form: HTMLFormElement): boolean => delete form.dataset['sent'];
+  document.addEventListener('submit', (event) => {
+    const form = event.target;
+    if (!(form instanceof HTMLFormElement) || event.defaultPrevented) return;
+    if (form.getAttribute('method')?.toLowerCase() !== 'post') return;
+    if (form.dataset['sent'] !== undefined) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset['sent'] = '';
+    window.setTimeout(() => free(form), SENT_AGAIN_MS);
+  });
+  // Back on the page as it was left: its forms may be sent once more.
+  window.addEventListener('pageshow', () => {
+    document.querySelectorAll<HTMLFormElement>('form[data-sent]').forEach(free);
+  });
+}
+
 /** Starts the frame. */
 export function frameInit(): void {
   timeZoneTell();
   focusKeep();
+  sendOnce();
   document.addEventListener('click', (event) => {
     if (event.target instanceof Element) clicked(event.target);
   });

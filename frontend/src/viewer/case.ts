@@ -57,8 +57,9 @@ export class CaseViewer {
       this.overlay.showError(`The images could not be opened. ${reason}`, () => location.reload());
       return;
     }
+    // The keys work from here on, unless somebody is at work elsewhere on the page.
+    if (document.activeElement === document.body) this.host.focus({ preventScroll: true });
     if (this.mask) await this.openFirstMask();
-    this.host.focus({ preventScroll: true });
     this.root.dataset['renderer'] = hasWebGL() ? 'webgl' : 'cpu';
     if (config.case.is_synthetic) this.root.dataset['synthetic'] = 'yes';
   }
@@ -149,7 +150,7 @@ export class CaseViewer {
   }
 
   private activate(primary: Primary): void {
-    if (PAINTS.has(primary) && this.mask && !this.mask.isOpen) {
+    if (PAINTS.has(primary) && this.mask && !this.mask.isOpen && !this.panel?.isLoading) {
       void this.panel?.begin().then(() => this.panel?.update());
     }
     this.belt?.activate(primary);

@@ -15,6 +15,7 @@ import {
   toValues,
   voxels,
 } from './maskcodec';
+import { clearHistory, firstDrawing } from './maskdrawing';
 import type { StackView } from './stack';
 import type { MaskRef } from './types';
 
@@ -23,39 +24,13 @@ const { DefaultHistoryMemo } = utilities.HistoryMemo;
 
 let serial = 0;
 
-/** Forgets every step that could be undone: they belong to voxels that are gone. */
-function clearHistory(): void {
-  const { size } = DefaultHistoryMemo;
-  DefaultHistoryMemo.size = size; // setting the size empties the history
-}
-
-const DRAWN_WITHIN_MS = 5000;
-
-/**
- * Resolves when a mask is drawn for the first time, while it is still empty: its voxels are filled
- * in afterwards, for until then Cornerstone would show them opaque and without their colours.
- */
-function firstDrawing(segmentationId: string): Promise<void> {
-  return new Promise((resolve) => {
-    const finish = (): void => {
-      clearTimeout(timer);
-      eventTarget.removeEventListener(Enums.Events.SEGMENTATION_RENDERED, listener);
-      resolve();
-    };
-    const listener = (event: Event): void => {
-      if ((event as CustomEvent<{ segmentationId: string }>).detail.segmentationId === segmentationId) finish();
-    };
-    const timer = setTimeout(finish, DRAWN_WITHIN_MS);
-    eventTarget.addEventListener(Enums.Events.SEGMENTATION_RENDERED, listener);
-  });
-}
-
 export class MaskLayer {
   private segmentationId: string | null = null;
   private labelImages: string[] = [];
   private list: Label[] = [];
   private saved: MaskRef | null = null;
   private dirty = false;
+  private saving = false;
   private kept: Uint8Array | null = null; // the segments as loaded or last saved; null: all empty
   private quiet = false;
   private alpha = 0.45;
@@ -92,8 +67,13 @@ export class MaskLayer {
     return this.saved;
   }
 
+  /** Whether leaving would lose something: what is on its way to the server has not arrived. */
   get hasUnsaved(): boolean {
-    return this.dirty;
+    return this.dirty || this.saving;
+  }
+
+  get isSaving(): boolean {
+    return this.saving;
   }
 
   get activeLabel(): Label | undefined {
@@ -117,21 +97,27 @@ export class MaskLayer {
     await this.begin(labels.filter((label) => label.value !== 0), null);
   }
 
-  /** Fetches a saved mask and shows it. */
-  async load(reference: MaskRef): Promise<void> {
+  /**
+   * Fetches a saved mask and shows it; `isWanted` says, once it is here, whether it is still wanted.
+   * Resolves with whether it is shown.
+   */
+  async load(reference: MaskRef, isWanted: () => boolean = () => true): Promise<boolean> {
     if (reference.shape.join() !== this.shape.join()) {
       throw new Error(
         `This mask is ${reference.shape.join(' × ')} voxels, the images are ${this.shape.join(' × ')}.`,
       );
     }
     const values = await decodeMask(await getBytes(reference.url), reference.shape);
-    await this.begin(completeLabels(reference.labels, values), reference);
+    if (!isWanted()) return false;
+    const id = await this.begin(completeLabels(reference.labels, values), reference);
+    if (id !== this.segmentationId) return false; // another was opened while this one was drawn
     const segments = toSegments(values, this.list);
     this.fill(segments);
     this.kept = segments;
+    return true;
   }
 
-  private async begin(labels: Label[], reference: MaskRef | null): Promise<void> {
+  private async begin(labels: Label[], reference: MaskRef | null): Promise<string> {
     this.close();
     this.labelImages = await this.emptyImages();
     this.list = labels.map((label) => ({ ...label }));
@@ -162,6 +148,7 @@ export class MaskLayer {
     this.style();
     await drawn;
     this.onChange();
+    return id;
   }
 
   private segments(): Record<number, { segmentIndex: number; label: string; locked: boolean; active: boolean }> {
@@ -266,17 +253,21 @@ export class MaskLayer {
     const bytes = await encodeMask(this.values());
     form.append('voxels', new Blob([bytes], { type: 'application/octet-stream' }), 'mask.zz');
     const before = this.dirty;
+    const id = this.segmentationId;
     this.dirty = false;
+    this.saving = true;
     this.kept = segments;
     try {
-      this.saved = await postForm<MaskRef>(url, form);
+      const saved = await postForm<MaskRef>(url, form);
+      if (id === this.segmentationId) this.saved = saved; // else another mask was opened meanwhile
+      return saved;
     } catch (error) {
-      this.dirty = this.dirty || before;
+      if (id === this.segmentationId) this.dirty = this.dirty || before;
       throw error;
     } finally {
+      this.saving = false;
       this.onChange();
     }
-    return this.saved;
   }
 
   selectLabel(value: number): void {

@@ -15,6 +15,8 @@ export interface MaskPanelHooks {
 
 export class MaskPanel {
   private shown = true;
+  private turn = 0; // counts what was chosen: an answer to an earlier choice comes too late
+  private loading = false;
 
   constructor(
     private readonly root: HTMLElement,
@@ -67,20 +69,32 @@ export class MaskPanel {
     });
   }
 
+  /** Whether a mask is being fetched that will be shown. */
+  get isLoading(): boolean {
+    return this.loading;
+  }
+
+  private mayLeave(): boolean {
+    return !this.mask.hasUnsaved || confirm('The painting on this mask is not saved. Leave it?');
+  }
+
   /** Opens a mask by its id, begins a new one, or takes the mask away; asks before unsaved painting is lost. */
   async choose(id: string): Promise<void> {
-    const select = this.part<HTMLSelectElement>('select');
-    if (this.mask.hasUnsaved && !confirm('The painting on this mask is not saved. Leave it?')) {
-      if (select) select.value = this.mask.reference?.id ?? NEW;
+    if (!this.mayLeave()) {
+      this.fillSelect();
       return;
     }
+    this.turn += 1;
+    const { turn } = this;
     const reference = this.config.masks.find((one) => one.id === id);
+    this.loading = reference !== undefined;
     try {
       if (reference) {
         this.hooks.say(`Loading the mask ${reference.name}…`);
-        await this.mask.load(reference);
-        this.mask.selectLabel(this.config.paint_first);
-        this.hooks.say(`The mask ${reference.name} is shown.`);
+        const isShown = await this.mask.load(reference, () => turn === this.turn && this.mayLeave());
+        if (turn !== this.turn) return;
+        if (isShown) this.mask.selectLabel(this.config.paint_first);
+        this.hooks.say(isShown ? `The mask ${reference.name} is shown.` : 'Your painting is still here.');
       } else if (id === NEW) {
         await this.begin();
       } else {
@@ -88,8 +102,11 @@ export class MaskPanel {
       }
       this.shown = true;
     } catch (error) {
-      this.mask.close();
+      if (turn !== this.turn) return;
+      if (!this.mask.hasUnsaved) this.mask.close();
       this.hooks.say(error instanceof Error ? error.message : String(error), true);
+    } finally {
+      if (turn === this.turn) this.loading = false;
     }
     this.fillSelect();
     this.update();
@@ -154,6 +171,10 @@ export class MaskPanel {
 
   async save(): Promise<void> {
     if (!this.mask.isOpen) return;
+    if (this.mask.isSaving) {
+      this.hooks.say('The mask is being saved.');
+      return;
+    }
     const name = this.part<HTMLInputElement>('name')?.value.trim() ?? '';
     if (!name) {
       this.hooks.say('Give the mask a name before saving it.', true);

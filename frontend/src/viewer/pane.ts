@@ -112,7 +112,7 @@ export class Pane {
   async showMask(shown: boolean): Promise<void> {
     this.maskShown = shown;
     if (shown) await this.loadMask();
-    this.mask?.setShown(shown);
+    this.mask?.setShown(this.maskShown); // the last wish, where it changed while the mask was fetched
   }
 
   get showsMask(): boolean {
