@@ -99,7 +99,17 @@ def difference_packed(result: Result, *, undone: bool = False) -> bytes:
 def difference_top(result: Result, *, undone: bool = False) -> float:
     """Where the colours of the difference end; found once, for results never change."""
     key = (result.pk, result.pixel_sha256, undone)
-    return _tops.get(key, lambda: round_top(difference_slices(result, undone=undone)))
+    return _tops.get(key, lambda: _difference_top(result, undone))
+
+
+def _difference_top(result: Result, undone: bool) -> float:
+    """Of all pixels or, where it differs more, of the place that was asked for, however small it is."""
+    whole = round_top(difference_slices(result, undone=undone))
+    region = asked_region(result.request)
+    if region is None:
+        return whole
+    pairs = zip(difference_slices(result, undone=undone), region, strict=True)
+    return max(whole, round_top(apart[where] for apart, where in pairs))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from synthesis.catalog import COUNTERFACTUALS
 from synthesis.edit_regions import chosen_region, label_names, label_value
@@ -19,7 +20,7 @@ from synthesis.imaging.labelmaps import label_map
 from synthesis.imaging.plane import Plane
 from synthesis.imaging.preflight import Draft, Problem, preflight
 from synthesis.imaging.storage import Stored, to_stored
-from synthesis.phantoms.labels import LIVER
+from synthesis.phantoms.labels import LESION, LIVER
 from synthesis.request import Condition, SamplerOptions
 from webapp.cases.selectors import case_slice, mask_slice
 from webapp.core.errors import ApplicationError
@@ -29,6 +30,15 @@ PARAMETERS = ("before", "condition", "edit")
 STEPS_MOST = 64
 USUAL_SCHEME = "init_only"  # of a drift of which nothing else is said: the one that changes the image
 SIGNAL_TIMES = 3.0
+SECTIONS = ("CT", "MR", "OT")  # kinds of image that a model of sections may know; OT may be anything
+KIND_WORDS = {
+    **dict.fromkeys(("CR", "DX"), gettext_lazy("an X-ray")),
+    "MG": gettext_lazy("a mammogram"),
+    "US": gettext_lazy("an ultrasound image"),
+    "XA": gettext_lazy("an angiogram"),
+    "PT": gettext_lazy("a PET image"),
+    "NM": gettext_lazy("a nuclear medicine image"),
+}
 """How many times brighter or darker than what a model knows an MR image may be."""
 
 Labels = npt.NDArray[np.uint8]
@@ -122,7 +132,8 @@ def edit_prepare(
         before=before,
         after=after,
         options=options,
-        notes=_notes(case, mask, mask_after, index, fitted),
+        notes=_notes(case, mask, mask_after, index, fitted)
+        | {"lesion": lesion_change(fitted.labels, after_labels) if changes_mask else ""},
         problems=_once(problems),
     )
 
@@ -300,6 +311,8 @@ def _method_problems(
 
 def _image_problems(case: Any, before: Condition, fitted: Fitted, recipe: Mapping[str, Any]) -> list[Problem]:
     """What speaks against the source's pixels for this model."""
+    if words := unfit_words(case, [recipe]):
+        return [Problem("case", words)]
     if (case.modality == "CT") != (before.modality == "CT"):
         words = _("This case is %(modality)s. The change is made in the same kind of image.")
         return [
@@ -316,6 +329,33 @@ def _image_problems(case: Any, before: Condition, fitted: Fitted, recipe: Mappin
         "knows (0 to %(top).0f). It cannot be changed faithfully."
     )
     return [Problem("case", words % {"bright": bright, "top": known[-1]})]
+
+
+def lesion_change(labels: Labels, labels_after: Labels | None) -> str:
+    """ "added" or "removed" where two masks [rows, columns] differ by a lesion alone; empty otherwise."""
+    if labels_after is None:
+        return ""
+    differs, was, is_now = labels != labels_after, labels == LESION, labels_after == LESION
+    if not differs.any():
+        return ""
+    if np.array_equal(differs, is_now & ~was):
+        return "added"
+    return "removed" if np.array_equal(differs, was & ~is_now) else ""
+
+
+def unfit_words(case: Any, recipes: Sequence[Mapping[str, Any]]) -> str:
+    """Why none of these models knows such an image, in a sentence; empty where one may.
+
+    A model that is told patients in words may have seen any kind of image; one that is told severities of a
+    labelled anatomy has seen sections.
+    """
+    if case.modality in SECTIONS or not recipes or any(recipe.get("prompts") for recipe in recipes):
+        return ""
+    words = _(
+        "This is %(kind)s, and the models here know only sections, by CT and MR: whatever they drew into it "
+        "would be wrong, so it cannot be changed."
+    )
+    return words % {"kind": KIND_WORDS.get(case.modality, case.modality)}
 
 
 def _once(problems: list[Problem]) -> list[Problem]:

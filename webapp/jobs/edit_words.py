@@ -58,7 +58,8 @@ def change_title(item: SynthesisRequest) -> str:
         was, is_now = (before, after) if name == code else (before.lower() if told else before, after.lower())
         told.append(f"{was} → {is_now}")
     if _changes_mask(item):
-        told.append(_("another mask"))
+        mask = mask_words(item.prepared)
+        told.append(mask if told else mask[0].upper() + mask[1:])
     words = f"{', '.join(told) or _('nothing')}, {item.parameters.get('condition', {}).get('modality', '')}"
     return _("%(change)s series") % {"change": words} if item.parameters.get("slices") else words
 
@@ -73,7 +74,8 @@ def change_terms(item: SynthesisRequest) -> str:
         if before.get(name) != after.get(name):
             words.append(f"{name} {_plain(before.get(name))} to {_plain(after.get(name))}")
     if _changes_mask(item):
-        words.append("another mask")
+        lesion = item.prepared.get("lesion")
+        words.append(f"lesion {lesion}" if lesion else "another mask")
     return ", ".join(words)
 
 
@@ -121,6 +123,12 @@ def _changes_mask(item: SynthesisRequest) -> bool:
     return bool(item.prepared.get("mask_after")) and _place_of(item.parameters["edit"]) != PAINTED
 
 
+def mask_words(notes: Mapping[str, Any]) -> str:
+    """What another mask means for the image: a lesion more or less, or something else."""
+    known = {"added": _("a lesion added"), "removed": _("a lesion taken away")}
+    return known.get(str(notes.get("lesion"))) or _("another mask")
+
+
 def drift_words(options: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     """A drift, what it moves, and how far that is for a model of this recipe; empty where there is none."""
     delta = options.get("drift")
@@ -156,7 +164,7 @@ def edit_asked_rows(item: SynthesisRequest, used: Mapping[str, Any] | None = Non
         (_("Adapter"), str(item.adapter or "")),
         (_("Source"), _source_words(notes)),
         *((name, f"{before} → {after}") for name, before, after in changes(item.parameters)),
-        (_("Mask"), _("another one afterwards") if _changes_mask(item) else ""),
+        (_("Mask"), mask_words(item.prepared) if _changes_mask(item) else ""),
         (_("Method"), str(entry.label) if entry else options.get("method", "")),
         (_("Strength"), _strength_words(options, used or {}) if flow else ""),
         (_("Steps"), str(options.get("steps")) if flow else ""),

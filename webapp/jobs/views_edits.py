@@ -14,14 +14,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from synthesis.edit_request import BELONGS, EVERYWHERE, EditOptions
+from synthesis.edit_request import BELONGS, EVERYWHERE, PAINTED, EditOptions
 from webapp.cases.selectors import case_get_for, case_list_for, mask_list_for_case
 from webapp.core.errors import ApplicationError
-from webapp.core.permissions import require
+from webapp.core.permissions import can, require
 from webapp.core.ranges import figure, nearest
 from webapp.jobs.cards import tiles
-from webapp.jobs.edit_preparation import PreparedEdit
-from webapp.jobs.edit_words import changes, drift_words
+from webapp.jobs.edit_preparation import PreparedEdit, unfit_words
+from webapp.jobs.edit_words import changes, drift_words, mask_words
 from webapp.jobs.edits import change_prepare, is_edit, mask_after_of, slices_of
 from webapp.jobs.estimates import calls_of, in_words, pace_of
 from webapp.jobs.forms_edits import EditForm, initial_of
@@ -235,6 +235,8 @@ def _context(request: HttpRequest, form: EditForm) -> dict[str, Any]:
         "case": form.case_object,
         "has_models": bool(form.models),
         "more_open": form.has_more,
+        "unfit": unfit_words(form.case_object, [model.recipe for model in form.models.values()]),
+        "may_paint": can(request.user, "annotate", form.case_object),
     }
 
 
@@ -249,13 +251,20 @@ def _checked(user: Any, form: EditForm, wish: dict[str, Any], prepared: Prepared
     return {
         "problems": problems,
         "prepared": prepared,
-        "changes": changes(prepared.parameters),
+        "changes": changes(prepared.parameters) + _mask_row(wish, prepared),
         "drift": drift_words(prepared.options.to_json(), wish["model"].recipe_with(wish["adapter"])),
         "picture": data_address(region_picture(picture, region)),
         "whole": bool(region.all()),
         "place": place if place in (BELONGS, EVERYWHERE) else "chosen",
         "forecast": _forecast(user, wish, prepared),
     }
+
+
+def _mask_row(wish: dict[str, Any], prepared: PreparedEdit) -> list[tuple[str, str, str]]:
+    """Another mask as a row of what changes; none where it only marks the place."""
+    if prepared.labels_after is None or prepared.options.place == PAINTED:
+        return []
+    return [(_("Mask"), str(wish["mask"]), f"{wish['mask_after']} ({mask_words(prepared.notes)})")]
 
 
 def _wrong(form: EditForm | None) -> list[dict[str, Any]]:
