@@ -80,13 +80,20 @@ function keepsItsKeys(target: EventTarget | null, name: string): boolean {
   return moves && target.closest('input[type=range], input[type=radio]') !== null;
 }
 
+const MODIFIERS: ReadonlySet<string> = new Set(['Shift', 'Control', 'Alt', 'Meta']);
+
 /** Runs actions by key while the focus is inside `root`; returns how to stop. */
 export function bindKeys(root: HTMLElement, actions: readonly Action[]): () => void {
   const onKey = (event: KeyboardEvent): void => {
     const name = keyName(event);
     if (event.defaultPrevented || keepsItsKeys(event.target, name)) return;
     const action = actionFor(actions, name, event.repeat);
-    if (!action) return;
+    if (!action) {
+      // Cornerstone keeps every key on a viewport from the browser, so that Tab would never leave it.
+      const inViewport = event.target instanceof Element && event.target.closest('.viewport') !== null;
+      if (inViewport && !MODIFIERS.has(event.key)) event.stopPropagation();
+      return;
+    }
     event.preventDefault();
     event.stopPropagation();
     action.run();

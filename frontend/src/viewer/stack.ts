@@ -44,6 +44,7 @@ export class StackView {
     private readonly hooks: StackHooks,
   ) {
     engine.enableElement({ viewportId, element, type: Enums.ViewportType.STACK });
+    element.tabIndex = 0; // Cornerstone takes it out of the order of focus.
     this.viewport = engine.getViewport(viewportId) as StackViewport;
     this.listen();
   }
