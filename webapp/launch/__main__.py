@@ -21,7 +21,8 @@ from webapp.launch.programs import Group, Program
 from webapp.launch.steps import Failed, Interrupted, ignore_signals, interrupt_on_signals, run_step, say
 
 READY_STATES = {"ok", "empty"}  # empty: well, with nothing to offer yet, such as no model
-READY_SECONDS = 180.0
+READY_SECONDS = 1800.0  # a slow or busy machine needs minutes; a program that keeps ending is noticed at once
+WAITING_SECONDS = 60.0  # between two words about what is still missing
 OLDEST_PYTHON = (3, 11)
 
 
@@ -202,23 +203,27 @@ def _programs(host: str, port: int, home: Path, environment: dict[str, str]) -> 
 
 
 def _wait_until_ready(group: Group, host: str, port: int) -> None:
-    """Return once the site answers and reports every part well.
+    """Return once the site answers and reports every part well; say now and then what is missing.
 
     Raises:
         Failed: naming the parts that did not come up in time.
     """
     say("Starting the site and the workers")
-    deadline = time.monotonic() + READY_SECONDS
-    parts: dict[str, str] = {}
-    while time.monotonic() < deadline:
+    begun = told = time.monotonic()
+    missing = "the site"
+    while time.monotonic() - begun < READY_SECONDS:
         group.check()
         parts = _health(host, port)
         if parts and set(parts.values()) <= READY_STATES:
             return
+        missing = ", ".join(sorted(name for name, state in parts.items() if state not in READY_STATES))
+        missing = missing or "the site"
+        if time.monotonic() - told >= WAITING_SECONDS:
+            told = time.monotonic()
+            say(f"Still starting after {told - begun:.0f} s: {missing} is not there yet")
         time.sleep(0.3)
-    missing = ", ".join(sorted(name for name, state in parts.items() if state not in READY_STATES))
     raise Failed(
-        f"Semblance did not become ready within {READY_SECONDS:.0f} s; not working: {missing or 'the site'}. "
+        f"Semblance did not become ready within {READY_SECONDS:.0f} s; not working: {missing}. "
         f"What the programs said is in {group.programs[0].log.parent}."
     )
 
