@@ -64,7 +64,11 @@ class Launched:
             if self.process.poll() is not None:
                 break
             time.sleep(0.05)
-        raise RuntimeError(f"Semblance did not start:\n{self.said}")
+        status = self.process.poll()
+        why = (
+            f"ended with status {status}" if status is not None else f"was not ready within {patience:.0f} s"
+        )
+        raise RuntimeError(f"Semblance did not start: it {why}. It said:\n{self.said}")
 
     def stop(self, number: int = signal.SIGINT, patience: float = 90.0) -> int:
         """End it as Ctrl-C does; its exit status."""
@@ -145,11 +149,11 @@ def launch(home: Path, *, port: int | None = None, **environment: str) -> Launch
 
 
 @contextmanager
-def semblance(home: Path, **environment: str) -> Iterator[Launched]:
-    """A running Semblance on `home`, ended when the block ends."""
+def semblance(home: Path, *, patience: float = PATIENCE, **environment: str) -> Iterator[Launched]:
+    """A running Semblance on `home`, ended when the block ends; `patience` in seconds until it is ready."""
     launched = launch(home, **environment)
     try:
-        launched.wait_until_ready()
+        launched.wait_until_ready(patience)
         yield launched
     finally:
         launched.stop()

@@ -27,6 +27,7 @@ class Api:
 
     launched: Launched
     token: str
+    patience: float = PATIENCE  # seconds for a job, and for the jobs before it
 
     def __post_init__(self) -> None:
         self.connection = http.client.HTTPConnection(urlsplit(self.launched.address).netloc, timeout=60)
@@ -63,7 +64,7 @@ class Api:
         Raises:
             RuntimeError: when it takes too long or fails.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline:
             found = self.get(job)
             if found["state"] == "succeeded":
@@ -71,7 +72,7 @@ class Api:
             if found["state"] in {"failed", "cancelled"}:
                 raise RuntimeError(f"{job}: {found['state']} {found['error_message']}")
             time.sleep(0.05)
-        raise RuntimeError(f"{job} did not end within {PATIENCE:.0f} s")
+        raise RuntimeError(f"{job} did not end within {self.patience:.0f} s")
 
 
 def _query(path: str) -> str:

@@ -10,6 +10,7 @@ import io
 import json
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ THEMES = ("dark", "light")
 VIEWER = "[data-mount=case-viewer][data-state=ready]"
 RESULT = "[data-mount=result-viewer][data-state=ready]"
 COLOURS = 256
-PATIENCE_MS = 300_000
+PATIENCE_S = 3600.0  # a machine that is busy with other things takes many times as long; what dies is noticed
+PATIENCE_MS = 900_000
 SETTLING = 8
 # Resolves once, for several frames in a row, fonts and images are there, nothing is being loaded or fetched,
 # and nothing moves (but for what turns for ever). Evaluated, not polled: polling needs eval, which the
@@ -67,13 +69,18 @@ class Shot:
 def main(wanted: list[str]) -> int:
     """Start, fill, look, end."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="semblance-") as folder, semblance(Path(folder)) as site:
+    with tempfile.TemporaryDirectory(prefix="semblance-") as folder, _started(Path(folder)) as site:
         reads = not wanted or any(name.startswith(("reading", "take")) for name in wanted)
         shots = [*_fill(site), *(_readings(site) if reads else [])]
         shots = [shot for shot in shots if not wanted or shot.name in wanted]
         _take(site, shots)
     print(f"{len(shots) * len(THEMES)} pictures are in {FOLDER}")
     return 0
+
+
+def _started(home: Path) -> AbstractContextManager[Launched]:
+    print("Starting Semblance on an empty home", flush=True)
+    return semblance(home, patience=PATIENCE_S)
 
 
 def _readings(site: Launched) -> list[Shot]:
@@ -111,7 +118,8 @@ def _readings(site: Launched) -> list[Shot]:
 
 def _fill(site: Launched) -> list[Shot]:
     """Ask for some images of a demo case and of phantoms; the pages to look at."""
-    clinician = Api(site, site.manage("create_api_token", "clinician"))
+    print(f"Asking for images at {site.address}, ready after {site.seconds:.0f} s", flush=True)
+    clinician = Api(site, site.manage("create_api_token", "clinician"), patience=PATIENCE_S)
     model = clinician.get("/api/v1/models/")["results"][0]
     dataset = clinician.get("/api/v1/datasets/")["results"][0]
     cases = clinician.get(f"/api/v1/cases/?dataset={dataset['id']}")["results"]
@@ -254,6 +262,7 @@ def _take(site: Launched, shots: list[Shot]) -> None:
                 _sign_in(page, site, person)
             for shot in shots:
                 if shot.person == person:
+                    print(shot.name, flush=True)
                     _picture(page, site, shot, context)
             context.close()
         browser.close()
