@@ -28,9 +28,9 @@ from synthesis.edit_request import (
     edited_region,
     level_of,
     methods_of,
+    passes_of,
     softened,
     strength_and_contrast,
-    ways_of,
 )
 from synthesis.editing import Edit, Instructed, Instructions
 from synthesis.errors import SynthesisError
@@ -44,7 +44,7 @@ from synthesis.null_edit import changed_and_not
 from synthesis.outcomes import SeverityOutcome, severity_read
 from synthesis.phantoms.contrast import WINDOWS
 from synthesis.placement import plan_of
-from synthesis.reporting import reporter, units
+from synthesis.reporting import reporters, units
 from synthesis.reproduction import numerics, repeatable, versions
 from synthesis.request import Condition, Image, Labels, OnStep
 from synthesis.stepping import Velocity
@@ -86,8 +86,7 @@ def edit(
     old, new = whole or (request.labels, request.target_labels)
     chosen = method_options(options, old, new, request.before, request.after, model.recipe)
     method = COUNTERFACTUALS[options.method].load()
-    ways = ways_of(options)
-    tell = [reporter(model, modality, on_step, part=part, parts=ways) for part in range(ways)]
+    tell = reporters(model, modality, on_step, passes_of(options))
     undone = still = None
     if not options.undo:
         made = _images(model, work, method(work, options=chosen, on_step=tell[0]), request)

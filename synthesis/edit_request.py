@@ -21,6 +21,7 @@ INSTRUCTED_SAMPLERS = ("rft", "euler", "heun", "ddim", "dpmpp", "unipc")  # that
 NEGATIVE_MOST = 300  # characters of a prompt to lead away from
 FIRST_ORDER_STEPS = 20  # of `pix2pix_zero`, whose steps are DDIM's
 BACKWARDS = ("guided", "pix2pix_zero")  # methods that take gradients through the network
+ROUND_TRIPS = ("flow_inversion", "pix2pix_zero")  # methods that go back to the noise and forth again
 GRADED = ("flow_inversion", "pix2pix_zero", "instruct_pix2pix")  # methods that have a strength
 LOOKING = ("stable_diffusion", "sdxl")  # backbones whose pixels look at the words of a prompt
 BELONGS, EVERYWHERE, PAINTED = "belongs", "everywhere", "painted"  # places of a change besides its labels
@@ -309,6 +310,17 @@ def steps_of(method: str) -> int:
 def ways_of(options: EditOptions) -> int:
     """How often a method is run: with the change; where it is undone, without one and back as well."""
     return WAYS_UNDONE if options.undo else 1
+
+
+def passes_of(options: EditOptions) -> tuple[int, ...]:
+    """How often each run that `ways_of` counts goes through the method's steps.
+
+    Round trips do so on both ways; the run of `flow_inversion` without a change begins where the other's way
+    back has ended.
+    """
+    each = 2 if options.method in ROUND_TRIPS else 1
+    alone = 1 if options.method == "flow_inversion" else each
+    return (each, alone, each)[: ways_of(options)]
 
 
 def level_of(condition: Condition) -> float | None:

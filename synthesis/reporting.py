@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,15 @@ def reporter(
     *,
     image: int = 1,
     images: int = 1,
-    part: int = 0,
-    parts: int = 1,
+    before: int = 0,
+    passes: int = 1,
+    of: int = 1,
 ) -> OnSamplerStep | None:
     """A method's `on_step` that tells the caller's, with a picture of what is to come.
 
-    It speaks of `image` of `images`, counted from 1, and of part `part`, from 0, of `parts` that take
-    as many steps each. The first item of a batch stands for it. Of latents, which take a decoder to be
-    seen, there are at most PREVIEWS pictures of a part, the last one among them.
+    It speaks of `image` of `images`, counted from 1. The method's reports are those of `passes` through its
+    steps, `before` them and in all `of`. The first item of a batch stands for it. Of latents, which take a
+    decoder to be seen, there are at most PREVIEWS pictures of a run, the last one among them.
     """
     if on_step is None:
         return None
@@ -44,10 +45,20 @@ def reporter(
         left = progress.steps - progress.step
         if not model.network.in_latents or left % -(-progress.steps // PREVIEWS) == 0:
             picture = preview(units(model, progress.estimate[:1], modality)[0], model.recipe, modality)
-        done = part * progress.steps + progress.step
-        tell(Step(image, images, done, parts * progress.steps, picture))
+        steps = progress.steps // passes
+        tell(Step(image, images, before * steps + progress.step, of * steps, picture))
 
     return report
+
+
+def reporters(
+    model: LoadedModel, modality: str, on_step: OnStep | None, passes: Sequence[int]
+) -> list[OnSamplerStep | None]:
+    """Listeners for the runs of a method, by how often each goes through its steps: together one work."""
+    return [
+        reporter(model, modality, on_step, before=sum(passes[:run]), passes=own, of=sum(passes))
+        for run, own in enumerate(passes)
+    ]
 
 
 def units(model: LoadedModel, x: Tensor, modality: str) -> npt.NDArray[np.float32]:

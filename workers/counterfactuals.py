@@ -96,10 +96,9 @@ def edited_again(work: Work, result: Result) -> dict[str, Any]:
 
 def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:
     """Progress over the way there and, where it is asked for, the way back; all images at once."""
-    options = wish.options
 
     def words(step: Step) -> str:
-        return f"{way_words(options, step).capitalize()}, step {step.step} of {step.steps}"
+        return f"{way_words(wish.options, step).capitalize()}, step {step.step} of {step.steps}"
 
     return previews.reporter(steps_most(wish), words)
 

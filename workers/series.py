@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import accumulate
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synthesis.edit_request import PAINTED, CounterfactualRequest, EditOptions, ways_of
+from synthesis.edit_request import PAINTED, CounterfactualRequest, EditOptions, passes_of, ways_of
 from synthesis.edit_series import SeriesResult, Stack, edit_series
 from synthesis.errors import SynthesisError
 from synthesis.footprint import Footprint, footprint_of_edit
@@ -152,8 +154,9 @@ def series_again(work: Work, result: Result) -> dict[str, Any]:
 
 def way_words(options: EditOptions, step: Step) -> str:
     """What a method is run for at this step: the change, no change, or the way back."""
-    way = min((step.step - 1) * ways_of(options) // max(1, step.steps), 2)
-    return ("making the change", "asking for no change", "undoing the change")[max(0, way)]
+    passes = passes_of(options)
+    run = bisect_right([*accumulate(passes)], (step.step - 1) * sum(passes) // step.steps)
+    return ("making the change", "asking for no change", "undoing the change")[run]
 
 
 def steps_most(wish: CounterfactualRequest) -> float:
@@ -186,10 +189,9 @@ def _stack(found: SeriesStack) -> Stack:
 
 def _reporter(previews: Previews, wish: CounterfactualRequest) -> OnStep:
     """Progress slice by slice; each is a stage of its own."""
-    options = wish.options
 
     def words(step: Step) -> str:
-        doing = way_words(options, step)
+        doing = way_words(wish.options, step)
         return f"Slice {step.image} of {step.images}: {doing}, step {step.step} of {step.steps}"
 
     return previews.reporter(steps_most(wish), words)

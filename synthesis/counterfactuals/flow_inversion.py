@@ -74,15 +74,14 @@ def beside_unchanged(
 ) -> tuple[Tensor, Tensor]:
     """What `flow_inversion` makes of an edit and, without variety, of `still`, which asks for no change.
 
-    Both share one way back, so the reports of the second begin half done.
+    Both share one way back, so that `on_still` hears of a way forth alone.
     """
     if turning_time(edit, options) >= 1:
         return edit.x, edit.x
     on_back, on_forth = both_ways(on_step, options.steps)
     path = way_back(edit, options, on_step=on_back)
     changed = way_forth(edit, path, options, on_step=on_forth)
-    _, on_still_forth = both_ways(on_still, options.steps)
-    return changed, way_forth(still, path, replace(options, variety=0.0), on_step=on_still_forth)
+    return changed, way_forth(still, path, replace(options, variety=0.0), on_step=on_still)
 
 
 def way_back(edit: Edit, options: Options, *, on_step: OnSamplerStep | None = None) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from synthesis.edit_request import WAYS_UNDONE
+from synthesis.edit_request import ROUND_TRIPS, WAYS_UNDONE
 from synthesis.imaging.uncertainty import Options
 from webapp.jobs.clock import database_now
 from webapp.jobs.heartbeats import workers_alive
@@ -17,7 +17,6 @@ from webapp.jobs.selectors import queue_order
 HISTORY = 20
 TRIES_BACK = 4  # calls until a step of the exact way back has settled, about
 GRADIENT = 3  # what a gradient through the network costs, in its calls
-BACK_AND_FORTH = ("flow_inversion", "pix2pix_zero")  # methods whose run counts its steps there and back
 DRAWING = "drawing"
 PREPARING = "preparing"
 """The stages whose length goes with the number of steps, or of slices; all the others are overhead."""
@@ -73,7 +72,7 @@ def runs_made(outcome: Mapping[str, Any], parameters: Mapping[str, Any], steps_t
         return int(outcome["runs"])
     options = parameters.get("edit") or {}
     once = _slices(parameters) * 2 * int(options.get("steps", 1))
-    if options.get("method") not in BACK_AND_FORTH or not steps_total or steps_total % once:
+    if options.get("method") not in ROUND_TRIPS or not steps_total or steps_total % once:
         return None
     return steps_total // once
 

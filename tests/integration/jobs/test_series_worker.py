@@ -43,7 +43,7 @@ def test_a_changed_series_is_one_series_that_lies_on_its_source(
     request = series_request(clinician, case=case, model=tiny, count=2, parameters=CHANGE | {"edit": options})
     job = probes.wait(request_job(request), "succeeded", "failed", seconds=240)
     assert job.state == "succeeded", job.error_message + job.error_detail + workers.logs()
-    assert (job.step, job.steps_total) == (24, 24)
+    assert (job.step, job.steps_total) == (20, 20)
     assert job.outcome["slices"] == 2
     assert {"preparing", "drawing"} <= set(job.outcome["seconds"])
     first, second = request.results.order_by("index")

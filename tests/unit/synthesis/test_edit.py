@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from synthesis.catalog import COUNTERFACTUALS
+from synthesis.counterfactuals import guided
 from synthesis.edit import edit, method_options, prepare
 from synthesis.edit_request import (
     CT_TEXTURE,
@@ -227,13 +228,29 @@ def test_a_drift_is_told_with_how_far_it_moves_the_start(model):
     assert moved.pixel_sha256 != plain.pixel_sha256
 
 
-def test_progress_runs_through_both_ways_with_pictures(model):
+@pytest.mark.parametrize(("undo", "ways"), [(False, 2), (True, 5)])
+def test_progress_runs_through_all_ways_with_pictures(model, undo, ways):
+    """Back and forth; without a change only forth, for it starts where the way back has ended already."""
     seen = []
-    edit(model, request(options=EditOptions(strength=0.2, steps=3, undo=True)), on_step=seen.append)
-    null = range(10, 13)  # shares the way back of the change
-    assert [one.step for one in seen] == [*range(1, 7), *null, *range(13, 19)]
-    assert {one.steps for one in seen} == {18}
+    edit(model, request(options=EditOptions(strength=0.2, steps=3, undo=undo)), on_step=seen.append)
+    assert [one.step for one in seen] == [*range(1, 3 * ways + 1)]
+    assert {one.steps for one in seen} == {3 * ways}
     assert all(one.preview.shape == (SIDE, SIDE) for one in seen)
+
+
+@pytest.mark.parametrize(("method", "ways"), [("pix2pix_zero", 6), ("instruct_pix2pix", 3), ("guided", 3)])
+def test_every_step_of_the_other_methods_is_counted_once(model, judges, method, ways):
+    suited = model
+    if method == "instruct_pix2pix":
+        suited = tiny_model(takes_image=True)
+    elif method == "pix2pix_zero":
+        suited = tiny_latent_model("stable_diffusion")
+    seen = []
+    asked = request(options=EditOptions(method=method, strength=0.3, steps=2, undo=True, reach=None))
+    edit(suited, asked, judges=judges, on_step=seen.append)
+    once = guided.Options().rounds if method == "guided" else 2
+    assert [one.step for one in seen] == [*range(1, ways * once + 1)]
+    assert {one.steps for one in seen} == {ways * once}
 
 
 @pytest.mark.parametrize("name", COUNTERFACTUALS)

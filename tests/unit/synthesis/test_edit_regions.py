@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from synthesis.edit_regions import chosen_region, label_names, label_value, region_of
-from synthesis.edit_request import CounterfactualRequest, EditOptions, edited_region, ways_of
+from synthesis.edit_request import CounterfactualRequest, EditOptions, edited_region, passes_of, ways_of
 from synthesis.errors import SynthesisError
 from synthesis.phantoms import labels as L
 from synthesis.request import Condition
@@ -102,6 +102,15 @@ def test_a_named_place_decides_and_comes_back_from_json(where, confined):
 
 def test_undoing_also_asks_for_no_change():
     assert (ways_of(EditOptions()), ways_of(EditOptions(undo=True))) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "passes"),
+    [("flow_inversion", (2, 1, 2)), ("pix2pix_zero", (2, 2, 2)), ("guided", (1, 1, 1))],
+)
+def test_a_run_goes_through_its_steps_on_every_way(method, passes):
+    assert passes_of(EditOptions(method=method, undo=True)) == passes
+    assert passes_of(EditOptions(method=method)) == passes[:1]
 
 
 def test_places_need_no_torch():
