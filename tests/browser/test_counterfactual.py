@@ -232,7 +232,7 @@ def test_every_step_is_seen_live_and_the_image_follows(
     page.locator("#edit-live[data-state=queued]").wait_for()
     claim = job_claim(queue="compute", worker="test")
     assert claim is not None
-    work = Paced(claim, stops=(3, 40))
+    work = Paced(claim, stops=(3, 30))
 
     def run() -> None:
         try:
@@ -243,13 +243,13 @@ def test_every_step_is_seen_live_and_the_image_follows(
     worker = threading.Thread(target=run)
     worker.start()
     try:
-        page.get_by_text("Making the change, step 3 of 48").wait_for()
-        expect(page.locator("#edit-live progress")).to_have_attribute("value", f"{3 / 48:.4f}")
+        page.get_by_text("Making the change, step 3 of 40").wait_for()
+        expect(page.locator("#edit-live progress")).to_have_attribute("value", f"{3 / 40:.4f}")
         page.locator("#edit-live .job-page__preview img").wait_for()
         work.seen[3].set()
-        page.get_by_text("Undoing the change, step 40 of 48").wait_for()
-        expect(page.locator("#edit-live .number", has_text="83 %")).to_have_count(1)
-        work.seen[40].set()
+        page.get_by_text("Undoing the change, step 30 of 40").wait_for()
+        expect(page.locator("#edit-live .number", has_text="75 %")).to_have_count(1)
+        work.seen[30].set()
         page.locator(f"{VIEWER}[data-state=ready]").wait_for()
     finally:
         for event in work.seen.values():
