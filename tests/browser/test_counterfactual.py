@@ -68,7 +68,7 @@ def test_one_thing_is_changed_looked_at_and_taken_away(
     viewer = page.locator(VIEWER)
     page.locator(f"{VIEWER}[data-state=ready]").wait_for()
     titles = viewer.locator(".pane__title")
-    expect(titles).to_have_text(["Original", "Counterfactual", "Difference", "Undone again"])
+    expect(titles).to_have_text(["Original", "Counterfactual", "Difference", "Change undone"])
     expect(viewer.locator(f"{DIFFERENCE}:visible")).to_have_count(1)
     ticks = viewer.locator("[data-difference=legend] .heat-legend__ticks span")
     expect(ticks).to_have_text(["≤ −50", "0", "≥ +50 HU"])
@@ -91,7 +91,7 @@ def test_one_thing_is_changed_looked_at_and_taken_away(
     check_accessibility(page)
 
     page.get_by_role("link", name="Undo the change").click()
-    expect(titles).to_have_text(["Original", "Counterfactual", "Undone again", "What was lost"])
+    expect(titles).to_have_text(["Original", "Counterfactual", "Change undone", "What was lost"])
     page.get_by_role("button", name="Accept").click()
     page.locator(".badge--ok", has_text="Accepted").wait_for()
     page.locator(f"{VIEWER}[data-state=ready]").wait_for()

@@ -72,13 +72,13 @@ def _panes(result: Result, *, shows_source: bool, undone: bool) -> list[Config]:
     original = _picture(_("Original"), result, "original", plain)
     blink = {"title": original["title"], "case": original["case"]}
     if undone:
-        back = _picture(_("Undone again"), result, "undone", plain)
+        back = _picture(_("Change undone"), result, "undone", plain)
         lost = {"title": _("What was lost"), "difference": _difference(result, undone=True)}
         return [original, changed, back | {"blink": blink}, back | lost]
     apart = plain | {"title": _("Difference"), "difference": _difference(result)}
     fourth = _spread_pane(result, plain)
     if not fourth and result.edited.undone:
-        fourth = [_picture(_("Undone again"), result, "undone", plain)]
+        fourth = [_picture(_("Change undone"), result, "undone", plain)]
     return [original, changed | {"blink": blink}, apart, *fourth]
 
 

@@ -57,6 +57,12 @@ def workers_alive(queue: str | None = None) -> list[WorkerHeartbeat]:
     return list(WorkerHeartbeat.objects.filter(chosen).order_by("queue", "worker"))
 
 
+def workers_busy(queue: str) -> bool:
+    """Whether every living worker of a queue has a job in hand, so that a new one waits for one of them."""
+    held = Job.objects.filter(queue=queue, state__in=Job.HELD).count()
+    return 0 < len(workers_alive(queue)) <= held
+
+
 def worker_health() -> dict[str, object]:
     """For /healthz: whether each queue has a living worker, and how many jobs wait."""
     alive = workers_alive()

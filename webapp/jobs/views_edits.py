@@ -27,7 +27,7 @@ from webapp.jobs.estimates import calls_of, in_words, pace_of
 from webapp.jobs.forms_edits import EditForm, initial_of
 from webapp.jobs.forms_methods import with_other_method
 from webapp.jobs.forms_series import series_initial
-from webapp.jobs.heartbeats import workers_alive
+from webapp.jobs.heartbeats import workers_alive, workers_busy
 from webapp.jobs.memory import refuse_too_large
 from webapp.jobs.models import EditStrip, Job, SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, region_picture
@@ -306,6 +306,7 @@ def _forecast(user: Any, wish: dict[str, Any], prepared: PreparedEdit) -> dict[s
         "total": in_words(pace.seconds(units)) if pace else "",
         "ahead": queue_ahead(user, Job.Queue.COMPUTE),
         "has_worker": bool(workers_alive(Job.Queue.COMPUTE)),
+        "busy": workers_busy(Job.Queue.COMPUTE),
     }
 
 

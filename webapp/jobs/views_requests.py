@@ -21,7 +21,7 @@ from webapp.core.permissions import require
 from webapp.jobs.edits import is_edit
 from webapp.jobs.estimates import calls_of, in_words, pace_of
 from webapp.jobs.forms import RequestForm, own_sampler
-from webapp.jobs.heartbeats import workers_alive
+from webapp.jobs.heartbeats import workers_alive, workers_busy
 from webapp.jobs.memory import fit_of, map_problem
 from webapp.jobs.models import Job, SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, labels_picture
@@ -294,6 +294,7 @@ def forecast(user: Any, wish: dict[str, Any], prepared: Prepared) -> dict[str, A
         "total": in_words(pace.seconds(calls)) if pace else "",
         "ahead": queue_ahead(user, Job.Queue.COMPUTE),
         "has_worker": bool(workers_alive(Job.Queue.COMPUTE)),
+        "busy": workers_busy(Job.Queue.COMPUTE),
     }
 
 

@@ -125,7 +125,7 @@ def test_the_workspace_shows_three_images_and_numbers(browser: Client, clinician
     address = reverse("jobs:counterfactual-detail", args=[result.request_id])
     page = browser.get(address)
     titles = [pane["title"] for pane in page.context["config"]["panes"]]
-    assert titles == ["Original", "Counterfactual", "Difference", "Undone again"]
+    assert titles == ["Original", "Counterfactual", "Difference", "Change undone"]
     rows = {row.name: row.value for row in page.context["numbers"]}
     assert rows["Change inside"] == "25.0 HU"
     assert rows["Change outside"] == "0.0 HU"
@@ -133,7 +133,7 @@ def test_the_workspace_shows_three_images_and_numbers(browser: Client, clinician
     assert page.context["lost"][1].value == "2.0 HU"
     undone = browser.get(address, {"show": "undone"})
     assert [pane["title"] for pane in undone.context["config"]["panes"]] == [
-        *("Original", "Counterfactual", "Undone again", "What was lost")
+        *("Original", "Counterfactual", "Change undone", "What was lost")
     ]
     led = browser.get(reverse("jobs:result-detail", args=[result.pk]))
     assert led["Location"] == f"{address}?image=1"

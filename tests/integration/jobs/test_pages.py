@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from tests import factories
 from webapp.jobs.models import Job, SynthesisRequest
-from webapp.jobs.services import job_cancel, job_claim, job_finish, job_progress, job_submit
+from webapp.jobs.services import (
+    heartbeat_record,
+    job_cancel,
+    job_claim,
+    job_finish,
+    job_progress,
+    job_submit,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
@@ -74,6 +82,19 @@ def test_what_the_model_was_not_trained_for_is_refused_with_the_nearest_value(
     ).content.decode()
     assert 'name="steps" value="100"' in applied
     assert "<html" not in applied
+
+
+def test_the_check_says_that_a_running_job_comes_first(browser: Client, clinician: Any, model: Any) -> None:
+    """Nobody waits, and yet the only worker has its hands full."""
+    known: dict[str, Any] = {"queue": "compute", "host": "here", "device": "cpu", "warm_models": []}
+    heartbeat_record(worker="w", job_id=None, started_at=timezone.now(), **known)
+    browser.post(reverse("jobs:synthesise"), form(model))
+    assert job_claim(queue="compute", worker="w") is not None
+    check = browser.post(reverse("jobs:synthesise-check"), form(model)).content.decode()
+    assert "it is next when the job that is running ends" in check
+    heartbeat_record(worker="another", job_id=None, started_at=timezone.now(), **known)
+    check = browser.post(reverse("jobs:synthesise-check"), form(model)).content.decode()
+    assert "nobody is ahead in the queue" in check
 
 
 def test_the_check_shows_what_the_model_is_told_and_what_will_happen(browser: Client, model: Any) -> None:
