@@ -201,7 +201,8 @@ def _edits(api: Api, model: Any, case: Any, mask: Any) -> list[Shot]:
     several = {**wish["parameters"], "edit": {"undo": True, "variety": 0.5}}
     seeds = _counterfactual(api, wish | {"parameters": several, "count": 3})
     whole = {"first": 0, "last": case["slice_count"] - 1}
-    series = _counterfactual(api, wish | {"slices": whole})
+    changed = wish["parameters"] | {"edit": {"undo": False}}
+    series = _counterfactual(api, wish | {"slices": whole, "parameters": changed})
     status, answer = api.ask("POST", "/api/v1/counterfactuals/strips/", wish | {"along": "severity"})
     strip = json.loads(answer)
     for cell in strip["cells"] if status == 202 else ():
