@@ -48,7 +48,7 @@ class TextureChange:
 
 # Chosen on phantoms of the validation split: docs/evidence/counterfactuals.md.
 CT_TEXTURE = TextureChange(strength=0.4, none=2.0, more=1.4, less=1.2, beside=1.25)
-MR_TEXTURE = TextureChange(strength=0.7, none=1.5, more=1.5, less=1.3, beside=1.25)
+MR_TEXTURE = TextureChange(strength=0.7, none=1.5, more=1.4, less=1.3, beside=1.25)
 TEXTURE_CHANGES = {"CT": CT_TEXTURE, "T1": MR_TEXTURE, "T2": MR_TEXTURE}
 
 
