@@ -17,6 +17,7 @@ import random
 import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 LATENCY_MS = float(os.environ.get("SLOW_BROWSER", "0"))
 PROCESSOR = float(os.environ.get("SLOW_PROCESSOR", "1"))
@@ -24,6 +25,7 @@ SITE_MS = float(os.environ.get("SLOW_SITE", "0"))
 DROPS, UNLIMITED = 8_000, -1  # bytes per second, in the words of Chromium's protocol
 BULKY = ("static/*", "dicom-web/*", "*.png", "*/frames/*", "*/voxels*")  # would take minutes drop by drop
 _late = random.Random(1)
+_sessions: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 def slow_every_tab(patch: Any) -> None:
@@ -32,26 +34,34 @@ def slow_every_tab(patch: Any) -> None:
 
     if LATENCY_MS <= 0 and PROCESSOR <= 1:
         return
-    opened = BrowserContext.new_page
+    opened, cut_off = BrowserContext.new_page, BrowserContext.set_offline
 
     def new_page(context: Any) -> Any:
         page = opened(context)
         slow(page)
         return page
 
+    def set_offline(context: Any, offline: bool) -> None:
+        cut_off(context, offline)
+        for page in context.pages:  # what a tab was told last holds, so it is told all of it again
+            slow(page, offline=offline)
+
     patch.setattr(BrowserContext, "new_page", new_page)
+    patch.setattr(BrowserContext, "set_offline", set_offline)
 
 
-def slow(page: Any) -> None:
-    """Let a tab's requests come late and its scripts run slowly, for as long as it is open."""
-    session = page.context.new_cdp_session(page)
+def slow(page: Any, *, offline: bool = False) -> None:
+    """Let a tab's requests come late, or not at all, and its scripts run slowly for as long as it is open."""
+    if page not in _sessions:
+        _sessions[page] = page.context.new_cdp_session(page)
+    session = _sessions[page]
     late = {"latency": LATENCY_MS, "uploadThroughput": UNLIMITED}
     bulky = [{"urlPattern": f"*://*:*/{one}", "downloadThroughput": UNLIMITED, **late} for one in BULKY]
     pages = {"urlPattern": "", "downloadThroughput": DROPS, **late}  # the first rule that fits holds
     session.send("Network.enable")
     session.send(
         "Network.emulateNetworkConditionsByRule",
-        {"offline": False, "matchedNetworkConditions": [*bulky, pages]},
+        {"offline": offline, "matchedNetworkConditions": [*bulky, pages]},
     )
     session.send("Emulation.setCPUThrottlingRate", {"rate": PROCESSOR})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests import factories
-from tests.browser.reading import until
+from tests.browser.reading import PATIENCE_S, until
 from tests.browser.test_viewer import VIEWER, drag, middle, open_case, workspace
 from webapp.cases.selectors import mask_array
+from webapp.jobs import views_requests
 from webapp.jobs.models import SynthesisRequest
 
 
@@ -140,15 +142,33 @@ def test_a_mask_is_saved_once_and_until_then_leaving_asks(page, site, sign_in, p
     assert len(late) == 1
 
 
-def test_a_button_pressed_twice_hands_in_once(page, site, sign_in, painter):
+def test_a_button_pressed_twice_hands_in_once(page, site, sign_in, painter, monkeypatch):
+    came, answered, submit = threading.Event(), threading.Event(), views_requests._submit
+
+    def late(*asked: Any) -> Any:
+        answer = submit(*asked)
+        came.set()
+        answered.wait(timeout=PATIENCE_S)
+        return answer
+
+    monkeypatch.setattr(views_requests, "_submit", late)
     factories.generative_model(title="Abdomen")
     sign_in(page, painter)
     page.goto(site + reverse("jobs:synthesise"))
     page.locator("#check .check__line").wait_for()
-    page.get_by_role("button", name="Make the images").dblclick()
+    make = page.get_by_role("button", name="Make the images")
+    with page.expect_request("**/healthz?pressed"):  # that the second press was made, whatever came of it
+        make.evaluate(
+            """(one) => {
+                one.click();
+                setTimeout(() => { one.click(); void fetch('/healthz?pressed'); }, 1000);
+            }"""
+        )
+    assert came.wait(timeout=PATIENCE_S)
+    answered.set()
     page.locator("#job-live").wait_for()
     assert SynthesisRequest.objects.count() == 1
     page.go_back()
-    page.get_by_role("button", name="Make the images").click()
+    make.click()
     page.locator("#job-live").wait_for()
     assert SynthesisRequest.objects.count() == 2

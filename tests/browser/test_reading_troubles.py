@@ -169,8 +169,10 @@ def test_an_image_that_does_not_load_says_so_and_is_tried_again(
 
 
 def test_a_reader_signed_out_meanwhile_signs_in_again_and_loses_nothing(page, reader, open_reading, sign_in):
-    open_reading(page, factories_taking.study([reader]))
+    open_reading(page, factories_taking.study([reader], items=3))
     shown(page, 1)
+    # Nothing else is on its way: an answer to whoever is signed out takes the cookie of a newer session too.
+    loaded_ahead(page, 2)
     Session.objects.all().delete()
     page.keyboard.press("4")
     page.get_by_text("1 answer is waiting to be sent. You are signed out.").wait_for()
