@@ -35,6 +35,7 @@ function layOver(canvas: HTMLCanvasElement, view: StackView, [, rows, columns]: 
 function opacitySlider(first: number, onOpacity: (opacity: number) => void): HTMLElement {
   const label = document.createElement('label');
   label.className = 'heat-legend__opacity';
+  label.title = 'Opacity';
   const words = document.createElement('span');
   words.textContent = 'Opacity';
   const slider = document.createElement('input');
