@@ -112,7 +112,7 @@ def test_two_at_once_never_draw_with_the_others_adapter(installed, draw) -> None
     gate = threading.Barrier(6)
 
     def at_once(name: str) -> tuple[str, str]:
-        gate.wait(timeout=60)
+        gate.wait(timeout=300)
         return name, draw(name)
 
     with ThreadPoolExecutor(6) as pool:

@@ -67,4 +67,4 @@ def test_unknown_words_are_refused(changes, name):
 
 def test_prompts_need_no_torch():
     script = "import sys; sys.modules['torch'] = None; import synthesis.control.prompts"
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
