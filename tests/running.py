@@ -18,6 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 READY = re.compile(r"Semblance is ready after ([\d.]+) s:\s+(http://\S+)/")
+WELCOMED = "Ctrl-C ends it."
 PATIENCE = 400.0
 
 
@@ -50,16 +51,17 @@ class Launched:
         return dict(row for row in rows if row[0] != "name")
 
     def wait_until_ready(self, patience: float = PATIENCE) -> None:
-        """Return when it has printed the address.
+        """Return when it has printed the address, the accounts and its last line.
 
         Raises:
             RuntimeError: with all it said, when it ends first or takes longer.
         """
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            if found := READY.search(self.said):
+            said = self.said
+            found = READY.search(said)
+            if found and WELCOMED in said:
                 self.seconds, self.address = float(found.group(1)), found.group(2)
-                time.sleep(0.2)  # the lines after the address are on their way
                 return
             if self.process.poll() is not None:
                 break

@@ -43,7 +43,7 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     # As from a terminal: below `make test` this would be a sub-make, which speaks of directories.
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", *arguments], cwd=ROOT, env=outside | environment, capture_output=True, text=True, timeout=120
+        ["make", *arguments], cwd=ROOT, env=outside | environment, capture_output=True, text=True, timeout=300
     )
 
 
@@ -109,7 +109,7 @@ def test_ctrl_c_ends_everything_and_the_next_start_finds_it_done(running: Launch
         assert again.stop(signal.SIGTERM) == 0
     finally:
         again.stop()
-    wait_for("nothing is left", lambda: again.processes() == [], 10)
+    wait_for("nothing is left", lambda: again.processes() == [])
 
 
 def test_a_killed_launcher_leaves_nothing_behind(home: Path) -> None:

@@ -63,6 +63,9 @@ def _misbehave(what: str, log: str, work: Work, step: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
         time.sleep(3600)
+    while what == "linger":  # at work in this step until somebody ends it
+        time.sleep(0.05)
+        work.step(step, step + 1)
     if what == "error":
         raise OSError("the disk is full")
     if what == "refuse":
