@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from synthesis.imaging.dicom_write import Making, Subject, synthetic_series, to_bytes
+from synthesis.imaging.dicom_write import Making, Subject, synthetic_slices, to_bytes
 from synthesis.imaging.plane import Plane
 from synthesis.phantoms.labels import LABEL_SET, LIVER, MUSCLE
 from tests import factories
@@ -55,7 +55,7 @@ def long_case(person: Any, *, slices: int, shown: int = 2, side: int = SIDE) -> 
         )
         for place in range(slices)
     ]
-    files = synthetic_series(
+    files = synthetic_slices(
         np.stack([np.where(body, picture + place % 7, -1000).astype(np.int16) for place in range(slices)]),
         planes,
         modality="CT",

@@ -9,7 +9,7 @@ import numpy as np
 from synthesis.edit import edit
 from synthesis.edit_request import CounterfactualRequest, CounterfactualResult, ways_of
 from synthesis.errors import SynthesisError
-from synthesis.imaging.dicom_write import synthetic_series, to_bytes
+from synthesis.imaging.dicom_write import synthetic_slices, to_bytes
 from synthesis.imaging.plane import Plane
 from synthesis.imaging.storage import to_stored
 from synthesis.request import Image, OnStep, Step
@@ -139,7 +139,7 @@ def made_of(
     if source is None:
         raise ValueError("case: expected the source, got none.")
     whole = {**recipe, "seed": seed, "request_seed": wish.seed, "image_index": index}
-    series = synthetic_series(
+    series = synthetic_slices(
         to_stored(image, modality)[None],
         [Plane.from_json(request.prepared["plane"])],
         modality=modality,

@@ -16,7 +16,7 @@ from synthesis.edit_request import CounterfactualResult
 from synthesis.edit_series import SeriesResult
 from synthesis.errors import SynthesisError
 from synthesis.generate import generate
-from synthesis.imaging.dicom_write import invented_subject, synthetic_series, to_bytes
+from synthesis.imaging.dicom_write import invented_subject, synthetic_slices, to_bytes
 from synthesis.imaging.plane import flat_plane
 from synthesis.imaging.storage import to_stored
 from synthesis.imaging.uncertainty import Options, UncertaintyMap
@@ -131,7 +131,7 @@ def make_one(
     condition = wish.condition
     recipe = {**result.recipe, "seed": result.seeds[index], "request_seed": wish.seed, "image_index": index}
     rows, columns = wish.labels.shape
-    series = synthetic_series(
+    series = synthetic_slices(
         to_stored(result.images[index], condition.modality)[None],
         [flat_plane((rows, columns), wish.spacing_mm)],
         modality=condition.modality,

@@ -97,33 +97,6 @@ def invented_subject(job: str, *, sex: str | None = None, age: float | None = No
     return Subject(patient_id=f"SYN-{short}", patient_name=f"SYNTHETIC^{short}", sex=sex, age=age)
 
 
-def synthetic_series(
-    stored: Stored,
-    planes: Sequence[Plane],
-    *,
-    modality: str,
-    making: Making,
-    subject: Subject,
-    image: int = 1,
-    thickness_mm: float = 5.0,
-    source: Source | Sequence[Source] | None = None,
-    description: str = "",
-) -> list[FileDataset]:
-    """The data sets of `synthetic_slices`, all at once."""
-    slices = synthetic_slices(
-        stored,
-        planes,
-        modality=modality,
-        making=making,
-        subject=subject,
-        image=image,
-        thickness_mm=thickness_mm,
-        source=source,
-        description=description,
-    )
-    return list(slices)
-
-
 def synthetic_slices(
     stored: Stored,
     planes: Sequence[Plane],

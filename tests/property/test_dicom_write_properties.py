@@ -12,7 +12,7 @@ from synthesis.imaging.dicom_write import (
     Making,
     _decimal,
     invented_subject,
-    synthetic_series,
+    synthetic_slices,
     to_bytes,
 )
 from tests.property.test_plane_properties import planes
@@ -40,7 +40,7 @@ def test_decimal_strings_are_short_and_nearly_exact(value):
 def test_a_written_image_comes_back(tmp_path_factory, data, plane, modality):
     low, high = (-1024, 3071) if modality == "CT" else (0, 32767)
     stored = data.draw(arrays(np.int16, (1, *plane.shape), elements=st.integers(low, high)))
-    (dataset,) = synthetic_series(
+    (dataset,) = synthetic_slices(
         stored, [plane], modality=modality, making=MAKING, subject=invented_subject("j")
     )
     path = tmp_path_factory.mktemp("written") / "a.dcm"

@@ -9,7 +9,7 @@ import numpy as np
 from pydicom import Dataset as DicomDataset
 
 import synthesis
-from synthesis.imaging.dicom_write import Making, Subject, derived_uid, synthetic_series, to_bytes
+from synthesis.imaging.dicom_write import Making, Subject, derived_uid, synthetic_slices, to_bytes
 from synthesis.imaging.plane import Plane
 from synthesis.phantoms import DEMO_SERIES, PhantomSeries, SeriesPlan, phantom_series
 from webapp.accounts.models import Role, User
@@ -81,14 +81,14 @@ def _job(plan: SeriesPlan) -> str:
 
 
 def _series_uid(plan: SeriesPlan) -> str:
-    """The series UID that `synthetic_series` gives the first image of this plan's job."""
+    """The series UID that `synthetic_slices` gives the first image of this plan's job."""
     return derived_uid(_job(plan), 1, "series")
 
 
 def series_files(series: PhantomSeries) -> Sequence[DicomDataset]:
     """A phantom series as DICOM datasets, one per slice; the same plan gives the same files."""
     plan = series.plan
-    return synthetic_series(
+    slices = synthetic_slices(
         series.stored,
         _planes(series),
         modality=plan.modality,
@@ -110,6 +110,7 @@ def series_files(series: PhantomSeries) -> Sequence[DicomDataset]:
         thickness_mm=series.phantom.spacing_mm[0],
         description=series.description,
     )
+    return list(slices)
 
 
 def _case(dataset: Dataset, series: PhantomSeries) -> Case:

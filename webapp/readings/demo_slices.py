@@ -16,7 +16,7 @@ import jpeg_ls
 import numpy as np
 
 import synthesis
-from synthesis.imaging.dicom_write import Making, Subject, synthetic_series, to_bytes
+from synthesis.imaging.dicom_write import Making, Subject, synthetic_slices, to_bytes
 from synthesis.imaging.plane import flat_plane
 from synthesis.imaging.storage import Stored, to_stored
 from synthesis.phantoms import GRADES, abdomen, phantom_seed
@@ -42,7 +42,7 @@ class Slice:
 
     def files(self) -> list[bytes]:
         """The slice as one DICOM file that says that it is synthetic."""
-        series = synthetic_series(
+        series = synthetic_slices(
             self.pixels[None],
             [flat_plane(SHAPE, self.spacing_mm)],
             modality="CT",

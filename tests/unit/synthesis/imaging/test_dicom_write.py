@@ -15,7 +15,7 @@ from synthesis.imaging.dicom_write import (
     Source,
     derived_uid,
     invented_subject,
-    synthetic_series,
+    synthetic_slices,
     to_bytes,
 )
 from synthesis.imaging.plane import Plane, flat_plane
@@ -56,7 +56,7 @@ def series(modality="CT", slices=1, **changes):
         "subject": invented_subject(MAKING.job, sex="F", age=60.4),
         **changes,
     }
-    return synthetic_series(stored, planes, **options), stored, planes, phantom
+    return list(synthetic_slices(stored, planes, **options)), stored, planes, phantom
 
 
 def saved(tmp_path, dataset, name="a.dcm"):
@@ -224,4 +224,4 @@ def test_impossible_images_are_refused():
     subject = invented_subject("a")
     for changed, modality in ((stored.astype(np.float32), "CT"), (stored[:, :5], "CT"), (stored, "US")):
         with pytest.raises(ValueError, match="expected"):
-            synthetic_series(changed, planes, modality=modality, making=MAKING, subject=subject)
+            next(synthetic_slices(changed, planes, modality=modality, making=MAKING, subject=subject))

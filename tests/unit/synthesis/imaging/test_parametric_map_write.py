@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from synthesis.imaging.dicom_write import Making, invented_subject, synthetic_series, to_bytes
+from synthesis.imaging.dicom_write import Making, invented_subject, synthetic_slices, to_bytes
 from synthesis.imaging.parametric_map_write import uncertainty_series
 from synthesis.imaging.plane import flat_plane
 from tests.dciodvfy import dicom_errors, needs_dciodvfy
@@ -22,7 +22,7 @@ STD = np.linspace(0, 60, 24 * 32, dtype=np.float32).reshape(24, 32)
 
 def image(modality="CT"):
     pixels = np.arange(24 * 32, dtype=np.int16).reshape(1, 24, 32)
-    (dataset,) = synthetic_series(
+    (dataset,) = synthetic_slices(
         pixels, [flat_plane((24, 32), (2.5, 2.5))], modality=modality, making=MAKING,
         subject=invented_subject("7f", sex="F", age=60.0), image=1, description="CT",
     )  # fmt: skip
