@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import errno
-import os
-import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
-from math import prod
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from synthesis.edit_request import PAINTED, CounterfactualRequest, EditOptions, passes_of, ways_of
 from synthesis.edit_series import SeriesResult, Stack, edit_series
 from synthesis.errors import SynthesisError
 from synthesis.footprint import Footprint, footprint_of_edit
 from synthesis.imaging.dicom_write import synthetic_slices, to_bytes
-from synthesis.imaging.storage import Room, Stored
+from synthesis.imaging.storage import Room, Stored, on_disk
 from synthesis.request import OnStep, Step
 from webapp.cases.files import scratch_folder
 from webapp.jobs.edit_words import change_terms
@@ -94,17 +89,8 @@ def _make_and_keep(
 
 
 def room_in(folder: Path) -> Room:
-    """Place for stacks in files of a folder, of which the system holds in memory what it can spare.
-
-    All of it is claimed at once: a disk that is full refuses then, and not when a page is first written.
-    """
-
-    def room(shape: tuple[int, ...], kind: npt.DTypeLike) -> npt.NDArray[Any]:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, prod(shape) * np.dtype(kind).itemsize)
-            return np.memmap(file, dtype=kind, mode="r+", shape=shape)
-
-    return room
+    """Place for stacks in files of a folder; OSError from a disk that is full."""
+    return partial(on_disk, folder)
 
 
 @contextmanager

@@ -1,9 +1,13 @@
-"""The integers that are kept: images in real units to int16 and back, and their hash."""
+"""The integers that are kept: images in real units to int16 and back, their hash, and stacks on a disk."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,17 @@ Room = Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
 
 CT_RANGE = (-1024, 3071)  # HU that scanners keep in twelve bits
 MR_RANGE = (0, 32767)
+
+
+def on_disk(folder: Path | str | None, shape: tuple[int, ...], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Place for a stack in a nameless file of a folder, which goes when nobody holds the stack.
+
+    The system holds in memory what it can spare. All of it is claimed at once: OSError from a full disk now,
+    and not when a page is first written.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, prod(shape) * np.dtype(kind).itemsize)
+        return np.memmap(file, dtype=kind, mode="r+", shape=shape)
 
 
 def stored_range(modality: str) -> tuple[int, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from math import prod
@@ -14,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from django.conf import settings
 
-from synthesis.imaging.storage import Stored
+from synthesis.imaging.storage import Stored, on_disk
 
 MOST_BYTES = 256 * 2**20
 """What one web process holds of them, mostly on its disk; a larger stack is unpacked every time."""
@@ -52,17 +50,11 @@ class Unpacked:
 
 
 def room(shape: tuple[int, ...], kind: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Place for a stack: a large one lies in a nameless file, which goes when nobody holds the stack.
-
-    Where the disk has no room for it, it lies in memory.
-    """
-    size = prod(shape) * np.dtype(kind).itemsize
-    if size < SPOOLED:
+    """Place for a stack: on the disk for a large one, or in memory where the disk has no room for it."""
+    if prod(shape) * np.dtype(kind).itemsize < SPOOLED:
         return np.empty(shape, kind)
     try:
-        with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(file, dtype=kind, mode="r+", shape=shape)
+        return on_disk(settings.FILE_UPLOAD_TEMP_DIR, shape, kind)
     except OSError:
         return np.empty(shape, kind)
 
