@@ -60,6 +60,18 @@ class Masks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeriesWish:
+    """What is to change in the slices from the first to the last of `slices`, from 0, and where."""
+
+    case: Any
+    masks: Masks
+    slices: tuple[int, int]
+    place: str
+    before: Condition
+    after: Condition
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeriesPlan:
     """Which slices of a series change, by the pixels that the change concerns, and the grid of all."""
 
@@ -73,25 +85,14 @@ class SeriesPlan:
 _plans: Recent[SeriesPlan] = Recent(PLANS_HELD)
 
 
-def plan_of(
-    *,
-    model: Any,
-    adapter: Any,
-    case: Any,
-    masks: Masks,
-    slices: tuple[int, int],
-    place: str,
-    before: Condition,
-    after: Condition,
-) -> SeriesPlan:
+def plan_of(wish: SeriesWish, *, model: Any, adapter: Any) -> SeriesPlan:
     """The plan of such a change, remembered as long as case, masks and model stay as they are.
 
     Raises ApplicationError where there is nothing to change, or no body to find a grid for.
     """
-    known = (case, masks.before, masks.after, model, adapter)
-    key = (*(_version(one) for one in known), slices, place, before, after)
-    recipe = model.recipe_with(adapter)
-    return _plans.get(key, lambda: _plan(case, masks, recipe, slices, place, before, after))
+    known = (wish.case, wish.masks.before, wish.masks.after, model, adapter)
+    key = (*(_version(one) for one in known), wish.slices, wish.place, wish.before, wish.after)
+    return _plans.get(key, lambda: _plan(wish, model.recipe_with(adapter)))
 
 
 def _version(record: Any) -> tuple[Any, ...]:
@@ -99,18 +100,11 @@ def _version(record: Any) -> tuple[Any, ...]:
     return () if record is None else (record.pk, record.updated_at)
 
 
-def _plan(
-    case: Any,
-    masks: Masks,
-    recipe: Mapping[str, Any],
-    slices: tuple[int, int],
-    place: str,
-    before: Condition,
-    after: Condition,
-) -> SeriesPlan:
+def _plan(wish: SeriesWish, recipe: Mapping[str, Any]) -> SeriesPlan:
     """Look through the masks, and at the bodies of some slices; raises where there is none to change."""
-    first, last = slices
-    concerned = partial(chosen_region, place, before=before, after=after, label_set=recipe.get("label_set"))
+    case, masks, (first, last) = wish.case, wish.masks, wish.slices
+    labels = recipe.get("label_set")
+    concerned = partial(chosen_region, wish.place, before=wish.before, after=wish.after, label_set=labels)
     sizes = _sizes(masks, first, last, concerned)
     counted = mask_counts(masks.before)
     pixel = float(case.spacing_mm[0]) * float(case.spacing_mm[1]) if all(case.spacing_mm[:2]) else 1.0

@@ -22,7 +22,7 @@ from webapp.cases.selectors import case_geometry, case_slice
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import can
 from webapp.jobs.edit_preparation import PreparedEdit, change_of, edit_prepare, place_check
-from webapp.jobs.series_plan import Labels, Masks, Voxels, masks_of, plan_of
+from webapp.jobs.series_plan import Labels, Masks, SeriesWish, Voxels, masks_of, plan_of
 
 CHANGED_MOST = 96
 """Slices to be changed, times images: what one job may ask of a worker."""
@@ -56,16 +56,8 @@ def series_prepare(
     place_check(options.place, recipe)
     masks = masks_of(case, mask, mask_after, recipe)
     _check_range(case, first, last)
-    plan = plan_of(
-        model=model,
-        adapter=adapter,
-        case=case,
-        masks=masks,
-        slices=slices,
-        place=options.place,
-        before=before,
-        after=after,
-    )
+    wish = SeriesWish(case=case, masks=masks, slices=slices, place=options.place, before=before, after=after)
+    plan = plan_of(wish, model=model, adapter=adapter)
     edited, grid, of = plan.edited, plan.grid, plan.of
     shown = slice_index if slice_index in edited else max(edited, key=lambda index: plan.sizes[index])
     prepared = edit_prepare(
