@@ -267,9 +267,10 @@ def intended_grade(showing: Showing, question: Question) -> float:
     """The grade that is known of a real item or was asked of a synthetic one; nan where there is none."""
     known = showing.truth.attributes.get(getattr(question.kind, "attribute", ""), None)
     try:
-        return float(question.kind.score(question.kind.validate({"value": known})))
+        grade = question.kind.score(question.kind.validate({"value": known}))
     except ApplicationError:
-        return float("nan")
+        grade = None
+    return float("nan") if grade is None else grade
 
 
 def _decision(showing: Showing, decision: bool) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from webapp.core.errors import ApplicationError
-from webapp.readings.questions import PRIMARY, question_make, question_options
+from webapp.readings.questions import PRIMARY, QuestionType, question_make, question_options
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 WINDOWS = ("free", "fixed")
@@ -44,7 +44,7 @@ class Question:
     name: str
     label: str
     type: str
-    kind: Any
+    kind: QuestionType
     required: bool = True
 
     def __post_init__(self) -> None:

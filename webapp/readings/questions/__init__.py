@@ -61,7 +61,7 @@ PRIMARY = "real_or_synthetic"
 """The type whose first question decides what the study finds."""
 
 
-def question_make(name: str, options: Mapping[str, Any]) -> Any:
+def question_make(name: str, options: Mapping[str, Any]) -> QuestionType:
     """The type called `name` with these options.
 
     Raises ValueError for a type that is not on the shelf or an option that it does not have, and
@@ -70,9 +70,10 @@ def question_make(name: str, options: Mapping[str, Any]) -> Any:
     if name not in QUESTION_TYPES:
         raise ValueError(f"question type: expected one of {', '.join(QUESTION_TYPES)}, got {name!r}.")
     try:
-        return QUESTION_TYPES[name].load()(**options)
+        made: QuestionType = QUESTION_TYPES[name].load()(**options)
     except TypeError as error:
         raise ValueError(f"options of {name}: {error}.") from None
+    return made
 
 
 def question_options(kind: Any) -> dict[str, Any]:
