@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -15,18 +14,21 @@ from synthesis import edit_regions
 from synthesis.edit_request import CounterfactualRequest, EditOptions, Mask
 from synthesis.imaging.storage import Stored, from_stored
 from synthesis.request import Condition
-from webapp.core.errors import ApplicationError, NotAllowed
-from webapp.core.permissions import can, require
+from webapp.core.errors import ApplicationError
+from webapp.core.permissions import require
 from webapp.core.services import audit_record
 from webapp.jobs.edit_preparation import PARAMETERS, PreparedEdit, edit_prepare
 from webapp.jobs.memory import refuse_too_large
 from webapp.jobs.models import Edit, EditStrip, SynthesisRequest
 from webapp.jobs.requests import (
-    LARGEST_SEED,
+    check_asker,
+    check_count,
     check_offered,
     labels_of,
     labels_packed,
+    refuse_problems,
     refuse_without_source,
+    seed_of,
 )
 from webapp.jobs.series_preparation import series_prepare
 from webapp.jobs.submission import job_submit
@@ -59,19 +61,11 @@ def edit_submit(
     is drawn. Raises ApplicationError in plain words for whatever cannot be done, NotAllowed for people who
     may not ask for synthesis.
     """
-    if not can(user, "create", SynthesisRequest):
-        raise NotAllowed(_("Your role does not include asking for synthetic images."))
+    check_asker(user)
     require(user, "request", case)
     check_offered(model, adapter)
-    if not 1 <= count <= COUNT_LIMIT:
-        raise ApplicationError(
-            _("Ask for 1 to %(limit)d images at a time.") % {"limit": COUNT_LIMIT}, field="count"
-        )
-    seed = secrets.randbelow(LARGEST_SEED) if seed is None else seed
-    if not 0 <= seed <= LARGEST_SEED:
-        raise ApplicationError(
-            _("The seed must be a whole number from 0 to %(limit)d.") % {"limit": LARGEST_SEED}, field="seed"
-        )
+    check_count(count, COUNT_LIMIT)
+    seed = seed_of(seed)
     prepared = change_prepare(
         model=model,
         adapter=adapter,
@@ -84,12 +78,7 @@ def edit_submit(
         count=count,
         seed=seed,
     )
-    if prepared.problems:
-        raise ApplicationError(
-            " ".join(problem.message for problem in prepared.problems),
-            field=prepared.problems[0].field,
-            code="preflight",
-        )
+    refuse_problems(prepared.problems)
     refuse_too_large(model, prepared.options.method, count)
     kept = {
         "model": model,

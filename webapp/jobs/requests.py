@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from synthesis.imaging.preflight import Problem
 from synthesis.request import SEED_LIMIT
 from webapp.core.errors import ApplicationError, NotAllowed
 from webapp.core.permissions import can, require
@@ -48,16 +49,12 @@ def request_submit(
     ApplicationError in plain words for whatever the model was not trained for, NotAllowed for people who
     may not ask for synthesis.
     """
-    if not can(user, "create", SynthesisRequest):
-        raise NotAllowed(_("Your role does not include asking for synthetic images."))
+    check_asker(user)
     if case is not None:
         require(user, "request", case)
     check_offered(model, adapter)
-    if not 1 <= count <= COUNT_LIMIT:
-        raise ApplicationError(
-            _("Ask for 1 to %(limit)d images at a time.") % {"limit": COUNT_LIMIT}, field="count"
-        )
-    seed = _seed(seed)
+    check_count(count, COUNT_LIMIT)
+    seed = seed_of(seed)
     prepared = prepare(
         model=model,
         adapter=adapter,
@@ -68,11 +65,7 @@ def request_submit(
         count=count,
         seed=seed,
     )
-    if prepared.problems:
-        first = prepared.problems[0]
-        raise ApplicationError(
-            " ".join(problem.message for problem in prepared.problems), field=first.field, code="preflight"
-        )
+    refuse_problems(prepared.problems)
     refuse_too_large(model)
     if prepared.parameters.get("uncertainty"):
         refuse_map(model)
@@ -92,7 +85,28 @@ def request_submit(
     )
 
 
-def _seed(asked: int | None) -> int:
+def check_asker(user: Any) -> None:
+    """Refuse people who may not ask for synthesis."""
+    if not can(user, "create", SynthesisRequest):
+        raise NotAllowed(_("Your role does not include asking for synthetic images."))
+
+
+def check_count(count: int, limit: int) -> None:
+    """Refuse no images, and more than `limit`."""
+    if not 1 <= count <= limit:
+        raise ApplicationError(
+            _("Ask for 1 to %(limit)d images at a time.") % {"limit": limit}, field="count"
+        )
+
+
+def refuse_problems(problems: Sequence[Problem]) -> None:
+    """Say all that speaks against a wish, at the first field of it."""
+    if problems:
+        words = " ".join(problem.message for problem in problems)
+        raise ApplicationError(words, field=problems[0].field, code="preflight")
+
+
+def seed_of(asked: int | None) -> int:
     """The seed that was asked for, or one that is drawn."""
     seed = secrets.randbelow(LARGEST_SEED) if asked is None else asked
     if not 0 <= seed <= LARGEST_SEED:
