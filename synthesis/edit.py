@@ -45,7 +45,7 @@ from synthesis.outcomes import SeverityOutcome, severity_read
 from synthesis.phantoms.contrast import WINDOWS
 from synthesis.placement import plan_of
 from synthesis.reporting import reporters, units
-from synthesis.reproduction import numerics, repeatable, versions
+from synthesis.reproduction import identity, numerics, repeatable, versions
 from synthesis.request import Condition, Image, Labels, OnStep
 from synthesis.stepping import Velocity
 
@@ -373,12 +373,7 @@ def _recipe(model: LoadedModel, request: CounterfactualRequest, chosen: Any, x: 
     drift = getattr(chosen, "drift", None)
     size = {"drift_dc_sigma": drift_dc_sigma(drift.delta, x)} if drift is not None and drift.delta else {}
     return {
-        "model": {
-            "name": model.recipe.get("name", ""),
-            "version": str(model.recipe.get("version", "")),
-            "method": model.recipe.get("method", ""),
-            "weights_sha256": model.weights_sha256,
-        },
+        "model": identity(model.recipe, model.weights_sha256),
         "before": request.before.to_json(),
         "after": request.after.to_json(),
         "options": request.options.to_json() | used,

@@ -20,7 +20,7 @@ from synthesis.metrics.quality import Judge, quality
 from synthesis.networks import ConditionBatch, first_state
 from synthesis.options import options_of
 from synthesis.reporting import reporter, units
-from synthesis.reproduction import numerics, repeatable, versions
+from synthesis.reproduction import identity, numerics, repeatable, versions
 from synthesis.request import OnStep, SynthesisRequest, SynthesisResult
 from synthesis.stepping import SpanVelocity, Velocity, noise_like
 
@@ -151,12 +151,7 @@ def _recipe(
 ) -> dict[str, Any]:
     """Everything the pixels depend on, as plain JSON; with the labels it makes them again."""
     return {
-        "model": {
-            "name": model.recipe.get("name", ""),
-            "version": str(model.recipe.get("version", "")),
-            "method": model.recipe.get("method", ""),
-            "weights_sha256": model.weights_sha256,
-        },
+        "model": identity(model.recipe, model.weights_sha256),
         "condition": request.condition.to_json(),
         "sampler": dict(settings),
         "seed": request.seed,

@@ -48,6 +48,16 @@ def repeatable() -> Iterator[None]:
         yield
 
 
+def identity(recipe: Mapping[str, Any], weights_sha256: str) -> dict[str, str]:
+    """The model that decides pixels, by its recipe and its weights."""
+    return {
+        "name": recipe.get("name", ""),
+        "version": str(recipe.get("version", "")),
+        "method": recipe.get("method", ""),
+        "weights_sha256": weights_sha256,
+    }
+
+
 def versions() -> dict[str, str]:
     """Versions of the code that decides pixels."""
     return {

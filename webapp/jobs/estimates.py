@@ -10,9 +10,9 @@ from typing import Any
 from synthesis.edit_request import ROUND_TRIPS, WAYS_UNDONE
 from synthesis.imaging.uncertainty import Options
 from webapp.jobs.clock import database_now
-from webapp.jobs.heartbeats import workers_alive
+from webapp.jobs.heartbeats import workers_alive, workers_busy
 from webapp.jobs.models import Job
-from webapp.jobs.selectors import queue_order
+from webapp.jobs.selectors import queue_ahead, queue_order
 
 HISTORY = 20
 TRIES_BACK = 4  # calls until a step of the exact way back has settled, about
@@ -127,6 +127,16 @@ def _history(jobs: Any) -> list[tuple[dict[str, float], float]]:
         if outcome.get("seconds") and calls:
             found.append((outcome["seconds"], calls))
     return found
+
+
+def queue_told(user: Any) -> dict[str, Any]:
+    """How many jobs are ahead of a new one, and whether anybody is there to do it, or is at work."""
+    queue = Job.Queue.COMPUTE
+    return {
+        "ahead": queue_ahead(user, queue),
+        "has_worker": bool(workers_alive(queue)),
+        "busy": workers_busy(queue),
+    }
 
 
 def job_seconds(job: Job, paces: dict[Any, Pace | None] | None = None) -> float | None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.db.models import TextChoices
-from django.urls import reverse_lazy
 from django.utils.text import Truncator, format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -14,6 +13,7 @@ from synthesis.catalog import SAMPLERS
 from synthesis.control.patient_prompts import told_in
 from synthesis.imaging.uncertainty import Options as MapOptions
 from synthesis.request import SEVEREST, SEVERITIES, SamplerOptions
+from webapp.jobs.forms_series import redraw
 from webapp.jobs.models import Result
 from webapp.jobs.preparation import PHANTOM_LIMIT
 from webapp.jobs.requests import COUNT_LIMIT, LARGEST_SEED
@@ -160,7 +160,7 @@ class RequestForm(forms.Form):
         for name in ("severity", "steatosis"):
             fields[name].required = self.tells_severity
         for name in ("model", "adapter", "sampler"):
-            fields[name].widget.attrs.update(_redraw(name))
+            fields[name].widget.attrs.update(redraw(name, address="jobs:synthesise-apply"))
         fields.update(option_fields(self.sampler_name))
         fields["age"].unit = _("years")
         fields["phantom_seed"].required = case is None
@@ -300,18 +300,6 @@ _RANGES: dict[str, tuple[Any, Any, Any]] = {
     "seed": (0, LARGEST_SEED, 1),
     "phantom_seed": (0, PHANTOM_LIMIT, 1),
 }
-
-
-def _redraw(name: str) -> dict[str, Any]:
-    """Another model, adapter or sampler has fields of its own: the form comes back with them."""
-    return {
-        "hx-post": reverse_lazy("jobs:synthesise-apply"),
-        "hx-vals": f'{{"apply": "{name}:"}}',
-        "hx-trigger": "change",
-        "hx-target": "#request-form",
-        "hx-swap": "outerHTML",
-        "hx-sync": "this:replace",
-    }
 
 
 def own_sampler(model: Any, adapter: Any = None) -> dict[str, Any]:

@@ -98,10 +98,10 @@ class SeriesForm(forms.Form):
         return values
 
 
-def redraw(name: str) -> dict[str, Any]:
+def redraw(name: str, *, address: str = "jobs:counterfactual-apply") -> dict[str, Any]:
     """Another value of this field brings other fields: the form comes back with them."""
     return {
-        "hx-post": reverse_lazy("jobs:counterfactual-apply"),
+        "hx-post": reverse_lazy(address),
         "hx-vals": f'{{"apply": "{name}:"}}',
         "hx-trigger": "change",
         "hx-target": "#request-form",

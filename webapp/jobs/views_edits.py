@@ -23,16 +23,15 @@ from webapp.jobs.cards import tiles
 from webapp.jobs.edit_preparation import PreparedEdit, unfit_words
 from webapp.jobs.edit_words import changes, drift_words, mask_words
 from webapp.jobs.edits import change_prepare, is_edit, mask_after_of, slices_of
-from webapp.jobs.estimates import calls_of, in_words, pace_of
+from webapp.jobs.estimates import calls_of, in_words, pace_of, queue_told
 from webapp.jobs.forms_edits import EditForm, initial_of
 from webapp.jobs.forms_methods import with_other_method
 from webapp.jobs.forms_series import series_initial
-from webapp.jobs.heartbeats import workers_alive, workers_busy
 from webapp.jobs.memory import refuse_too_large
-from webapp.jobs.models import EditStrip, Job, SynthesisRequest
+from webapp.jobs.models import EditStrip, SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, region_picture
 from webapp.jobs.preparation import best_slice
-from webapp.jobs.selectors import queue_ahead, request_get_for, result_list_for
+from webapp.jobs.selectors import request_get_for, result_list_for
 from webapp.jobs.services import edit_submit, strip_submit
 from webapp.registry.selectors import adapter_list_for, model_list_for
 
@@ -304,9 +303,7 @@ def _forecast(user: Any, wish: dict[str, Any], prepared: PreparedEdit) -> dict[s
         "count": wish["count"],
         "slices": (prepared.slices or {}).get("edited"),
         "total": in_words(pace.seconds(units)) if pace else "",
-        "ahead": queue_ahead(user, Job.Queue.COMPUTE),
-        "has_worker": bool(workers_alive(Job.Queue.COMPUTE)),
-        "busy": workers_busy(Job.Queue.COMPUTE),
+        **queue_told(user),
     }
 
 

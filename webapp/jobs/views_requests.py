@@ -19,16 +19,15 @@ from webapp.cases.selectors import case_get_for, case_list_for, mask_list_for_ca
 from webapp.core.errors import ApplicationError
 from webapp.core.permissions import require
 from webapp.jobs.edits import is_edit
-from webapp.jobs.estimates import calls_of, in_words, pace_of
+from webapp.jobs.estimates import calls_of, in_words, pace_of, queue_told
 from webapp.jobs.forms import RequestForm, own_sampler
-from webapp.jobs.heartbeats import workers_alive, workers_busy
 from webapp.jobs.memory import fit_of, map_problem
-from webapp.jobs.models import Job, SynthesisRequest
+from webapp.jobs.models import SynthesisRequest
 from webapp.jobs.pictures import data_address, grey_picture, labels_picture
 from webapp.jobs.preparation import Prepared, best_slice, prepare, told_in_words
 from webapp.jobs.requests import request_job, request_submit
 from webapp.jobs.sampling import OPTION_NAMES
-from webapp.jobs.selectors import queue_ahead, request_get_for
+from webapp.jobs.selectors import request_get_for
 from webapp.jobs.severities import BETWEEN
 from webapp.registry.selectors import adapter_list_for, model_list_for
 
@@ -292,9 +291,7 @@ def forecast(user: Any, wish: dict[str, Any], prepared: Prepared) -> dict[str, A
         "count": wish["count"],
         "each": in_words(pace.per_call * calls / wish["count"]) if pace else "",
         "total": in_words(pace.seconds(calls)) if pace else "",
-        "ahead": queue_ahead(user, Job.Queue.COMPUTE),
-        "has_worker": bool(workers_alive(Job.Queue.COMPUTE)),
-        "busy": workers_busy(Job.Queue.COMPUTE),
+        **queue_told(user),
     }
 
 

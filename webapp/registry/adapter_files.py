@@ -15,7 +15,7 @@ from typing import Any
 
 from synthesis.plain_yaml import read_plain_yaml
 from webapp.registry.finite_json import NotFinite, finite_json
-from webapp.registry.weights import CARD_BYTES, CARD_FILE, NotAModel, file_sha256, tensor_shapes
+from webapp.registry.weights import CARD_BYTES, NotAModel, card_text, file_sha256, tensor_shapes
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -87,7 +87,7 @@ def read_adapter(path: Path | str, *, max_bytes: int) -> AdapterFiles:
         layers=layers,
         parameters=sum(prod(shape) for shape in shapes.values()),
         recipe=_json(folder / RECIPE_FILE) if (folder / RECIPE_FILE).is_file() else None,
-        card=_card(folder),
+        card=card_text(folder),
         about=read_about(folder / ABOUT_FILE) if (folder / ABOUT_FILE).is_file() else {},
         conditioning_sha256=file_sha256(conditioning) if conditioning.is_file() else "",
     )
@@ -167,12 +167,3 @@ def _layers(shapes: Mapping[str, list[int]], rank: int) -> list[str]:
         if sides != {"A", "B"}:
             raise NotAModel(f"{WEIGHTS_FILE} has only one of the two matrices of the layer {layer[:80]!r}.")
     return sorted(found)
-
-
-def _card(folder: Path) -> str:
-    card = folder / CARD_FILE
-    if not card.is_file():
-        return ""
-    if card.stat().st_size > CARD_BYTES:
-        raise NotAModel(f"{CARD_FILE} is larger than 1 MB.")
-    return card.read_text(encoding="utf-8", errors="replace")

@@ -64,7 +64,9 @@ def read_checkpoint(path: Path | str, *, max_bytes: int) -> Checkpoint:
     parameters = _check_tensors(weights, header, size)
     digest = file_sha256(weights)
     _check_digest(weights, digest)
-    return Checkpoint(weights, size, digest, _recipe(weights, metadata), parameters, _card(weights.parent))
+    return Checkpoint(
+        weights, size, digest, _recipe(weights, metadata), parameters, card_text(weights.parent)
+    )
 
 
 def tensor_shapes(path: Path, *, max_bytes: int) -> dict[str, list[int]]:
@@ -205,7 +207,8 @@ def _recipe(path: Path, metadata: Any) -> dict[str, Any]:
     return recipe
 
 
-def _card(folder: Path) -> str:
+def card_text(folder: Path) -> str:
+    """The card of a model or an adapter; empty without one, NotAModel where it is too large."""
     card = folder / CARD_FILE
     if not card.is_file():
         return ""
