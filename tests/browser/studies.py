@@ -39,8 +39,9 @@ def launch_again(page: Page, site: Launched, demo: str, reader: str) -> str:
 
 
 def _prepare(page: Page, root: str) -> None:
-    """Prepare until the audit lets the study through: on a busy machine the times of answers may tell the arms
-    apart by chance, which blocks the launch.
+    """Prepare until the audit lets the study through.
+
+    On a busy machine the times of answers may tell the arms apart by chance, which blocks the launch.
     """
     for _ in range(TRIES):
         page.goto(f"{root}/prepare/")
