@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil, log10
@@ -104,12 +105,13 @@ def difference_top(result: Result, *, undone: bool = False) -> float:
 
 def _difference_top(result: Result, undone: bool) -> float:
     """Of all pixels or, where it differs more, of the place that was asked for, however small it is."""
-    whole = round_top(difference_slices(result, undone=undone))
     region = asked_region(result.request)
-    if region is None:
-        return whole
-    pairs = zip(difference_slices(result, undone=undone), region, strict=True)
-    return max(whole, round_top(apart[where] for apart, where in pairs))
+    whole, asked = Counter[int](), Counter[int]()
+    for place, apart in enumerate(difference_slices(result, undone=undone)):
+        whole.update(_counted(apart))
+        if region is not None:
+            asked.update(_counted(apart[region[place]]))
+    return max(_round_end(whole), _round_end(asked))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,20 +176,25 @@ def asked_region(request: SynthesisRequest) -> npt.NDArray[np.bool_] | None:
     return np.stack(region)
 
 
-def round_top(values: Iterable[npt.NDArray[Any]]) -> float:
-    """A round number near the largest of whole or rounded differences, which may come slice by slice.
+def round_top(values: npt.NDArray[Any]) -> float:
+    """A round number near the largest of whole or rounded differences.
 
     1, 2 or 5 times a power of ten, LEAST_TOP at least; SHARE per cent of those that are not 0 lie below.
     """
-    counts = np.zeros(1, np.int64)
-    for part in values:
-        sizes = np.rint(np.abs(part.astype(np.float64))).astype(np.int64).ravel()
-        more = np.bincount(sizes)
-        counts, more = (np.pad(one, (0, max(len(counts), len(more)) - len(one))) for one in (counts, more))
-        counts = counts + more
-    counts[0] = 0
-    below = np.cumsum(counts)
-    largest = float(np.searchsorted(below, below[-1] * SHARE / 100)) if below[-1] else 0.0
+    return _round_end(_counted(values))
+
+
+def _round_end(counts: Mapping[int, int]) -> float:
+    """The same of sizes, of each of which there are so many."""
+    sizes = sorted(size for size in counts if size)
+    below = np.cumsum([counts[size] for size in sizes])
+    largest = float(sizes[int(np.searchsorted(below, below[-1] * SHARE / 100))]) if sizes else 0.0
     largest = max(largest, LEAST_TOP)
     power = 10.0 ** (ceil(log10(largest)) - 1)
     return next(step * power for step in (1, 2, 5, 10) if step * power >= largest)
+
+
+def _counted(values: npt.NDArray[Any]) -> dict[int, int]:
+    """How many of these differences there are of each size, whole or rounded."""
+    sizes = np.bincount(np.rint(np.abs(values.astype(np.float64))).astype(np.int64).ravel())
+    return {int(size): int(sizes[size]) for size in np.flatnonzero(sizes)}
