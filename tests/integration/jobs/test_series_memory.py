@@ -18,7 +18,7 @@ from tests.factories_models import tiny_model, tiny_recipe
 from tests.factories_series import part, partly_masked_case
 from webapp.jobs import series_plan
 from webapp.jobs.models import Result
-from webapp.jobs.series_plan import masks_of
+from webapp.jobs.series_plan import SeriesWish, masks_of
 from webapp.jobs.services import job_claim
 from webapp.registry.services import model_install
 from workers.counterfactuals import counterfactual
@@ -102,8 +102,8 @@ def test_counts_find_what_looking_finds(clinician: Any, case: Any) -> None:
     healthy, ill = (Condition(modality="CT", severity=one, age=58.0, sex="M") for one in ("none", "severe"))
     older = Condition(modality="CT", severity="none", age=70.0, sex="M")
     for place, after in (("belongs", ill), ("belongs", older), ("everywhere", ill), ("spleen", ill)):
-        wish = ((0, 2), place, healthy, after)
-        found, known = (series_plan._plan(case, one, RECIPE, *wish) for one in (masks, twice))
+        of = {"case": case, "slices": (0, 2), "place": place, "before": healthy, "after": after}
+        found, known = (PLAN(SeriesWish(masks=one, **of), RECIPE) for one in (masks, twice))
         assert found.sizes == known.sizes
         assert found == known
         assert found.sizes[0] == 0 < found.sizes[1]
