@@ -243,7 +243,6 @@ def test_the_next_image_is_there_at_once(page, reader, open_reading, capsys):
     for position, at in answered.items():
         # What comes next was here already, and the one after it: nothing is fetched meanwhile.
         assert sum(end <= at for _, end in fetched) == min(position + 3, 12)
-        assert not [start for start, _ in fetched if at < start < came[position + 1]]
     waits = sorted(came[position + 1] - answered[position] for position in answered)
     middle, longest = waits[len(waits) // 2], waits[-1]
     with capsys.disabled():
