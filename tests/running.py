@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,9 +119,12 @@ class Launched:
         return done.stdout.strip()
 
     def health(self) -> dict[str, Any]:
-        """The site's own report."""
-        with urllib.request.urlopen(f"{self.address}/healthz", timeout=10) as answer:
-            return dict(json.load(answer))
+        """The site's own report, well or not; raises OSError where the site does not answer."""
+        try:
+            with urllib.request.urlopen(f"{self.address}/healthz", timeout=60) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:  # 503 while a part is missing, with the same document
+            return dict(json.load(error))
 
 
 def launch(home: Path, *, port: int | None = None, **environment: str) -> Launched:
