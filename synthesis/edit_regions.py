@@ -64,6 +64,11 @@ def label_names(label_set: LabelSet | None = None) -> dict[int, str]:
     return {int(row["value"]): str(row["name"]) for row in rows if int(row["value"])}
 
 
+def lesion_value(label_set: LabelSet | None = None) -> int | None:
+    """The value of lesions, None where a label set has none."""
+    return next((value for value, name in label_names(label_set).items() if name == "lesion"), None)
+
+
 def label_value(name: str, label_set: LabelSet | None = None) -> int:
     """The value of a label; raises SynthesisError, with those that there are, for an unknown name."""
     known = label_names(label_set)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from synthesis.catalog import COUNTERFACTUALS
-from synthesis.edit_regions import chosen_region, label_names, label_value
+from synthesis.edit_regions import chosen_region, label_names, label_value, lesion_value
 from synthesis.edit_request import BELONGS, EVERYWHERE, PAINTED, EditOptions, Mask, methods_of, steps_of
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import Fitted, fit
@@ -20,7 +20,8 @@ from synthesis.imaging.labelmaps import label_map
 from synthesis.imaging.plane import Plane
 from synthesis.imaging.preflight import Draft, Problem, preflight
 from synthesis.imaging.storage import Stored, to_stored
-from synthesis.phantoms.labels import LESION, LIVER
+from synthesis.lesion_changes import lesion_change
+from synthesis.phantoms.labels import LIVER
 from synthesis.request import Condition, SamplerOptions
 from webapp.cases.selectors import case_slice, mask_slice
 from webapp.core.errors import ApplicationError
@@ -30,6 +31,7 @@ PARAMETERS = ("before", "condition", "edit")
 STEPS_MOST = 64
 USUAL_SCHEME = "init_only"  # of a drift of which nothing else is said: the one that changes the image
 SIGNAL_TIMES = 3.0
+"""How many times brighter or darker than what a model knows an MR image may be."""
 SECTIONS = ("CT", "MR", "OT")  # kinds of image that a model of sections may know; OT may be anything
 KIND_WORDS = {
     **dict.fromkeys(("CR", "DX"), gettext_lazy("an X-ray")),
@@ -39,7 +41,6 @@ KIND_WORDS = {
     "PT": gettext_lazy("a PET image"),
     "NM": gettext_lazy("a nuclear medicine image"),
 }
-"""How many times brighter or darker than what a model knows an MR image may be."""
 
 Labels = npt.NDArray[np.uint8]
 
@@ -133,7 +134,7 @@ def edit_prepare(
         after=after,
         options=options,
         notes=_notes(case, mask, mask_after, index, fitted)
-        | {"lesion": lesion_change(fitted.labels, after_labels) if changes_mask else ""},
+        | {"lesion": lesion_change([(fitted.labels, marked)], lesion_value(label_set))},
         problems=_once(problems),
     )
 
@@ -329,18 +330,6 @@ def _image_problems(case: Any, before: Condition, fitted: Fitted, recipe: Mappin
         "knows (0 to %(top).0f). It cannot be changed faithfully."
     )
     return [Problem("case", words % {"bright": bright, "top": known[-1]})]
-
-
-def lesion_change(labels: Labels, labels_after: Labels | None) -> str:
-    """ "added" or "removed" where two masks [rows, columns] differ by a lesion alone; empty otherwise."""
-    if labels_after is None:
-        return ""
-    differs, was, is_now = labels != labels_after, labels == LESION, labels_after == LESION
-    if not differs.any():
-        return ""
-    if np.array_equal(differs, is_now & ~was):
-        return "added"
-    return "removed" if np.array_equal(differs, was & ~is_now) else ""
 
 
 def unfit_words(case: Any, recipes: Sequence[Mapping[str, Any]]) -> str:

@@ -124,8 +124,13 @@ def _changes_mask(item: SynthesisRequest) -> bool:
 
 
 def mask_words(notes: Mapping[str, Any]) -> str:
-    """What another mask means for the image: a lesion more or less, or something else."""
-    known = {"added": _("a lesion added"), "removed": _("a lesion taken away")}
+    """What another mask means for the image: a lesion more or less, larger or smaller, or something else."""
+    known = {
+        "added": _("a lesion added"),
+        "removed": _("a lesion taken away"),
+        "larger": _("a lesion larger"),
+        "smaller": _("a lesion smaller"),
+    }
     return known.get(str(notes.get("lesion"))) or _("another mask")
 
 

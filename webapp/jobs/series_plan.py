@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from django.utils.translation import gettext as _
 
-from synthesis.edit_regions import chosen_region
+from synthesis.edit_regions import chosen_region, lesion_value
 from synthesis.edit_request import Mask
 from synthesis.errors import SynthesisError
 from synthesis.imaging.labelmaps import LabelMap, label_map
@@ -20,6 +20,7 @@ from synthesis.imaging.plane import Plane
 from synthesis.imaging.preflight import LEAST_PIXELS
 from synthesis.imaging.series_fitting import series_grid
 from synthesis.imaging.volume import Slice
+from synthesis.lesion_changes import lesion_change
 from synthesis.request import Condition
 from webapp.cases.selectors import case_slice, mask_slices
 from webapp.core.errors import ApplicationError
@@ -73,13 +74,17 @@ class SeriesWish:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesPlan:
-    """Which slices of a series change, by the pixels that the change concerns, and the grid of all."""
+    """Which slices of a series change, by the pixels that the change concerns, and the grid of all.
+
+    lesion: what another mask means, as `lesion_change` says it.
+    """
 
     sizes: Mapping[int, int]
     edited: tuple[int, ...]
     unmasked: tuple[int, ...]
     grid: Plane
     of: Plane
+    lesion: str
 
 
 _plans: Recent[SeriesPlan] = Recent(PLANS_HELD)
@@ -117,7 +122,9 @@ def _plan(wish: SeriesWish, recipe: Mapping[str, Any]) -> SeriesPlan:
     if not edited:
         raise _nothing(first, last)
     unmasked = tuple(index for index in sizes if not any(counted[index]))
-    return SeriesPlan(sizes=sizes, edited=edited, unmasked=unmasked, grid=grid, of=of)
+    pairs = () if masks.after is None else masks.pairs(first, last)
+    lesion = lesion_change((masks.labels(old, new) for _index, old, new in pairs), lesion_value(labels))
+    return SeriesPlan(sizes=sizes, edited=edited, unmasked=unmasked, grid=grid, of=of, lesion=lesion)
 
 
 def masks_of(case: Any, mask: Any, mask_after: Any, recipe: Mapping[str, Any]) -> Masks:

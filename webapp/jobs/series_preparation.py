@@ -84,7 +84,12 @@ def series_prepare(
     return replace(
         prepared,
         slices={"first": first, "last": last, "edited": len(edited)},
-        notes=prepared.notes | {"series": series, "notes": [*prepared.notes["notes"], *kept_words(series)]},
+        notes=prepared.notes
+        | {
+            "series": series,
+            "lesion": plan.lesion,
+            "notes": [*prepared.notes["notes"], *kept_words(series)],
+        },
         problems=[*prepared.problems, *_too_many(len(edited), count), *_too_large(len(plan.sizes), count)],
     )
 

@@ -9,11 +9,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from synthesis.phantoms.labels import LESION, LIVER
 from tests.factories_edits import edit_form, edited_result
 from webapp.cases.models import DatasetShare, Mask
 from webapp.jobs.edit_maps import difference, difference_top, round_top
-from webapp.jobs.edit_preparation import lesion_change, unfit_words
+from webapp.jobs.edit_preparation import unfit_words
 from webapp.jobs.edit_words import change_terms, change_title
 from webapp.jobs.models import SynthesisRequest
 
@@ -55,16 +54,6 @@ def test_without_a_mask_only_those_who_may_paint_are_sent_to_paint(
     assert words in page
     assert ("Open it and paint one" in page) == (level == "annotate")
     assert "axial slices of the abdomen" in page
-
-
-def test_a_lesion_more_or_less_is_told_from_another_mask() -> None:
-    labels = np.full((4, 4), LIVER, np.uint8)
-    more = labels.copy()
-    more[1, 1] = LESION
-    assert lesion_change(labels, None) == lesion_change(labels, labels) == ""
-    assert (lesion_change(labels, more), lesion_change(more, labels)) == ("added", "removed")
-    more[3, 3] = 0
-    assert lesion_change(labels, more) == ""
 
 
 def test_a_lesion_is_named_in_title_and_header(clinician: Any) -> None:

@@ -20,6 +20,7 @@ from webapp.core.errors import ApplicationError
 from webapp.jobs import series_preparation
 from webapp.jobs.edit_maps import asked_region, difference, pixels_of
 from webapp.jobs.edit_panes import edit_panes
+from webapp.jobs.edit_words import change_title
 from webapp.jobs.estimates import calls_of
 from webapp.jobs.models import Job, Result, SynthesisRequest
 from webapp.jobs.series_preparation import ranges, series_stack
@@ -124,6 +125,7 @@ def test_a_lesion_is_added_where_the_other_mask_has_it(clinician: Any, case: Any
     same = CHANGE | {"condition": CHANGE["before"]}
     request = series_request(clinician, case=case, mask_after=after, parameters=same)
     assert request.prepared["series"]["edited"] == [2]
+    assert change_title(request) == "A lesion added, CT series"
     stack = series_stack(request, mask_after=after)
     assert stack.labels_after is not None
     assert np.array_equal(stack.labels[1], stack.labels_after[1])
