@@ -139,6 +139,7 @@ def made_of(
     if source is None:
         raise ValueError("case: expected the source, got none.")
     whole = {**recipe, "seed": seed, "request_seed": wish.seed, "image_index": index}
+    place = int(request.slice_index or 0)
     series = synthetic_slices(
         to_stored(image, modality)[None],
         [Plane.from_json(request.prepared["plane"])],
@@ -146,8 +147,8 @@ def made_of(
         making=making_of(job, request, whole),
         subject=subject_of(source),
         image=index + 1,
-        thickness_mm=thickness_of(source),
-        source=source_of(source, int(request.slice_index or 0)),
+        thickness_mm=thickness_of(source, place),
+        source=source_of(source, place),
         description=change_terms(request),
     )
     return Made(

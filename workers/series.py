@@ -250,7 +250,7 @@ def _files(
         making=making_of(job, request, recipe),
         subject=subject_of(case),
         image=image,
-        thickness_mm=thickness_of(case),
+        thickness_mm=thickness_of(case, found.indices[found.edited[0]]),
         source=[source_of(case, index) for index in found.indices],
         description=change_terms(request),
     )

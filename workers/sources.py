@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import Any
 
 from pydicom.tag import Tag
@@ -14,11 +15,23 @@ from webapp.cases.selectors import case_geometry
 YEARS_OF = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 
-def thickness_of(case: Case) -> float:
-    """How thick its slices are, in mm: as their headers say, else as far as they lie apart, else 5."""
-    told = _text(_instance(case, 0)[0].metadata, "SliceThickness")
+UNKNOWN_THICKNESS_MM = 5.0
+
+
+def thickness_of(case: Case, index: int) -> float:
+    """How thick a slice is, in mm: as its header says, else as far as slices lie apart, else 5.
+
+    What is no length (zero, negative, not a number) counts as not said.
+    """
     between = case.spacing_mm[2] if len(case.spacing_mm) > 2 else None
-    return float(told or between or 5.0)
+    for told in (_text(_instance(case, index)[0].metadata, "SliceThickness"), between):
+        try:
+            thickness = float(told or 0.0)
+        except ValueError:
+            continue
+        if isfinite(thickness) and thickness > 0:
+            return thickness
+    return UNKNOWN_THICKNESS_MM
 
 
 def _instance(case: Case, index: int) -> Any:

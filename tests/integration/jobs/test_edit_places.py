@@ -22,7 +22,7 @@ from pydicom.uid import generate_uid
 
 from synthesis.phantoms import labels as L
 from tests import factories
-from tests.factories_edits import edit_request, edited_result
+from tests.factories_edits import edit_request, edited_result, phantom_case
 from tests.factories_series import series_result
 from tests.stored import dicom_of, images_of, unpacked
 from webapp.cases.nifti import case_to_nifti
@@ -33,6 +33,7 @@ from webapp.jobs.downloads import result_download
 from webapp.jobs.edit_maps import pixels_of
 from webapp.jobs.edit_panes import picture_metadata
 from webapp.jobs.models import Result
+from workers.sources import UNKNOWN_THICKNESS_MM, thickness_of
 
 pytestmark = [pytest.mark.django_db]
 
@@ -240,3 +241,18 @@ def test_a_series_with_a_gap_is_not_taken_away_as_a_volume_without(clinician: An
         result_download(user=clinician, result=result, form="nifti")
     exported = nib.Nifti1Image.from_bytes(case_to_nifti(case))
     assert exported.header["descrip"].item() == b"slices not evenly spaced, affine is not exact"
+
+
+@pytest.mark.parametrize(
+    ("told", "thickness"), [("4.5", 4.5), ("0", 2.0), ("-3", 2.0), ("thick", 2.0), ("nan", 2.0), (None, 2.0)]
+)
+def test_a_thickness_that_is_no_length_is_not_said(clinician: Any, told: Any, thickness: float) -> None:
+    case = phantom_case(clinician)
+    case.spacing_mm = [1.0, 1.0, 2.0]
+    number, _frame = case.stack[1]
+    instance = case.instances.get(number=number)
+    instance.metadata |= {"00180050": {"vr": "DS", **({} if told is None else {"Value": [told]})}}
+    instance.save()
+    assert thickness_of(case, 1) == thickness
+    case.spacing_mm = [1.0, 1.0, None]
+    assert thickness_of(case, 1) == (4.5 if told == "4.5" else UNKNOWN_THICKNESS_MM)
