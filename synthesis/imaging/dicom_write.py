@@ -147,10 +147,10 @@ def synthetic_slices(
 def spacing_between(planes: Sequence[Plane]) -> float | None:
     """Distance between neighbouring planes along their normal, or None where there is no such one."""
     normal = np.cross(planes[0].along_columns, planes[0].along_rows)
-    distances = np.abs(np.diff(np.asarray([plane.position_mm for plane in planes]) @ normal))
-    if not distances.size or not is_even(distances):
+    places = np.asarray([plane.position_mm for plane in planes]) @ normal
+    if places.size < 2 or not is_even(places):
         return None
-    return float(np.round(distances.mean(), 6))
+    return float(np.round(abs(places[-1] - places[0]) / (places.size - 1), 6))
 
 
 def mark_synthetic(dataset: Dataset, making: Making) -> None:

@@ -24,8 +24,10 @@ COSINE_TOLERANCE = 1e-3
 """How far direction cosines of one stack may differ (headers round to four or six decimals)."""
 GAP_FACTOR = 1.5
 """A distance between neighbouring slices beyond this multiple of the median counts as a gap."""
-UNIFORM_TOLERANCE = 0.02
-"""Distances within this fraction of the median count as equal."""
+EVEN_SHARE = 0.02
+"""How far slices may lie off equal distances, as a share of them, and still count as evenly spaced."""
+EVEN_MM = 0.11
+"""The same in mm, up to a quarter of a distance: in headers of one decimal both ends are 0.05 mm off, too."""
 STRAIGHT_MM = 1e-4
 """How far slices may lie off one straight line and still be said to lie on it."""
 
@@ -140,7 +142,7 @@ class Geometry:
     @property
     def is_uniform(self) -> bool:
         """Whether the slices are equally spaced, so that the affine says it all."""
-        return is_even(np.diff(self.positions_mm))
+        return is_even(self.positions_mm)
 
     @property
     def astray_mm(self) -> float:
@@ -245,7 +247,7 @@ def geometry_of_slices(
     step = normal * (slice_spacing_mm or 1.0)
     spacing = slice_spacing_mm
     if distinct.size:
-        spacing = float(np.mean(distinct) if is_even(distances) else np.median(distinct))
+        spacing = float(np.mean(distinct) if is_even(along) else np.median(distinct))
         shift = points[order[-1]] - points[order[0]]
         step = shift / float(along[-1] - along[0]) * spacing  # a tilted gantry shifts within the plane too
     affine = np.eye(4)
@@ -267,12 +269,19 @@ def geometry_of_slices(
     return geometry, order
 
 
-def is_even(distances: Float) -> bool:
-    """Whether distances between slices count as equal; so do those of a single slice."""
-    if distances.size == 0:
+def is_even(positions_mm: npt.ArrayLike) -> bool:
+    """Whether slices at these places along their normal, in order, count as evenly spaced; so does one alone.
+
+    None lies farther from where equal distances between the first and the last put it than `EVEN_SHARE` of a
+    distance or what rounding explains (`EVEN_MM`): single distances tell too little, for headers of one
+    decimal make 0.6 and 0.7 of 0.625 mm.
+    """
+    places = np.asarray(positions_mm, dtype=np.float64)
+    if places.size < 2:
         return True
-    usual = float(np.median(distances))
-    return usual > 1e-6 and bool(np.all(np.abs(distances - usual) <= UNIFORM_TOLERANCE * usual))
+    usual = abs(float(places[-1] - places[0])) / (places.size - 1)
+    off = np.abs(places - np.linspace(places[0], places[-1], places.size)).max()
+    return usual > 1e-6 and bool(off <= max(EVEN_SHARE * usual, min(EVEN_MM, usual / 4)))
 
 
 def flat_geometry(

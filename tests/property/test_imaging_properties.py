@@ -228,6 +228,19 @@ def test_rounded_steps_do_not_add_up() -> None:
     assert geometry.origins_mm == ()
 
 
+@pytest.mark.parametrize("step", [0.625, 1.25, 2.33, 5.0, 7.77])
+@pytest.mark.parametrize("count", [2, 3, 40, 300])
+def test_rounding_does_not_make_even_slices_uneven(step: float, count: int) -> None:
+    """In headers of one decimal 0.625 mm are 0.6 and 0.7; a slice that is missing is no rounding."""
+    places = [[0.0, 0.0, round(step * k, 1)] for k in range(count)]
+    geometry, _ = geometry_of_slices(places, (1, 0, 0, 0, 1, 0), (1.0, 1.0), (4, 5))
+    assert geometry.is_uniform
+    assert geometry.spacing_mm[2] == pytest.approx(step, abs=0.1 / (count - 1))
+    without = places[:1] + places[2:]
+    geometry, _ = geometry_of_slices(without, (1, 0, 0, 0, 1, 0), (1.0, 1.0), (4, 5))
+    assert geometry.is_uniform == (count < 4)
+
+
 def test_letters_of_the_usual_planes() -> None:
     axial = orientation_letters((1, 0, 0, 0, 1, 0))
     assert axial == {"left": "R", "right": "L", "top": "A", "bottom": "P"}

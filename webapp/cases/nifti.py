@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from django.utils.translation import gettext as _
 
+from synthesis.imaging.geometry import EVEN_MM
 from synthesis.imaging.nifti import SAME_GRID_MM
 from webapp.cases.models import Case, Mask
 from webapp.cases.selectors import case_geometry, case_slice, mask_array
@@ -137,7 +138,7 @@ def is_uneven(case: Case) -> bool:
     """Whether NIfTI, which knows one distance between slices, cannot say where the case's slices lie."""
     geometry = case_geometry(case)
     between = geometry.spacing_mm[2] or 0.0
-    return geometry.is_known and geometry.astray_mm > max(SAME_GRID_MM, SAME_GRID_MM * between)
+    return geometry.is_known and geometry.astray_mm > max(EVEN_MM, SAME_GRID_MM * between)
 
 
 def map_to_nifti(case: Case, array: npt.NDArray[np.floating]) -> bytes:
