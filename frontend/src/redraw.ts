@@ -23,6 +23,12 @@ export function changedSince(then: Said, now: Said): Said {
   return changed;
 }
 
+/** Whether a control can take a value: a list only one of its own, a choice of files none. */
+function takes(control: Control, value: string): boolean {
+  if (control instanceof HTMLSelectElement) return [...control.options].some((one) => one.value === value);
+  return control.type !== 'file';
+}
+
 /** Puts values into a form; of every name that took one, a control that tells of it. */
 function put(form: HTMLFormElement, values: Said): Control[] {
   return Object.entries(values).flatMap(([name, wanted]) => {
@@ -32,7 +38,7 @@ function put(form: HTMLFormElement, values: Said): Control[] {
     for (const control of controls) {
       const ticked = control instanceof HTMLInputElement && ['radio', 'checkbox'].includes(control.type);
       if (ticked) control.checked = wanted.includes(control.value);
-      else control.value = wanted[0] ?? '';
+      else if (takes(control, wanted[0] ?? '')) control.value = wanted[0] ?? '';
     }
     const first = controls.find((one) => !(one instanceof HTMLInputElement) || one.type !== 'radio' || one.checked);
     return first ? [first] : [];
@@ -44,21 +50,23 @@ type Detail = CustomEvent<{ target: Element }>;
 /** Whatever changes between the question for a new form and its answer is carried over into the answer. */
 function formKeep(): void {
   const sent = new WeakMap<Element, Said>();
-  let late: Said = {};
+  const late = new Map<string, Said>(); // by form: two may be on their way at once
+  const nameOf = (form: HTMLFormElement): string => form.id || form.getAttribute('action') || '';
   document.addEventListener('htmx:beforeRequest', (event) => {
     const { target } = (event as Detail).detail;
     if (target instanceof HTMLFormElement) sent.set(target, said(new FormData(target)));
   });
   document.addEventListener('htmx:beforeSwap', (event) => {
     const { target } = (event as Detail).detail;
-    const then = target instanceof HTMLFormElement ? sent.get(target) : undefined;
-    late = then ? changedSince(then, said(new FormData(target as HTMLFormElement))) : {};
+    if (!(target instanceof HTMLFormElement)) return;
+    const then = sent.get(target);
+    if (then) late.set(nameOf(target), changedSince(then, said(new FormData(target))));
   });
   document.addEventListener('htmx:afterSettle', (event) => {
     const form = event.target;
     if (!(form instanceof HTMLFormElement)) return;
-    const controls = put(form, late);
-    late = {};
+    const controls = put(form, late.get(nameOf(form)) ?? {});
+    late.delete(nameOf(form));
     for (const control of controls) control.dispatchEvent(new Event('change', { bubbles: true }));
   });
 }

@@ -80,7 +80,8 @@ function keepsItsKeys(target: EventTarget | null, name: string): boolean {
   return moves && target.closest('input[type=range], input[type=radio]') !== null;
 }
 
-const MODIFIERS: ReadonlySet<string> = new Set(['Shift', 'Control', 'Alt', 'Meta']);
+/** Keys that others may hear: those that change what a click means, and the one that ends things. */
+const PASSED: ReadonlySet<string> = new Set(['Shift', 'Control', 'Alt', 'Meta', 'Escape']);
 
 /** Runs actions by key while the focus is inside `root`; returns how to stop. */
 export function bindKeys(root: HTMLElement, actions: readonly Action[]): () => void {
@@ -91,7 +92,7 @@ export function bindKeys(root: HTMLElement, actions: readonly Action[]): () => v
     if (!action) {
       // Cornerstone keeps every key on a viewport from the browser, so that Tab would never leave it.
       const inViewport = event.target instanceof Element && event.target.closest('.viewport') !== null;
-      if (inViewport && !MODIFIERS.has(event.key)) event.stopPropagation();
+      if (inViewport && !PASSED.has(event.key)) event.stopPropagation();
       return;
     }
     event.preventDefault();
