@@ -40,7 +40,7 @@ def wait_for(what: str, is_so, seconds: float = 60.0) -> None:
 
 
 def wait_until_well(running: Launched, seconds: float = 120.0) -> None:
-    """A busy machine may miss a sign of life now and then: it has to be well again soon."""
+    """Each process of the site remembers its report for half a second, from before the last worker came, too."""
     deadline = time.monotonic() + seconds
     while True:
         try:
