@@ -40,7 +40,7 @@ def wait_for(what: str, is_so, seconds: float = 60.0) -> None:
 
 
 def wait_until_well(running: Launched, seconds: float = 120.0) -> None:
-    """Each process of the site remembers its report for half a second, from before the last worker came, too."""
+    """Each process of the site remembers its report for half a second, also that of a while ago."""
     deadline = time.monotonic() + seconds
     while True:
         try:
