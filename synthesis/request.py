@@ -74,7 +74,12 @@ class Condition(PlainJson):
     @property
     def level(self) -> float:
         """The cirrhosis from 0 to 3, whichever way it was said; raises ValueError for an unknown word."""
-        return float(SEVERITIES.index(self.severity)) if self.severity_level is None else self.severity_level
+        if self.severity_level is not None:
+            return self.severity_level
+        if self.severity not in SEVERITIES:
+            known = ", ".join(SEVERITIES)
+            raise ValueError(f"severity: expected one of {known}, got {self.severity!r}.")
+        return float(SEVERITIES.index(self.severity))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,12 @@ def test_without_a_level_the_word_decides():
     assert [Condition(modality="CT", severity=word).level for word in SEVERITIES] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("word", ["awful", "", None])
+def test_an_unknown_word_is_named_with_those_that_are_known(word):
+    with pytest.raises(ValueError, match="expected one of none, low, mild, severe, got"):
+        _ = Condition(modality="CT", severity=word).level
+
+
 @pytest.mark.parametrize("level", [-0.1, 3.1, float("nan"), "much"])
 def test_a_level_that_makes_no_sense_leaves_the_word(level):
     assert Condition(modality="CT", severity="mild", severity_level=level).severity == "mild"
