@@ -25,6 +25,7 @@ from tests import factories
 from tests.factories_edits import edit_request, edited_result, phantom_case
 from tests.factories_series import series_result
 from tests.stored import dicom_of, images_of, unpacked
+from webapp.cases.exporting.tables import case_row
 from webapp.cases.nifti import case_to_nifti
 from webapp.cases.selectors import mask_array
 from webapp.cases.services import case_create_from_dicom, mask_save
@@ -241,6 +242,9 @@ def test_a_series_with_a_gap_is_not_taken_away_as_a_volume_without(clinician: An
         result_download(user=clinician, result=result, form="nifti")
     exported = nib.Nifti1Image.from_bytes(case_to_nifti(case))
     assert exported.header["descrip"].item() == b"slices not evenly spaced, affine is not exact"
+    told = {"split": "train", "image": "", "mask": "", "labels": ""}
+    assert case_row(case, **told)["evenly_spaced"] == "no"
+    assert case_row(ramp_case(clinician, Lie()), **told)["evenly_spaced"] == "yes"
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from typing import Any
 
 import synthesis
 from webapp.cases.models import Case, Dataset
+from webapp.cases.nifti import is_uneven
 
 CASE_COLUMNS = (
     *("case", "name", "patient", "split", "image", "mask", "labels", "modality", "units", "is_synthetic"),
     *("source", "slices", "rows", "columns", "spacing_row_mm", "spacing_column_mm", "spacing_slice_mm"),
-    *("series_uid", "content_sha256"),
+    *("evenly_spaced", "series_uid", "content_sha256"),
 )
 MASK_COLUMNS = ("case", "name", "version", "origin", "mask", "labels", "structures", "content_sha256")
 FORMAT = 1
@@ -43,7 +44,8 @@ def case_row(case: Case, *, split: str, image: str, mask: str, labels: str) -> d
     values = (
         *(str(case.pk), case.name, case.patient, split, image, mask, labels, case.modality, case.units),
         *("yes" if case.is_synthetic else "no", case.source_format),
-        *(case.slice_count, case.rows, case.columns, *spacing, case.series_uid, case.content_sha256),
+        *(case.slice_count, case.rows, case.columns, *spacing, "no" if is_uneven(case) else "yes"),
+        *(case.series_uid, case.content_sha256),
     )
     row = dict(zip(CASE_COLUMNS, values, strict=True))
     for name, value in case.attributes.items():
@@ -109,7 +111,10 @@ def dataset_json(
 def readme(dataset: Dataset, *, form: str) -> bytes:
     """A page for whoever opens the folder."""
     if form == "nifti":
-        images = "NIfTI, float32 in HU or signal, RAS millimetres; colour pictures as PNG"
+        images = (
+            "NIfTI, float32 in HU or signal, RAS millimetres; colour pictures as PNG\n"
+            "            (it knows one distance between slices: not where cases.csv says evenly_spaced no)"
+        )
         masks = "NIfTI label maps on the voxels of their images"
     else:
         images = "one folder per case: its DICOM instances in the order of the stack"
