@@ -36,7 +36,7 @@ from tests.unit.training.tiny_training import (
 )
 from training.export import export
 from training.train import train
-from webapp.jobs.models import SynthesisRequest
+from webapp.jobs.models import SynthesisRequest, WorkerHeartbeat
 from webapp.jobs.requests import labels_of, request_job, request_submit
 from webapp.jobs.services import result_reproduce
 from webapp.registry.models import Adapter, GenerativeModel
@@ -86,6 +86,8 @@ def worker(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any)
         made.start("compute", WORKER_THREADS="1", JOB_LEASE_SECONDS="60")  # the first job imports diffusers
     yield made
     made.end()
+    with django_db_blocker.unblock():  # it outlived the last test's rows and may have written one since
+        WorkerHeartbeat.objects.all().delete()
 
 
 class FreshProcess:
