@@ -17,10 +17,10 @@ from synthesis.edit_request import BELONGS, EVERYWHERE, PAINTED, EditOptions, Ma
 from synthesis.errors import SynthesisError
 from synthesis.imaging.fitting import Fitted, fit
 from synthesis.imaging.labelmaps import label_map
+from synthesis.imaging.lesion_changes import lesion_change
 from synthesis.imaging.plane import Plane
 from synthesis.imaging.preflight import Draft, Problem, preflight
 from synthesis.imaging.storage import Stored, to_stored
-from synthesis.lesion_changes import lesion_change
 from synthesis.phantoms.labels import LIVER
 from synthesis.request import Condition, SamplerOptions
 from webapp.cases.selectors import case_slice, mask_slice

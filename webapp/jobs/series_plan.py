@@ -16,11 +16,11 @@ from synthesis.edit_regions import chosen_region, lesion_value
 from synthesis.edit_request import Mask
 from synthesis.errors import SynthesisError
 from synthesis.imaging.labelmaps import LabelMap, label_map
+from synthesis.imaging.lesion_changes import lesion_change
 from synthesis.imaging.plane import Plane
 from synthesis.imaging.preflight import LEAST_PIXELS
 from synthesis.imaging.series_fitting import series_grid
 from synthesis.imaging.volume import Slice
-from synthesis.lesion_changes import lesion_change
 from synthesis.request import Condition
 from webapp.cases.selectors import case_slice, mask_slices
 from webapp.core.errors import ApplicationError

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
-from synthesis.edit_request import Mask
 from synthesis.request import Labels
+
+Mask = npt.NDArray[np.bool_]
 
 TOUCHING = np.ones((3, 3))
 """Pixels that meet at a corner belong to the same lesion."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthesis.edit_regions import lesion_value
-from synthesis.lesion_changes import lesion_change
+from synthesis.imaging.lesion_changes import lesion_change
 from synthesis.phantoms.labels import LESION, LIVER
 
 
