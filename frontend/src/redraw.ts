@@ -1,4 +1,4 @@
-/** A form that the server draws anew keeps what was chosen meanwhile; what is fetched anew says so. */
+/** Forms that ask in passing: what is drawn anew keeps what was chosen, and says so; no button is pressed unasked. */
 
 type Said = Readonly<Record<string, readonly string[]>>;
 type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
@@ -59,6 +59,8 @@ function formKeep(): void {
   document.addEventListener('htmx:beforeSwap', (event) => {
     const { target } = (event as Detail).detail;
     if (!(target instanceof HTMLFormElement)) return;
+    // What it asked before, nobody needs.
+    target.dispatchEvent(new CustomEvent('htmx:abort', { bubbles: true, detail: { elt: target } }));
     const then = sent.get(target);
     if (then) late.set(nameOf(target), changedSince(then, said(new FormData(target))));
   });
@@ -68,6 +70,30 @@ function formKeep(): void {
     const controls = put(form, late.get(nameOf(form)) ?? {});
     late.delete(nameOf(form));
     for (const control of controls) control.dispatchEvent(new Event('change', { bubbles: true }));
+  });
+}
+
+type Asking = CustomEvent<{
+  elt: Element;
+  path: string;
+  parameters: Record<string, unknown>;
+  triggeringEvent?: Event;
+}>;
+
+/**
+ * A form that asks in passing, since a value changed, asks where it always asks and presses no button: htmx
+ * would take the address and the value of the button that has the focus, and hand in what nobody asked for.
+ */
+function buttonsRest(): void {
+  document.addEventListener('htmx:configRequest', (event) => {
+    const { detail } = event as Asking;
+    const form = detail.elt;
+    const own = form instanceof HTMLFormElement ? form.getAttribute('hx-post') : null;
+    if (own === null || detail.triggeringEvent?.type === 'submit') return;
+    detail.path = own;
+    for (const one of (form as HTMLFormElement).elements) {
+      if (one instanceof HTMLButtonElement && one.name) delete detail.parameters[one.name];
+    }
   });
 }
 
@@ -81,8 +107,9 @@ function busyTell(): void {
   document.addEventListener('htmx:afterRequest', (event) => mark(event, false));
 }
 
-/** Starts both. */
+/** Starts all three. */
 export function redrawInit(): void {
   formKeep();
+  buttonsRest();
   busyTell();
 }

@@ -184,6 +184,28 @@ def test_a_wrong_number_is_put_right_where_it_was_entered(
     expect(page.locator("#id_steps")).to_be_visible()  # the settings stay open
 
 
+def test_a_form_that_asks_in_passing_presses_no_button(
+    page: Any, site: str, sign_in: Any, clinician: Any, case: Any
+) -> None:
+    """A value changes while a button has the focus: the panel is renewed, and nothing is handed in."""
+    factories.generative_model(title="Abdomen")
+    sign_in(page, clinician)
+    for path, button in (
+        (reverse("jobs:counterfactual-new"), "Every severity"),
+        (reverse("jobs:synthesise"), "Every severity at once"),
+    ):
+        page.goto(f"{site}{path}?case={case.pk}&slice=1")
+        page.locator("#check .check__pictures").wait_for()
+        page.get_by_role("button", name=button, exact=True).focus()
+        with page.expect_request(lambda request: request.method == "POST") as asked:
+            page.locator("#request-form").dispatch_event("change")
+        assert asked.value.url.endswith("/check/")
+        assert "along=" not in (asked.value.post_data or "")
+        asked.value.response().finished()
+        expect(page.locator("#check .check__pictures")).to_be_visible()
+    assert not SynthesisRequest.objects.exists()
+
+
 def test_the_workspace_fits_a_phone(page: Any, site: str, sign_in: Any, clinician: Any, case: Any) -> None:
     result = edited_result(clinician, request=edit_request(clinician, case=case))
     page.set_viewport_size({"width": 390, "height": 844})
