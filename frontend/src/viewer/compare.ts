@@ -14,6 +14,12 @@ function scrollWithin(row: HTMLElement): void {
   if (list) list.scrollTop = row.offsetTop - (list.clientHeight - row.offsetHeight) / 2;
 }
 
+/** Resolves once all is laid out and who watches sizes has seen it; at once where nothing is drawn. */
+function laidOut(): Promise<void> {
+  if (document.hidden) return Promise.resolve();
+  return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve())));
+}
+
 export class ResultViewer {
   private readonly panes: Pane[] = [];
   private belt: ToolBelt | null = null;
@@ -47,6 +53,7 @@ export class ResultViewer {
     await this.loadMasks();
     await this.loadHeats();
     this.activate('window');
+    await laidOut(); // legends take room from their viewports
     // The keys work from here on, unless somebody is at work elsewhere on the page.
     if (document.activeElement === document.body) this.panes[0]?.host.focus({ preventScroll: true });
     if (this.root.dataset['state'] !== 'error') this.root.dataset['state'] = 'ready';
