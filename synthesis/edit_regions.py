@@ -66,16 +66,20 @@ def label_names(label_set: LabelSet | None = None) -> dict[int, str]:
 
 def lesion_value(label_set: LabelSet | None = None) -> int | None:
     """The value of lesions, None where a label set has none."""
-    return next((value for value, name in label_names(label_set).items() if name == "lesion"), None)
+    return _value_of("lesion", label_names(label_set))
 
 
 def label_value(name: str, label_set: LabelSet | None = None) -> int:
     """The value of a label; raises SynthesisError, with those that there are, for an unknown name."""
     known = label_names(label_set)
-    found = next((value for value, own in known.items() if own == name), None)
+    found = _value_of(name, known)
     if found is None:
         raise SynthesisError(
             f'The change cannot be kept within "{name}": the model has no such structure. '
             f"It has: {', '.join(known.values())}."
         )
     return found
+
+
+def _value_of(name: str, known: Mapping[int, str]) -> int | None:
+    return next((value for value, own in known.items() if own == name), None)

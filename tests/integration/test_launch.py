@@ -4,12 +4,13 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.integration.jobs.conftest import wait_for
 from tests.running import ROOT, Launched, free_port, launch
 
 pytestmark = pytest.mark.slow
@@ -32,25 +33,19 @@ def running(home: Path) -> Iterator[Launched]:
         launched.stop()
 
 
-def wait_for(what: str, is_so, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
-        time.sleep(0.1)
+def report(running: Launched) -> dict[str, Any]:
+    """The site's report, or why there is none."""
+    try:
+        return running.health()
+    except OSError as error:
+        return {"state": repr(error)}
 
 
-def wait_until_well(running: Launched, seconds: float = 120.0) -> None:
+def wait_until_well(running: Launched) -> None:
     """Each process of the site remembers its report for half a second, also that of a while ago."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            found = running.health()
-        except OSError as error:
-            found = {"state": repr(error)}
-        if found["state"] == "ok":
-            return
-        assert time.monotonic() < deadline, f"not well for {seconds:.0f} s: {found}\n{running.said}"
-        time.sleep(0.2)
+    wait_for(
+        lambda: report(running)["state"] == "ok", why=lambda: f"not well: {report(running)}\n{running.said}"
+    )
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -94,7 +89,7 @@ def test_a_fallen_site_is_started_again(running: Launched) -> None:
     ]
     assert len(master) == 1
     os.kill(master[0], signal.SIGKILL)
-    wait_for("the launcher says so", lambda: "The site ended (SIGKILL); starting it again." in running.said)
+    wait_for(lambda: "The site ended (SIGKILL); starting it again." in running.said, why="nobody says so")
 
     wait_until_well(running)
 
@@ -116,7 +111,7 @@ def test_ctrl_c_ends_everything_and_the_next_start_finds_it_done(running: Launch
         assert again.stop(signal.SIGTERM) == 0
     finally:
         again.stop()
-    wait_for("nothing is left", lambda: again.processes() == [])
+    wait_for(lambda: again.processes() == [], why="something is left")
 
 
 def test_a_killed_launcher_leaves_nothing_behind(home: Path) -> None:
@@ -124,7 +119,7 @@ def test_a_killed_launcher_leaves_nothing_behind(home: Path) -> None:
     launched.wait_until_ready()
     launched.process.kill()
     launched.process.wait()
-    wait_for("the programs end with it", lambda: launched.processes() == [], 60)
+    wait_for(lambda: launched.processes() == [], why="not every program ended with it")
 
 
 def test_a_port_in_use_is_said_before_anything_else(tmp_path: Path) -> None:

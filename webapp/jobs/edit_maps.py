@@ -22,6 +22,7 @@ from webapp.cases.selectors import inflated, instance_frame, mask_slices
 from webapp.core.errors import NotVisible
 from webapp.core.recent import Recent
 from webapp.jobs.edits import edit_wish, original_pixels, slices_of
+from webapp.jobs.mask_counts import counts_of
 from webapp.jobs.models import Result, SynthesisRequest
 from webapp.jobs.unpacked import room, unpacked
 
@@ -196,5 +197,4 @@ def _round_end(counts: Mapping[int, int]) -> float:
 
 def _counted(values: npt.NDArray[Any]) -> dict[int, int]:
     """How many of these differences there are of each size, whole or rounded."""
-    sizes = np.bincount(np.rint(np.abs(values.astype(np.float64))).astype(np.int64).ravel())
-    return {int(size): int(sizes[size]) for size in np.flatnonzero(sizes)}
+    return counts_of(np.rint(np.abs(values.astype(np.float64))).astype(np.int64))
