@@ -48,8 +48,9 @@ def test_a_killed_workers_job_is_finished_once_by_another(
     workers: Workers, probes: Probes, tmp_path: Path
 ) -> None:
     first = workers.start()
-    job = probes.submit(steps=3, at={"step": 2, "do": "linger", "once": str(tmp_path / "lingered")})
-    wait_for(lambda: probes.lines("step", job), why="the job did not begin")
+    lingered = tmp_path / "lingered"
+    job = probes.submit(steps=3, at={"step": 2, "do": "linger", "once": str(lingered)})
+    wait_for(lingered.exists, why="the job did not come to its second step")
     first.send_signal(signal.SIGKILL)
     first.wait()
     second = workers.start()
@@ -167,8 +168,9 @@ def test_a_worker_that_is_stopped_in_good_order_gives_its_job_back_at_once(
     workers: Workers, probes: Probes, tmp_path: Path
 ) -> None:
     first = workers.start()
-    job = probes.submit(steps=3, at={"step": 2, "do": "linger", "once": str(tmp_path / "lingered")})
-    wait_for(lambda: probes.lines("step", job), why="the job did not begin")
+    lingered = tmp_path / "lingered"
+    job = probes.submit(steps=3, at={"step": 2, "do": "linger", "once": str(lingered)})
+    wait_for(lingered.exists, why="the job did not come to its second step")
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=DEADLINE) == 0
     job.refresh_from_db()
